@@ -1,0 +1,76 @@
+package login
+
+import (
+	"context"
+	"time"
+)
+
+// People knows accounts, persons and their devices.
+type People interface {
+	// Account tells what stands in the way of id's second factor, pins the
+	// social insurance number on first use, and returns whose devices answer.
+	Account(ctx context.Context, id Identity) (Account, error)
+}
+
+// An Account is what the decision needs to know of one.
+type Account struct {
+	Person    string    // opaque; "" when Problem says why
+	Problem   Reason    // "": usable
+	Notify    PushState // whether a prompt can reach a device
+	CanNumber bool      // some device can type a number
+	CanSimple bool      // some device can approve without one
+}
+
+// A Prompt is what a person's devices are told: no code, no number, no name.
+type Prompt struct {
+	Login   ID
+	Account string // directory id, for the log only
+	Person  string
+	Expires time.Time
+}
+
+// Prompter tells devices. It never blocks and never fails a login.
+type Prompter interface {
+	// Ready tells whether pushes can go out at all now.
+	Ready() bool
+	// Prompt tells every usable device of the person that a login waits.
+	Prompt(p Prompt)
+	// Closed tells the devices that were prompted that the login has ended.
+	Closed(p Prompt)
+}
+
+// Auditor writes the one record of a login. It returns after the record is
+// written: nobody is let in before.
+type Auditor interface {
+	Login(rec AuditRecord) error
+}
+
+// An AuditRecord is how a login ended.
+type AuditRecord struct {
+	Time     time.Time
+	Attempt  ID
+	FrontEnd FrontEnd
+	Client   string
+	NAS      string
+	From     string
+	Account  string // directory id; "" when nobody was found
+	Username string // the directory's
+	Accepted bool
+	Reason   Reason
+	Factor   Factor
+	Device   string
+	Presence string
+	Signed   string
+	Pushes   int
+	Requests int
+	Took     time.Duration
+}
+
+// Meter counts. Its methods never block.
+type Meter interface {
+	Verdict(f FrontEnd, client string, accepted bool, reason Reason, took time.Duration)
+	Open(delta int)
+	Joined()
+	LateApproval()
+	Upstream(took time.Duration)
+}

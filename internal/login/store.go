@@ -1,0 +1,87 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Store keeps the records that outlive one packet: attempts, accounts,
+// devices, counters. It knows nothing of what they mean. One conformance suite
+// (internal/store/storetest) runs against every implementation.
+//
+// Every method has its own short time limit besides the context's and returns
+// an error when the store cannot be asked: no answer is ever made up.
+type Store interface {
+	// Now is the store's clock, the only one that decides deadlines.
+	Now(ctx context.Context) (time.Time, error)
+
+	// Since is the instant from which the store remembers everything volatile
+	// (one-time marks, attempts). What was issued before it may have been used
+	// already: callers refuse it.
+	Since(ctx context.Context) (time.Time, error)
+
+	// Load returns the record under key, or ErrNotFound.
+	Load(ctx context.Context, key string) (Record, error)
+
+	// Find returns the records listed under index, in ascending order of key,
+	// from the first key after `after` on, at most limit of them (0: all).
+	Find(ctx context.Context, index, after string, limit int) ([]Record, error)
+
+	// Save writes r if the stored version still is r.Version (0: no such record
+	// yet) and every condition holds, in one transition, and returns the record
+	// with its new version. A nil Value deletes. ErrConflict when the version
+	// differs, ErrLate when the store's clock has reached cond.Before, ErrFull
+	// when cond.Full lists cond.AtMost records. Safe to repeat: a Save whose
+	// answer was lost and is sent again by the implementation takes place once.
+	Save(ctx context.Context, r Record, cond Condition) (Record, error)
+
+	// Count notes one event under key, unless there have been limit of them
+	// within the last window: then it notes nothing and counted is false.
+	Count(ctx context.Context, key string, limit int, window time.Duration) (counted bool, err error)
+
+	// Uncount takes the latest noted event under key back.
+	Uncount(ctx context.Context, key string) error
+
+	// UseOnce marks key as used until expiry and tells whether it was unused.
+	// Among all nodes exactly one caller gets true. Durable marks survive an
+	// unclean stop; the others are complete only from Since on.
+	UseOnce(ctx context.Context, key string, expiry time.Time, durable bool) (first bool, err error)
+
+	// Changes calls changed for each record saved anywhere, soon after it was
+	// saved, until ctx ends; changed must not block. Changes may come twice,
+	// and a change may be seen in Load before it is told here.
+	Changes(ctx context.Context, changed func(Change)) error
+}
+
+// A Record is what the Store keeps under one key.
+type Record struct {
+	Key     string    // unique, at most 200 bytes
+	Value   []byte    // opaque to the store
+	Version uint64    // 1 after the first Save; set by the store
+	Indexes []string  // where Find lists it; replaced by each Save
+	Expires time.Time // forgotten after that by the store's clock; zero: never
+	Durable bool      // committed to disk (embedded) or to the replicas (Redis) before Save returns
+	Read    time.Time // the store's clock when Load, Find or Save answered; set by the store
+}
+
+// A Condition is what must hold at the instant of a Save besides the version.
+type Condition struct {
+	Before time.Time // the store's clock must be before it; zero: any time
+	Full   string    // an index, looked at when the record is new in it; "": none
+	AtMost int       // how many records it may list, this one included
+}
+
+// A Change tells that a record was saved.
+type Change struct {
+	Key     string
+	Indexes []string // those it is listed under now and those it was under before
+}
+
+// What Save and Load may answer besides a broken store's error.
+var (
+	ErrNotFound = errors.New("no such record")
+	ErrConflict = errors.New("the record was changed meanwhile")
+	ErrLate     = errors.New("the deadline has passed")
+	ErrFull     = errors.New("too many records there")
+)
