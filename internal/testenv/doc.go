@@ -1,0 +1,10 @@
+// Package testenv starts the real programs that tests talk to, each on
+// 127.0.0.1 with a port and a folder of its own, and stops them by their process
+// id when the test ends. A program that is not installed fails the test and
+// says how to install it: nothing is skipped.
+//
+// It knows nothing of the product, so every package's tests may use it.
+//
+//	ca.go     a fresh certificate authority and a certificate for 127.0.0.1
+//	slapd.go  OpenLDAP's slapd with people, groups and service accounts
+package testenv
