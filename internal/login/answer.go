@@ -1,7 +1,12 @@
 package login
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -75,3 +80,260 @@ var (
 type EndedError struct{ Verdict Reason }
 
 func (e *EndedError) Error() string { return "this login has ended: " + string(e.Verdict) }
+
+// Logins returns a person's open logins, newest first.
+func (e *Engine) Logins(ctx context.Context, person string) (Logins, error) {
+	all, err := e.findAll(ctx, indexPerson+person)
+	if err != nil {
+		return Logins{}, err
+	}
+	now, err := e.Store.Now(ctx)
+	if err != nil {
+		return Logins{}, err
+	}
+	list := Logins{Now: now}
+	slices.SortFunc(all, func(a, b *saved) int { return b.Attempt.Created.Compare(a.Attempt.Created) })
+	version := fnv.New64a()
+	for _, s := range all {
+		a := &s.Attempt
+		if !a.live(now, e.Policy.Grace) {
+			continue
+		}
+		fmt.Fprintf(version, "%s %d\n", a.ID, s.rec.Version)
+		list.Open = append(list.Open, OpenLogin{
+			ID: a.ID, Code: e.Keys.Code(a.ID[:], e.Policy.CodeDigits), Approval: a.Approval, Username: a.Who.Username,
+			Client: a.Client, From: a.From, Created: a.Created, Expires: a.Deadline, Waiting: a.Requests,
+		})
+	}
+	list.Version = strconv.FormatUint(version.Sum64(), 36)
+	return list, nil
+}
+
+// Wait returns a person's open logins as soon as they differ from the version
+// `since` ("": as soon as there are any), or as they are when ctx ends.
+func (e *Engine) Wait(ctx context.Context, person, since string) (Logins, error) {
+	for {
+		changed := e.next(indexPerson + person)
+		list, err := e.Logins(context.WithoutCancel(ctx), person)
+		if err != nil || since != "" && list.Version != since || since == "" && len(list.Open) > 0 {
+			return list, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return list, nil
+		}
+	}
+}
+
+// answerPatience is how long a phone waits to hear that its approval was
+// collected by the request that waits for it.
+const answerPatience = 2 * time.Second
+
+// Answer takes a phone's answer. It counts for the person's own open logins
+// only, before the deadline, from a device enrolled before the login opened;
+// the first answer stands.
+func (e *Engine) Answer(ctx context.Context, id ID, ans Answering) (Answered, error) {
+	for range maxRounds {
+		collected := e.next(attemptKey + id.String())
+		s, err := e.load(ctx, id)
+		if errors.Is(err, ErrNotFound) {
+			return Answered{}, ErrNotYours
+		}
+		if err != nil {
+			return Answered{}, err
+		}
+		repeated, err := e.mayAnswer(ctx, s, ans)
+		if err != nil {
+			return Answered{}, err
+		}
+		if !repeated {
+			err = e.record(ctx, s, ans)
+		}
+		switch {
+		case errors.Is(err, ErrConflict), errors.Is(err, ErrLate):
+			continue
+		case err != nil:
+			return Answered{}, err
+		}
+		return e.fate(ctx, s, collected)
+	}
+	return Answered{}, errRaces
+}
+
+// mayAnswer checks everything about an answer but its content against the
+// login; repeated: the very same answer is recorded already.
+func (e *Engine) mayAnswer(ctx context.Context, s *saved, ans Answering) (repeated bool, err error) {
+	a := &s.Attempt
+	if a.Person == "" || a.Person != ans.Person || !ans.Enrolled.Before(a.Created) {
+		return false, ErrNotYours
+	}
+	if g := a.Answer; g != nil && g.Device == ans.Device && g.Kind == ans.Kind && g.Number == ans.Number {
+		return true, nil
+	}
+	switch {
+	case a.Verdict != nil:
+		return false, &EndedError{a.Verdict.Reason}
+	case a.Answer != nil:
+		return false, &EndedError{Accepted} // approved on another device, not collected yet
+	case a.over(s.rec.Read):
+		return false, &EndedError{Expired}
+	case ans.Shown != nil && !ans.Shown.equals(a):
+		return false, ErrShown
+	}
+	return false, nil
+}
+
+func (s *Shown) equals(a *Attempt) bool {
+	return s.Client == a.Client && s.From == a.From && s.Username == a.Who.Username && s.Created.Unix() == a.Created.Unix()
+}
+
+// record notes the answer and, when it refuses, ends the login.
+func (e *Engine) record(ctx context.Context, s *saved, ans Answering) error {
+	a := &s.Attempt
+	g := &Given{Kind: ans.Kind, Number: ans.Number, At: s.rec.Read, Device: ans.Device, Presence: ans.Presence, Signed: ans.Signed}
+	var refused error
+	if ans.Kind == Approve {
+		if refused = e.approve(ctx, s, g); refused != nil && !errors.Is(refused, ErrWrongNumber) {
+			return refused
+		}
+	}
+	a.Answer = g
+	act := Decide(a, nil, &e.Policy, s.rec.Read)
+	if act.Kind != ActEnd {
+		if err := e.save(ctx, s, Condition{Before: a.Deadline}); err != nil {
+			return err
+		}
+		return e.unclaimApproved(ctx, a)
+	}
+	if err := e.conclude(ctx, s, act, nil); err != nil {
+		return err
+	}
+	if err := e.afterRefusal(ctx, s, act.Reason); err != nil {
+		return err
+	}
+	return refused
+}
+
+// approve checks an approval: the number, or that there can be no mistake
+// about which login is meant.
+func (e *Engine) approve(ctx context.Context, s *saved, g *Given) error {
+	a := &s.Attempt
+	switch {
+	case a.Approval == ApprovalOff:
+		return ErrApprovalOff
+	case a.Approval == ApprovalNumber && g.Number == "":
+		return ErrNumberMissing
+	case a.Approval == ApprovalNumber:
+		if g.Chain = a.chainByNumber(g.Number); g.Chain < 0 {
+			g.Kind = WrongNumberGiven
+			return ErrWrongNumber
+		}
+		return nil
+	}
+	g.Number = ""
+	others, err := e.findAll(ctx, e.ownerIndex(a))
+	if err != nil {
+		return err
+	}
+	several := slices.DeleteFunc(others, func(o *saved) bool { return o.Attempt.ID == a.ID || !o.Attempt.live(s.rec.Read, e.Policy.Grace) })
+	if len(several) == 0 {
+		return nil
+	}
+	for _, o := range append(several, s) { // both users are told
+		o.Attempt.Several = true
+		if err := e.save(ctx, o, Condition{}); err != nil && !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return ErrSeveralLogins
+}
+
+// afterRefusal does what a refusal means for the account, and closes the books.
+func (e *Engine) afterRefusal(ctx context.Context, s *saved, why Reason) error {
+	account := s.Attempt.Who.ID
+	var err error
+	switch why {
+	case Reported:
+		e.Log.Warn("a login was reported by its owner: somebody else knows the password", "trace", s.Attempt.ID.Trace(), "account", account)
+		err = e.lockReported(ctx, account)
+	case WrongNumber:
+		if _, _, err = e.countGuess(ctx, account, "number "+s.Attempt.ID.String()); err == nil {
+			err = e.commitGuesses(ctx, account)
+		}
+	}
+	return errors.Join(err, e.closeBooks(ctx, s))
+}
+
+// unclaimApproved: a prompt that was approved does not count against push_limit.
+func (e *Engine) unclaimApproved(ctx context.Context, a *Attempt) error {
+	if a.Pushes == 0 {
+		return nil
+	}
+	return e.Store.Uncount(ctx, e.pushKey(a))
+}
+
+// fate tells what became of an answer that is recorded.
+func (e *Engine) fate(ctx context.Context, s *saved, changed <-chan struct{}) (Answered, error) {
+	patience := time.NewTimer(answerPatience)
+	defer patience.Stop()
+	for {
+		a := &s.Attempt
+		switch {
+		case a.Answer.refusal() == WrongNumber:
+			return Answered{}, ErrWrongNumber
+		case a.Answer.refusal() != "":
+			return Answered{Outcome: OutcomeRejected}, nil
+		case a.Verdict != nil && a.Verdict.Reason == Accepted:
+			return Answered{Outcome: OutcomeAccepted}, nil
+		case a.Verdict != nil:
+			return Answered{}, &EndedError{a.Verdict.Reason}
+		case !a.waited(s.rec.Read):
+			return Answered{Outcome: OutcomeRetry, RetryWithin: a.Answer.At.Add(e.Policy.Grace).Sub(s.rec.Read)}, nil
+		}
+		select {
+		case <-changed:
+		case <-patience.C:
+			return Answered{Outcome: OutcomeRetry, RetryWithin: a.Answer.At.Add(e.Policy.Grace).Sub(s.rec.Read)}, nil
+		case <-ctx.Done():
+			return Answered{}, ctx.Err()
+		}
+		changed = e.next(attemptKey + a.ID.String())
+		var err error
+		if s, err = e.load(ctx, a.ID); err != nil {
+			return Answered{}, err
+		}
+	}
+}
+
+// Withdraw ends a person's open logins that match, because a device was
+// revoked or an account has changed.
+func (e *Engine) Withdraw(ctx context.Context, person string, match func(account string) bool) error {
+	all, err := e.findAll(ctx, indexPerson+person)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		for range maxRounds {
+			a := &s.Attempt
+			if a.Verdict != nil || !match(a.Who.ID) {
+				break
+			}
+			a.Answer = &Given{Kind: Withdrawn, At: s.rec.Read}
+			err := e.conclude(ctx, s, end(Revoked), nil)
+			if err == nil {
+				err = e.closeBooks(ctx, s)
+			}
+			if !errors.Is(err, ErrConflict) {
+				if err != nil {
+					return err
+				}
+				break
+			}
+			if s, err = e.load(ctx, a.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -55,6 +55,7 @@ type Attempt struct {
 	Typed    string // the name as typed, to bind States to it
 	Secret   []byte // MAC of client, typed name and password: knows the password again
 	Scope    []byte // MAC of NAS, station and, where there is none, the packet: who may join
+	Place    string // the index of account, client and station it is listed under; "" none
 	Who      Identity
 	Person   string // opaque id of the person whose devices answer
 	Created  time.Time
@@ -72,6 +73,8 @@ type Attempt struct {
 	Waiting  bool // prompted when the account's other attempt at this client ends
 	NoPush   bool // past push_limit: only the push is missing
 	Notify   PushState
+	Number   bool // some device can type a number
+	Simple   bool // some device can approve without one
 	Several  bool // a simple approval was refused because of another open attempt
 
 	Answer  *Given
@@ -82,20 +85,21 @@ type Attempt struct {
 // A Chain is a request and the States after it. In mode challenge each has its
 // own number to match; otherwise an attempt has one chain.
 type Chain struct {
-	Number string    // digits to type on the phone; "" none
-	Newest string    // the request that gets the verdict; "" none yet
-	Until  time.Time // until when that request waits; zero: nobody waits
-	State  []byte    // handed out last and not used yet
-	Used   []byte    // the State used last
-	Said   []byte    // MAC of what came with Used
-	SaidAt time.Time
+	Number    string    // digits to type on the phone; "" none
+	Newest    string    // the request that gets the verdict
+	Until     time.Time // until when that request waits; zero: nobody waits
+	State     []byte    // handed out last and not used yet
+	Used      []byte    // the State used last
+	Said      []byte    // MAC of what came with Used, and from where
+	SaidAt    time.Time //
+	SaidWrong bool      // it was a code, compared and found wrong
 }
 
 // Given is a phone's answer.
 type Given struct {
 	Kind     AnswerKind
-	Chain    int // approve: which chain it lets in
-	Number   string
+	Chain    int    // approve with a number: the chain it lets in
+	Number   string // "": approved without
 	At       time.Time
 	Device   string
 	Presence string // "device_key" or "backend:<name>"
@@ -132,7 +136,7 @@ const (
 	PushNotAllowed                  // no device may show notifications
 )
 
-// openChain returns the chain with that number; -1 when there is none.
+// chainByNumber returns the newest chain with that number; -1 when there is none.
 func (a *Attempt) chainByNumber(number string) int {
 	for i := len(a.Chains) - 1; i >= 0; i-- {
 		if a.Chains[i].Number == number {

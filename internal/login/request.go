@@ -93,9 +93,10 @@ const (
 
 // Checked is the outcome of a first factor.
 type Checked struct {
-	First  First  // Right, More or Wrong
-	Reason Reason // Wrong: BadPassword, PasswordExpired or AccountDisabled
-	Relay  any    // More: what the front end sends on; the next round comes with the State of that reply
+	First  First       // Right, More or Wrong
+	Reason Reason      // Wrong: BadPassword, PasswordExpired or AccountDisabled
+	Relay  any         // More: what the front end sends on; the next round comes with the State of that reply
+	Next   FirstFactor // More: who checks the next round; nil: the same
 }
 
 // A Request asks in the name of a login: one RADIUS packet or one LDAP bind.
@@ -115,6 +116,10 @@ type Request struct {
 	// OwnCheck: the password is checked on the asker's own connection, so even
 	// a request that joins is checked (LDAP).
 	OwnCheck bool
+
+	// Conversation: the first factor looks at no password but carries on a
+	// conversation of several rounds (an upstream RADIUS server).
+	Conversation bool
 
 	// Rule lets in without a second factor once the password is right, and is
 	// what audit names: "exempt:cn=svc,dc=example". The front end resolved it.

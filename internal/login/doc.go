@@ -1,0 +1,35 @@
+// Package login is the core of vssgate: it decides whether a login may go on.
+//
+// One login is an Attempt: from its first request with a right password to its
+// Verdict. What asks in its name are Requests: an Access-Request, a State with
+// a code, a bind. A Reply answers one request; a Verdict ends the attempt.
+//
+//	NAS -> radius ---\                                 /--> first factor (directory)
+//	                  >--> Engine.Handle(Request) ----+---> Store (attempts, counters)
+//	app -> ldapproxy-/        |      ^                 \--> Prompter, Auditor
+//	                          v      |
+//	                    Request.Reply(Reply)        phone -> Engine.Answer
+//
+// One pure function holds the whole policy: Decide, in decide.go. It is read
+// from top to bottom, the first row that fits wins, and an Accept is made in
+// exactly one of its rows. The Engine is the loop around it: load the attempt,
+// decide, do it, save with compare-and-set; who loses the race decides again.
+// A retransmission, another node, a late answer and a timer all ask the same
+// question and get the same answer. docs/login-flow.md is the table in prose.
+//
+// A held request is an entry in a table with a timer, never a blocked
+// goroutine. Until the password is right an attempt lives on its node alone.
+//
+// Map, in reading order:
+//
+//	decide.go   what is known -> next action (no I/O, no clock)
+//	attempt.go  the record: chains, answer, verdict
+//	request.go  what front ends hand in, what they get back
+//	engine.go   the loop, and the table of held requests
+//	find.go     which attempt a request belongs to: State, join, appended code
+//	prove.go    first factor, throttle, account; how an attempt begins
+//	settle.go   saving, verdicts, the one audit record
+//	guess.go    codes counted before they are compared; lockout
+//	answer.go   what phones see and say
+//	store.go    people.go  the interfaces to what is outside, with their promises
+package login

@@ -1,0 +1,452 @@
+package login
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"vssgate/otp"
+)
+
+// Options is what an Engine is made of. All fields are needed.
+type Options struct {
+	Policy   Policy
+	Store    Store
+	Keys     *otp.Keys
+	People   People
+	Prompter Prompter
+	Auditor  Auditor
+	Meter    Meter
+	Log      *slog.Logger
+
+	// Patience bounds everything one decision waits for: directory, store.
+	Patience time.Duration
+	// MaxBusy bounds how many requests are decided at once; more are answered
+	// NoAnswer. Held requests do not count.
+	MaxBusy int
+}
+
+// Engine is the loop around Decide. Make one with New, start Run, hand it
+// requests with Handle and phones' answers with Answer.
+type Engine struct {
+	Options
+	busy    atomic.Int64
+	working sync.WaitGroup
+
+	mu       sync.Mutex
+	held     map[ID][]*asking         // requests by the attempt they belong to
+	seen     map[ID]*watchOver        // open attempts this node knows
+	checking map[string]*flight       // first factors being asked, by join key
+	rounds   map[string]*round        // first factors of several rounds, by State
+	watchers map[string]chan struct{} // closed at the next change of an index or key
+}
+
+// watchOver is what a node keeps of an open attempt besides the store: when it
+// saw it first, by its own monotonic clock, and the timer of its deadline.
+type watchOver struct {
+	first time.Time
+	timer *time.Timer
+}
+
+// An asking is a request on its way through the engine.
+type asking struct {
+	req   *Request
+	facts Facts
+
+	own      ID        // the attempt it begins when there is none to join
+	id       ID        // its attempt
+	began    time.Time // by this node's clock, for "took"
+	entered  bool      // its entry into the attempt is saved
+	blamed   bool      // its wrong code is noted in the attempt, and saved
+	secret   []byte    // MAC of client, name and password: see Attempt.Secret
+	scope    []byte    // MAC of where it came from: see Attempt.Scope
+	code     string    // the code that came, if any
+	guess    []byte    // what makes this guess known again
+	identity Identity
+	account  Account
+	checked  Checked
+	flight   *flight   // it asks the first factor for others too
+	until    time.Time // locked_out: until when
+
+	mu      sync.Mutex
+	running bool
+	again   bool
+	done    bool
+	gone    bool
+	timer   *time.Timer
+}
+
+// New makes an Engine. Start Run before handing it requests.
+func New(o Options) *Engine {
+	return &Engine{
+		Options:  o,
+		held:     map[ID][]*asking{},
+		seen:     map[ID]*watchOver{},
+		checking: map[string]*flight{},
+		rounds:   map[string]*round{},
+		watchers: map[string]chan struct{}{},
+	}
+}
+
+// Run watches the store and the deadlines of open attempts until ctx ends, and
+// then waits for the requests that are being decided. It returns nil.
+func (e *Engine) Run(ctx context.Context) error {
+	defer e.working.Wait()
+	if err := e.adopt(ctx); err != nil {
+		e.Log.Error("cannot read the open logins; their deadlines are met when they are asked for", "error", err)
+	}
+	err := e.Store.Changes(ctx, e.changed)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// adopt takes over the open attempts that the store remembers from before.
+func (e *Engine) adopt(ctx context.Context) error {
+	for after := ""; ; {
+		recs, err := e.Store.Find(ctx, indexOpen, after, 1000)
+		if err != nil || len(recs) == 0 {
+			return err
+		}
+		for _, rec := range recs {
+			after = rec.Key
+			if s, err := e.open(rec); err == nil {
+				e.watch(s)
+			}
+		}
+	}
+}
+
+// Handle takes a request on and returns at once. Request.Reply is called
+// exactly once, when the verdict or another reply is there. leave tells the
+// engine that the asker has gone: the attempt stays open for a retry to join.
+func (e *Engine) Handle(r *Request) (leave func()) {
+	q := &asking{req: r, own: NewID(), began: time.Now()}
+	q.id = q.own
+	q.facts.Request = newRequestID()
+	e.poke(q)
+	return func() {
+		q.mu.Lock()
+		q.gone = true
+		q.mu.Unlock()
+		e.poke(q)
+	}
+}
+
+func newRequestID() string {
+	var raw [8]byte
+	rand.Read(raw[:])
+	return hex.EncodeToString(raw[:])
+}
+
+// poke has q decided (again). Any number of pokes while a decision is under
+// way lead to one more decision after it.
+func (e *Engine) poke(q *asking) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.done:
+	case q.running:
+		q.again = true
+	default:
+		q.running = true
+		e.working.Add(1)
+		go e.decide(q)
+	}
+}
+
+// decide runs until q is answered or held and nothing has changed meanwhile.
+func (e *Engine) decide(q *asking) {
+	defer e.working.Done()
+	if n := e.busy.Add(1); e.MaxBusy > 0 && n > int64(e.MaxBusy) && !q.entered {
+		e.Log.Warn("login shed: too many are being decided at once", "limit", e.MaxBusy, "client", q.req.Client.Name)
+		e.finish(q, Reply{Kind: NoAnswer, Reason: Unavailable})
+	}
+	defer e.busy.Add(-1)
+	for {
+		e.decideOnce(q)
+		q.mu.Lock()
+		if q.done || !q.again {
+			q.running = false
+			q.mu.Unlock()
+			return
+		}
+		q.again = false
+		q.mu.Unlock()
+	}
+}
+
+// decideOnce is one round for q. A panic or an error of ours ends this request
+// without an answer, never the server, and never with an accept.
+func (e *Engine) decideOnce(q *asking) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.Log.Error("a request failed inside vssgate", "trace", q.id.Trace(), "panic", p, "stack", string(debug.Stack()))
+			e.finish(q, Reply{Kind: NoAnswer, Reason: Unavailable})
+		}
+	}()
+	q.mu.Lock()
+	done := q.done
+	q.facts.Gone = q.gone
+	q.mu.Unlock()
+	if done {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), e.Patience)
+	defer cancel()
+	if err := e.loop(ctx, q); err != nil {
+		e.Log.Error("login cannot be decided; the NAS or application is left to try another server", "trace", q.id.Trace(),
+			"client", q.req.Client.Name, "error", err)
+		e.finish(q, Reply{Kind: NoAnswer, Reason: Unavailable})
+	}
+}
+
+// maxRounds bounds how often one request may lose a race before it is given up.
+const maxRounds = 200
+
+var errRaces = errors.New("lost too many races for one login")
+
+// loop loads, decides and does until q is answered or waits.
+func (e *Engine) loop(ctx context.Context, q *asking) error {
+	s, err := e.find(ctx, q)
+	for range maxRounds {
+		if s == nil || err != nil {
+			return err // answered already, or cannot be decided
+		}
+		now, err := e.Store.Now(ctx)
+		if err != nil {
+			return err
+		}
+		var finished bool
+		if err = e.enter(s, q, now); err == nil {
+			finished, err = e.do(ctx, s, q, Decide(&s.Attempt, &q.facts, &e.Policy, now), now)
+		}
+		switch {
+		case errors.Is(err, ErrConflict), errors.Is(err, ErrLate):
+			s, err = e.load(ctx, q.id) // somebody else was first: decide again on what stands now
+		case errors.Is(err, errTaken):
+			s, err = e.begin(ctx, q) // somebody else waits in the attempt: this one gets its own
+		case errors.Is(err, errBadState):
+			e.finish(q, Reply{Kind: BadAnswer, Reason: BadState})
+			return nil
+		case err != nil || finished:
+			return err
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return errRaces
+}
+
+// do carries one action out and tells whether the round is over.
+func (e *Engine) do(ctx context.Context, s *saved, q *asking, act Action, now time.Time) (finished bool, err error) {
+	switch act.Kind {
+	case ActCheck:
+		return e.check(ctx, s, q)
+	case ActRelay:
+		return true, e.relay(q)
+	case ActCount:
+		return false, e.count(ctx, s, q)
+	case ActCompare:
+		return false, e.compare(ctx, s, q)
+	case ActPrompt:
+		return false, e.prompt(ctx, s, q)
+	case ActAccept, ActEnd:
+		return true, e.end(ctx, s, q, act)
+	case ActRepeat:
+		return true, e.repeat(s, q)
+	case ActWait:
+		return true, e.hold(ctx, s, q, act.Until, now)
+	case ActAsk:
+		return true, e.ask(ctx, s, q, act.Prompt)
+	case ActTell:
+		return true, e.tell(ctx, s, q, act.Reason)
+	case ActSilence:
+		return true, e.silence(ctx, s, q)
+	default:
+		e.finish(q, Reply{Kind: NoAnswer, Reason: Unavailable})
+		return true, nil
+	}
+}
+
+// hold parks q until the time, or until its attempt changes.
+func (e *Engine) hold(ctx context.Context, s *saved, q *asking, until, now time.Time) error {
+	if err := e.keep(ctx, s, q); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.done {
+		return nil
+	}
+	q.req.Password = nil // known to be right: a held request keeps no secret
+	if q.timer == nil {
+		q.timer = time.AfterFunc(until.Sub(now), func() { e.poke(q) })
+	} else {
+		q.timer.Reset(until.Sub(now))
+	}
+	return nil
+}
+
+// finish answers q, once.
+func (e *Engine) finish(q *asking, r Reply) {
+	q.mu.Lock()
+	if q.done {
+		q.mu.Unlock()
+		return
+	}
+	q.done = true
+	if q.timer != nil {
+		q.timer.Stop()
+	}
+	q.mu.Unlock()
+	e.drop(q)
+	r.Attempt, r.Trace, r.ValidFor = q.id, q.id.Trace(), e.Policy.ValidFor
+	e.land(q, &r)
+	q.req.Reply(r)
+}
+
+// take and drop keep the table of requests by attempt, so that a change of the
+// attempt reaches all of them.
+func (e *Engine) take(q *asking) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !slices.Contains(e.held[q.id], q) {
+		e.held[q.id] = append(e.held[q.id], q)
+	}
+}
+
+func (e *Engine) drop(q *asking) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	left := slices.DeleteFunc(e.held[q.id], func(o *asking) bool { return o == q })
+	if len(left) == 0 {
+		delete(e.held, q.id)
+	} else {
+		e.held[q.id] = left
+	}
+}
+
+// changed wakes whoever waits for the record: held requests, long polls.
+func (e *Engine) changed(c Change) {
+	id, isAttempt := attemptOfKey(c.Key)
+	e.mu.Lock()
+	var woken []*asking
+	if isAttempt {
+		woken = slices.Clone(e.held[id])
+	}
+	for _, name := range append(slices.Clone(c.Indexes), c.Key) {
+		if ch := e.watchers[name]; ch != nil {
+			close(ch)
+			delete(e.watchers, name)
+		}
+	}
+	e.mu.Unlock()
+	for _, q := range woken {
+		e.poke(q)
+	}
+}
+
+// next returns a channel that is closed at the next change of an index or key.
+func (e *Engine) next(name string) <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ch := e.watchers[name]
+	if ch == nil {
+		ch = make(chan struct{})
+		e.watchers[name] = ch
+	}
+	return ch
+}
+
+// watch arms the deadline of an open attempt.
+func (e *Engine) watch(s *saved) {
+	id := s.Attempt.ID
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.seen[id] == nil {
+		w := &watchOver{first: time.Now()}
+		w.timer = time.AfterFunc(s.Attempt.Deadline.Sub(s.rec.Read), func() { e.tick(id) })
+		e.seen[id] = w
+		e.Meter.Open(1)
+	}
+}
+
+// forget ends the watch over an attempt that has ended.
+func (e *Engine) forget(id ID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if w := e.seen[id]; w != nil {
+		w.timer.Stop()
+		delete(e.seen, id)
+		e.Meter.Open(-1)
+	}
+}
+
+// late tells whether this node's own monotonic clock says that nobody may be
+// let in by this attempt any more, whatever the store's clock says.
+func (e *Engine) late(id ID) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	w := e.seen[id]
+	return w != nil && time.Since(w.first) > e.Policy.ValidFor+e.Policy.Grace
+}
+
+// tick asks for an attempt in the name of its deadline.
+func (e *Engine) tick(id ID) {
+	e.working.Add(1)
+	defer e.working.Done()
+	ctx, cancel := context.WithTimeout(context.Background(), e.Patience)
+	defer cancel()
+	again, err := e.meetDeadline(ctx, id)
+	if err != nil {
+		e.Log.Error("cannot end a login at its deadline; trying again", "trace", id.Trace(), "error", err)
+		again = time.Second
+	}
+	if again == 0 {
+		e.forget(id)
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if w := e.seen[id]; w != nil {
+		w.timer.Reset(again)
+	}
+}
+
+// meetDeadline ends the attempt when its time has come, or tells when to look
+// again.
+func (e *Engine) meetDeadline(ctx context.Context, id ID) (again time.Duration, err error) {
+	for range maxRounds {
+		s, err := e.load(ctx, id)
+		if errors.Is(err, ErrNotFound) {
+			return 0, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		act := Decide(&s.Attempt, nil, &e.Policy, s.rec.Read)
+		switch act.Kind {
+		case ActWait:
+			return max(act.Until.Sub(s.rec.Read), time.Millisecond), nil
+		case ActEnd:
+			err := e.conclude(ctx, s, act, nil)
+			if errors.Is(err, ErrConflict) || errors.Is(err, ErrLate) {
+				continue
+			}
+			return 0, err
+		default: // it has ended; its last words may be owed
+			return e.pay(ctx, s)
+		}
+	}
+	return 0, errRaces
+}

@@ -1,0 +1,340 @@
+package login
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"vssgate/otp"
+)
+
+// Where attempts are listed. What follows the colon is opaque: a MAC, or the
+// random part of a State.
+const (
+	attemptKey  = "attempt:"
+	indexOpen   = "open"    // all open attempts
+	indexPerson = "person:" // open attempts of a person
+	indexOwner  = "owner:"  // open attempts of an account at a client
+	indexLogin  = "login:"  // open attempts of an account at a client from one station
+	indexSecret = "secret:" // attempts of a typed name and password at a client, a while longer
+	indexState  = "state:"  // attempts by the States that may still be presented
+)
+
+// stateSize is 16 random bytes and the first 8 of their MAC.
+const (
+	stateRandom = 16
+	stateSize   = 24
+)
+
+var (
+	errBadState = errors.New("State unknown, foreign or used")
+	errTaken    = errors.New("the attempt has its asker already")
+)
+
+// find returns the attempt that q belongs to, a fresh one when there is none,
+// or nil when q is answered already.
+func (e *Engine) find(ctx context.Context, q *asking) (*saved, error) {
+	switch {
+	case q.entered:
+		return e.load(ctx, q.id)
+	case q.facts.Gone:
+		e.finish(q, Reply{Kind: Silence})
+		return nil, nil
+	case len(q.req.State) > 0:
+		return e.findByState(ctx, q)
+	default:
+		return e.findByPassword(ctx, q)
+	}
+}
+
+// findByState: an answer to a challenge. A State that we did not make for this
+// client costs no look-up.
+func (e *Engine) findByState(ctx context.Context, q *asking) (*saved, error) {
+	r := q.req
+	if !e.genuine(r.State, r.Client) {
+		e.finish(q, Reply{Kind: BadAnswer, Reason: BadState})
+		return nil, nil
+	}
+	if rd := e.takeRound(r.State); rd != nil {
+		return rd.resume(e, q), nil
+	}
+	recs, err := e.Store.Find(ctx, stateIndex(r.State), "", 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, rec := range recs {
+		s, err := e.open(rec)
+		if err != nil {
+			return nil, err
+		}
+		a := &s.Attempt
+		if chain := a.chainByState(r.State); chain >= 0 && a.Client == r.Client.Name && a.FrontEnd == r.FrontEnd && a.Typed == r.Username {
+			return s, e.answerState(ctx, s, q, chain)
+		}
+	}
+	e.finish(q, Reply{Kind: BadAnswer, Reason: BadState})
+	return nil, nil
+}
+
+// answerState notes what came with a State: a code, or `ok`.
+func (e *Engine) answerState(ctx context.Context, s *saved, q *asking, chain int) error {
+	r := q.req
+	q.move(e, s.Attempt.ID)
+	q.identity = s.Attempt.Who
+	q.facts.Chain, q.facts.First, q.facts.Mode = chain, FirstRight, r.Client.Mode
+	q.facts.CanAsk, q.facts.Then = true, ThenChallenge
+	q.facts.Self = e.Keys.MAC(otp.PurposeJoin, []byte("said"), r.State, r.Password, []byte(r.NAS), []byte(r.Station))
+	q.guess = q.facts.Self
+	if said := bytes.ReplaceAll(r.Password, []byte(" "), nil); otp.IsCode(said, e.Policy.CodeDigits) { // VssID shows it as 123 456
+		q.code, q.facts.Code = string(said), CodeUncounted
+	} else {
+		q.facts.HoldUntil = s.rec.Read.Add(r.Client.Hold)
+	}
+	return e.noteLock(ctx, q)
+}
+
+// findByPassword: a new login, a retry that joins, or an appended code.
+func (e *Engine) findByPassword(ctx context.Context, q *asking) (*saved, error) {
+	r := q.req
+	r.Password = withoutWord(r.Password, r.Client.Separator)
+	e.placeOf(q)
+	if r.Conversation {
+		return e.fresh(q), nil
+	}
+	if len(bytes.Trim(r.Password, "\x00")) == 0 {
+		return e.refuse(q, EmptyPassword), nil
+	}
+	if r.Rule != "" {
+		return e.fresh(q), nil
+	}
+	if s, err := e.joinable(ctx, q); s != nil || err != nil {
+		return s, err
+	}
+	cut, code, ok := cutCode(r.Password, r.Client.Separator, e.Policy.CodeDigits)
+	if ok && len(cut) == 0 {
+		return e.refuse(q, EmptyPassword), nil
+	}
+	if ok {
+		if s, err := e.appended(ctx, q, cut, code); s != nil || err != nil {
+			return s, err
+		}
+	}
+	return e.fresh(q), nil
+}
+
+// placeOf notes by what q is known again, and how it may be answered.
+func (e *Engine) placeOf(q *asking) {
+	r := q.req
+	q.scope = e.scopeOf(r)
+	q.secret = e.secretOf(r, r.Password)
+	q.facts.Self = e.selfOf(q)
+	q.facts.Mode, q.facts.Then = r.Client.Mode, r.Client.Then
+	q.facts.CanAsk = r.FrontEnd == RADIUS && (r.Client.Mode == Challenge || r.Client.Then == ThenChallenge)
+}
+
+// joinable finds the attempt that a request with this very password joins
+// without a check: open, from the same place; or, for a reply that was lost,
+// the one that let it in a moment ago. Binds are always checked first.
+func (e *Engine) joinable(ctx context.Context, q *asking) (*saved, error) {
+	if q.req.OwnCheck {
+		return nil, nil
+	}
+	all, err := e.findAll(ctx, indexSecret+hex.EncodeToString(q.secret[:16]))
+	if err != nil {
+		return nil, err
+	}
+	var open *saved
+	for _, s := range all {
+		a := &s.Attempt
+		switch {
+		case !bytes.Equal(a.Secret, q.secret) || !bytes.Equal(a.Scope, q.scope):
+		case a.Verdict != nil && q.facts.asksAgain(a.Verdict, s.rec.Read):
+			return s, q.joins(e, s)
+		case a.live(s.rec.Read, e.Policy.Grace) && (open == nil || a.Created.After(open.Attempt.Created)):
+			open = s
+		}
+	}
+	if open == nil {
+		return nil, nil
+	}
+	if err := q.joins(e, open); err != nil {
+		return nil, err
+	}
+	e.Meter.Joined()
+	return open, e.noteLock(ctx, q)
+}
+
+// joins makes q a request of the attempt whose password it has proven again.
+func (q *asking) joins(e *Engine, s *saved) error {
+	q.move(e, s.Attempt.ID)
+	q.identity = s.Attempt.Who
+	q.facts.First = FirstRight
+	q.holds(s.rec.Read)
+	return nil
+}
+
+// holds sets until when a request without State may stay unanswered.
+func (q *asking) holds(now time.Time) {
+	if q.req.Client.Mode == Hold {
+		q.facts.HoldUntil = now.Add(q.req.Client.Hold)
+	}
+}
+
+// appended finds the login that an appended code belongs to: one of this user
+// at this client whose password, already found right, is the part before it.
+// An open one is preferred, from the same place, the youngest first.
+func (e *Engine) appended(ctx context.Context, q *asking, cut []byte, code string) (*saved, error) {
+	r := q.req
+	secret := e.secretOf(r, cut)
+	all, err := e.findAll(ctx, indexSecret+hex.EncodeToString(secret[:16]))
+	if err != nil {
+		return nil, err
+	}
+	var best *saved
+	for _, s := range all {
+		if a := &s.Attempt; bytes.Equal(a.Secret, secret) && a.FrontEnd == r.FrontEnd && (best == nil || e.nearer(q, s, best)) {
+			best = s
+		}
+	}
+	if best == nil {
+		return nil, nil
+	}
+	q.move(e, best.Attempt.ID)
+	q.identity = best.Attempt.Who
+	q.code, q.guess = code, []byte(q.facts.Request)
+	q.facts.Chain, q.facts.Code, q.facts.CanAsk = -1, CodeUncounted, false
+	r.Password = cut
+	if !r.OwnCheck {
+		q.facts.First = FirstRight
+	}
+	return best, e.noteLock(ctx, q)
+}
+
+// nearer tells whether an appended code belongs rather to s than to t.
+func (e *Engine) nearer(q *asking, s, t *saved) bool {
+	rank := func(x *saved) (n int) {
+		if x.Attempt.live(x.rec.Read, e.Policy.Grace) {
+			n += 2
+		}
+		if bytes.Equal(x.Attempt.Scope, q.scope) {
+			n++
+		}
+		return n
+	}
+	if a, b := rank(s), rank(t); a != b {
+		return a > b
+	}
+	return s.Attempt.Created.After(t.Attempt.Created)
+}
+
+// live tells whether a request may still join: open, and in time or approved.
+func (a *Attempt) live(now time.Time, grace time.Duration) bool {
+	return a.Verdict == nil && (!a.over(now) || a.approved(now, grace))
+}
+
+// move makes q a request of that attempt in the table of held requests.
+func (q *asking) move(e *Engine, id ID) {
+	e.drop(q)
+	q.id = id
+	e.take(q)
+}
+
+// fresh is the attempt that q begins if its password is right. It lives on
+// this node alone.
+func (e *Engine) fresh(q *asking) *saved {
+	r := q.req
+	q.facts.Chain = 0
+	return &saved{Attempt: Attempt{
+		ID: q.id, FrontEnd: r.FrontEnd, Client: r.Client.Name, Approval: r.Client.Approval, NAS: r.NAS, Station: r.Station,
+		From: r.origin(), Typed: r.Username, Secret: q.secret, Scope: q.scope, Who: q.identity,
+	}}
+}
+
+// refuse makes q's password wrong before anybody is asked.
+func (e *Engine) refuse(q *asking, why Reason) *saved {
+	q.facts.First, q.facts.Refused = FirstWrong, why
+	return e.fresh(q)
+}
+
+// origin is where the person sits, as far as the asker tells.
+func (r *Request) origin() string {
+	if r.Station != "" {
+		return r.Station
+	}
+	return r.Source.String()
+}
+
+// scopeOf says from where a request may join: the same NAS and station. Where
+// the NAS names no station only the very same packet is the same login, unless
+// the client says join: user.
+func (e *Engine) scopeOf(r *Request) []byte {
+	packet := r.Packet
+	if r.Station != "" || r.Client.JoinUser {
+		packet = nil
+	}
+	return e.Keys.MAC(otp.PurposeJoin, []byte("scope"), []byte(r.FrontEnd), []byte(r.NAS), []byte(r.Station), packet)
+}
+
+func (e *Engine) secretOf(r *Request, password []byte) []byte {
+	return e.Keys.MAC(otp.PurposeJoin, []byte("secret"), []byte(r.FrontEnd), []byte(r.Client.Name), []byte(r.Username), password)
+}
+
+// selfOf is the join key: place, name and password.
+func (e *Engine) selfOf(q *asking) []byte {
+	return e.Keys.MAC(otp.PurposeJoin, []byte("self"), q.secret, q.scope)
+}
+
+// cutCode splits an appended code off: the last digits, behind the separator.
+func cutCode(password []byte, separator string, digits int) (cut []byte, code string, ok bool) {
+	at := len(password) - digits
+	if at < len(separator) || !otp.IsCode(password[at:], digits) || !bytes.HasSuffix(password[:at], []byte(separator)) {
+		return nil, "", false
+	}
+	if separator == "" && at == 0 {
+		return nil, "", false // nothing but digits is a password
+	}
+	return password[:at-len(separator)], string(password[at:]), true
+}
+
+// withoutWord cuts `push` or `vssid` behind the separator off: they mean the
+// password alone.
+func withoutWord(password []byte, separator string) []byte {
+	if separator == "" {
+		return password
+	}
+	for _, word := range []string{"push", "vssid"} {
+		if cut, found := bytes.CutSuffix(password, []byte(separator+word)); found {
+			return cut
+		}
+	}
+	return password
+}
+
+// newState makes a State for a client: 16 random bytes and 8 of their MAC,
+// which binds it to the client.
+func (e *Engine) newState(client string) []byte {
+	state := make([]byte, stateRandom, stateSize)
+	rand.Read(state)
+	return append(state, e.Keys.MAC(otp.PurposeState, state, []byte(client))[:stateSize-stateRandom]...)
+}
+
+func (e *Engine) genuine(state []byte, c *Client) bool {
+	return len(state) == stateSize && e.Keys.VerifyMAC(otp.PurposeState, state[stateRandom:], state[:stateRandom], []byte(c.Name))
+}
+
+func stateIndex(state []byte) string {
+	return indexState + hex.EncodeToString(state[:stateRandom])
+}
+
+// chainByState finds the chain a State belongs to, used or not; -1 none.
+func (a *Attempt) chainByState(state []byte) int {
+	for i := range a.Chains {
+		if bytes.Equal(a.Chains[i].State, state) || bytes.Equal(a.Chains[i].Used, state) {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,309 @@
+package login
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+)
+
+// lock is an account's record of codes, across logins, clients and nodes.
+// Wrong codes are Counted - Cleared. What was counted is kept in memory (or in
+// Redis) before a code is compared, and committed to disk before the reply
+// that tells it was wrong: a crash in between ends the login and tells nobody
+// anything.
+type lock struct {
+	Counted  uint64    // codes counted, ever
+	Cleared  uint64    // those forgiven by a right code or an administrator
+	Locked   int       // how often it was locked since the last success
+	Until    time.Time // locked until then
+	Stopped  bool      // locked until an administrator unlocks
+	Reported bool      // locked because a login was reported, not by codes
+	Seen     []string  // guesses counted last: the same one asked again is counted once
+	Kept     bool      // the committed record counts something
+}
+
+const (
+	lockPrefix     = "lock:"  // committed
+	codesPrefix    = "codes:" // volatile, newer
+	maxLock        = 24 * time.Hour
+	seenGuesses    = 16
+	codesForgotten = 48 * time.Hour
+)
+
+func (l *lock) wrong() int { return int(l.Counted - l.Cleared) }
+
+// locked tells whether the account is locked now.
+func (l *lock) locked(now time.Time) bool { return l.Stopped || now.Before(l.Until) }
+
+// noteLock sets q's Problem when its account is locked.
+func (e *Engine) noteLock(ctx context.Context, q *asking) error {
+	l, _, _, err := e.loadLock(ctx, q.identity.ID)
+	if err != nil {
+		return err
+	}
+	now, err := e.Store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	if l.locked(now) {
+		q.setLocked(l)
+	}
+	return nil
+}
+
+func (q *asking) setLocked(l *lock) {
+	q.facts.Problem = LockedOut
+	if !l.Stopped {
+		q.until = l.Until
+	}
+}
+
+// codesSeen is the account's counter when an attempt begins: a later success
+// forgives only what was counted before that.
+func (e *Engine) codesSeen(ctx context.Context, account string) (uint64, error) {
+	l, _, _, err := e.loadLock(ctx, account)
+	return l.Counted, err
+}
+
+// count counts q's code at the account and at the attempt, before anything is
+// compared.
+func (e *Engine) count(ctx context.Context, s *saved, q *asking) error {
+	a := &s.Attempt
+	l, now, err := e.countGuess(ctx, a.Who.ID, hex.EncodeToString(q.guess))
+	if err != nil {
+		return err
+	}
+	if l.locked(now) {
+		q.setLocked(l)
+		return nil
+	}
+	a.Counted++
+	if err := e.saveEntry(ctx, s, q, Condition{}); err != nil {
+		return err
+	}
+	q.facts.Code = CodeCounted
+	return nil
+}
+
+// compare compares q's code, in constant time.
+func (e *Engine) compare(ctx context.Context, s *saved, q *asking) error {
+	if e.Keys.VerifyCode(s.Attempt.ID[:], e.Policy.CodeDigits, q.code) {
+		q.facts.Code = CodeRight
+		return nil
+	}
+	q.facts.Code = CodeWrong
+	if err := e.commitGuesses(ctx, s.Attempt.Who.ID); err != nil {
+		return err
+	}
+	e.blame(&s.Attempt, q)
+	return e.saveEntry(ctx, s, q, Condition{})
+}
+
+// blame notes in the attempt that q's code was wrong.
+func (e *Engine) blame(a *Attempt, q *asking) {
+	a.Wrong++
+	if q.facts.Chain >= 0 && q.facts.Chain < len(a.Chains) {
+		a.Chains[q.facts.Chain].SaidWrong = true
+	}
+}
+
+// countGuess counts one guess, once, unless the account is locked, or as many
+// guesses as may be wrong are being compared already. The lock it returns is
+// locked when the guess must not be compared.
+func (e *Engine) countGuess(ctx context.Context, account, guess string) (*lock, time.Time, error) {
+	var refused *lock
+	l, now, err := e.changeLock(ctx, account, func(l *lock, now time.Time) bool {
+		refused = nil
+		before := l.locked(now)
+		if l.lockIfDue(e.Policy.Lockout, now); l.locked(now) {
+			refused = l
+			return !before
+		}
+		if slices.Contains(l.Seen, guess) {
+			return false
+		}
+		l.Counted++
+		l.Seen = append(l.Seen, guess)
+		if n := len(l.Seen); n > seenGuesses {
+			l.Seen = l.Seen[n-seenGuesses:]
+		}
+		return true
+	})
+	if refused != nil || err != nil {
+		return refused, now, err
+	}
+	return &lock{Counted: l.Counted, Cleared: l.Cleared}, now, nil
+}
+
+// commitGuesses locks the account if that is due, and commits its counter.
+func (e *Engine) commitGuesses(ctx context.Context, account string) error {
+	l, now, err := e.changeLock(ctx, account, func(l *lock, now time.Time) bool {
+		l.Kept = true
+		l.lockIfDue(e.Policy.Lockout, now)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	if l.locked(now) {
+		e.Log.Warn("account locked after wrong codes", "account", account, "wrong", l.wrong(), "until", l.Until, "until_unlocked", l.Stopped)
+	}
+	return e.commitLock(ctx, account, l)
+}
+
+// lockIfDue locks after each After wrong codes, twice as long each time.
+func (l *lock) lockIfDue(p Lockout, now time.Time) {
+	if l.wrong() >= p.StopAfter {
+		l.Stopped = true
+		return
+	}
+	if due := l.wrong() / p.After; due > l.Locked {
+		l.Locked = due
+		l.Until = now.Add(min(p.For<<min(due-1, 20), maxLock))
+		l.Reported = false
+	}
+}
+
+// clearGuesses forgives, after a right code, what was counted before that
+// attempt began, and the right code itself. What was guessed elsewhere
+// meanwhile stays.
+func (e *Engine) clearGuesses(ctx context.Context, a *Attempt) error {
+	kept := false
+	l, _, err := e.changeLock(ctx, a.Who.ID, func(l *lock, _ time.Time) bool {
+		kept = l.Kept
+		l.Cleared = min(max(l.Cleared, a.CodesSeen)+1, l.Counted)
+		l.Kept = l.wrong() > 0
+		l.Locked = l.wrong() / e.Policy.Lockout.After
+		return true
+	})
+	if err != nil || !kept {
+		return err
+	}
+	return e.commitLock(ctx, a.Who.ID, l)
+}
+
+// lockReported locks an account whose login was reported by its owner.
+func (e *Engine) lockReported(ctx context.Context, account string) error {
+	l, _, err := e.changeLock(ctx, account, func(l *lock, now time.Time) bool {
+		if until := now.Add(e.Policy.Lockout.For); until.After(l.Until) {
+			l.Until, l.Reported = until, true
+		}
+		l.Kept = true
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	return e.commitLock(ctx, account, l)
+}
+
+// Unlock lets an account log in again: an administrator's word.
+func (e *Engine) Unlock(ctx context.Context, account string) error {
+	l, _, err := e.changeLock(ctx, account, func(l *lock, _ time.Time) bool {
+		*l = lock{Counted: l.Counted, Cleared: l.Counted, Seen: l.Seen}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	return e.commitLock(ctx, account, l)
+}
+
+// LockedUntil tells whether an account is locked: until when, or (zero time)
+// until it is unlocked.
+func (e *Engine) LockedUntil(ctx context.Context, account string) (locked bool, until time.Time, err error) {
+	l, _, _, err := e.loadLock(ctx, account)
+	if err != nil {
+		return false, time.Time{}, err
+	}
+	now, err := e.Store.Now(ctx)
+	if err != nil {
+		return false, time.Time{}, err
+	}
+	if l.Stopped {
+		return true, time.Time{}, nil
+	}
+	return l.locked(now), l.Until, nil
+}
+
+// changeLock applies change to the volatile record until it wins the race;
+// change returns false when there is nothing to write.
+func (e *Engine) changeLock(ctx context.Context, account string, change func(*lock, time.Time) bool) (*lock, time.Time, error) {
+	for range maxRounds {
+		l, rec, _, err := e.loadLock(ctx, account)
+		if err != nil {
+			return nil, time.Time{}, err
+		}
+		now, err := e.Store.Now(ctx)
+		if err != nil || !change(l, now) {
+			return l, now, err
+		}
+		if rec.Value, err = json.Marshal(l); err != nil {
+			return nil, now, err
+		}
+		rec.Key, rec.Expires, rec.Durable, rec.Indexes = e.listedAs(codesPrefix, account), now.Add(codesForgotten), false, nil
+		_, err = e.Store.Save(ctx, rec, Condition{})
+		if !errors.Is(err, ErrConflict) {
+			return l, now, err
+		}
+	}
+	return nil, time.Time{}, errRaces
+}
+
+// loadLock reads the volatile record, or what was committed when it is gone.
+// volatile tells which: the record may be saved under that version.
+func (e *Engine) loadLock(ctx context.Context, account string) (l *lock, rec Record, volatile bool, err error) {
+	l = &lock{}
+	for _, prefix := range []string{codesPrefix, lockPrefix} {
+		rec, err = e.Store.Load(ctx, e.listedAs(prefix, account))
+		if errors.Is(err, ErrNotFound) {
+			rec, err = Record{}, nil
+			continue
+		}
+		if err != nil {
+			return l, rec, false, err
+		}
+		if err = json.Unmarshal(rec.Value, l); err != nil {
+			return l, rec, false, err
+		}
+		if prefix == lockPrefix {
+			rec = Record{} // the volatile one is still to be made
+		}
+		return l, rec, prefix == codesPrefix, nil
+	}
+	return l, Record{}, false, nil
+}
+
+// commitLock writes the durable copy; a newer one that is there already stays.
+func (e *Engine) commitLock(ctx context.Context, account string, l *lock) error {
+	key := e.listedAs(lockPrefix, account)
+	for range maxRounds {
+		rec, err := e.Store.Load(ctx, key)
+		if errors.Is(err, ErrNotFound) {
+			rec, err = Record{Key: key}, nil
+		}
+		if err != nil {
+			return err
+		}
+		var there lock
+		if len(rec.Value) > 0 {
+			if err := json.Unmarshal(rec.Value, &there); err != nil {
+				return err
+			}
+		}
+		if there.Counted > l.Counted || there.Counted == l.Counted && there.Cleared > l.Cleared {
+			return nil
+		}
+		if rec.Value, err = json.Marshal(l); err != nil {
+			return err
+		}
+		rec.Durable = true
+		if _, err = e.Store.Save(ctx, rec, Condition{}); !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return errRaces
+}

@@ -1,0 +1,363 @@
+package login
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"maps"
+	"time"
+
+	"vssgate/otp"
+)
+
+// A flight is a first factor being asked. A second request with the same join
+// key waits for it instead of asking again.
+type flight struct {
+	done  chan struct{} // closed when the attempt is in the store, or the asker was answered
+	reply *Reply        // the answer, when there is no attempt to join
+}
+
+// check asks the first factor, once for all requests of one login that arrive
+// meanwhile, and begins or joins the attempt when the password is right.
+func (e *Engine) check(ctx context.Context, s *saved, q *asking) (finished bool, err error) {
+	for {
+		if known, err := e.refusedBefore(ctx, q); known || err != nil {
+			return known, err
+		}
+		other := e.takeOff(q)
+		if other == nil {
+			return false, e.askFirst(ctx, s, q)
+		}
+		select {
+		case <-other.done:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+		if other.reply != nil {
+			e.finish(q, *other.reply)
+			return true, nil
+		}
+		joined, err := e.joinable(ctx, q)
+		if err != nil {
+			return false, err
+		}
+		if joined != nil {
+			*s = *joined
+			return false, nil
+		}
+	}
+}
+
+// takeOff makes q the one who asks for its join key, or returns the flight of
+// the one who does. A bind asks by itself, on its own connection.
+func (e *Engine) takeOff(q *asking) (other *flight) {
+	if q.req.OwnCheck || q.flight != nil {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	key := string(q.facts.Self)
+	if f := e.checking[key]; f != nil {
+		return f
+	}
+	q.flight = &flight{done: make(chan struct{})}
+	e.checking[key] = q.flight
+	return nil
+}
+
+// land lets those go on who wait for q's flight: its attempt is in the store,
+// or q was answered without one.
+func (e *Engine) land(q *asking, reply *Reply) {
+	if q.flight == nil {
+		return
+	}
+	e.mu.Lock()
+	delete(e.checking, string(q.facts.Self))
+	e.mu.Unlock()
+	q.flight.reply = reply
+	close(q.flight.done)
+	q.flight = nil
+}
+
+// askFirst resolves the name and has the password checked.
+func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
+	r := q.req
+	if !r.Conversation && len(bytes.Trim(r.Password, "\x00")) == 0 {
+		q.facts.First, q.facts.Refused = FirstWrong, EmptyPassword
+		e.keepApart(s, q)
+		return nil
+	}
+	id, err := r.First.Resolve(ctx, r.Username)
+	if err != nil {
+		return e.unreachable(q, "resolve the user name", err)
+	}
+	bound := s.Attempt.Who.ID // of the login an appended code is for
+	if s.rec.Version == 0 {
+		s.Attempt.Who = id
+	}
+	taken, allowed, err := e.allow(ctx, q, id)
+	if err != nil {
+		return err
+	}
+	if !allowed {
+		e.Log.Warn("password not passed to the directory: too many wrong ones lately", "trace", q.id.Trace(), "client", r.Client.Name,
+			"account", id.ID, "station", r.Station, "limit", e.Policy.Throttle.PerAccount, "within", e.Policy.Throttle.Within)
+		q.facts.First, q.facts.Refused = FirstWrong, BadPassword
+		e.keepApart(s, q)
+		return nil
+	}
+	asked := time.Now()
+	checked, err := r.First.Check(ctx, id, r.Password)
+	e.Meter.Upstream(time.Since(asked))
+	if err != nil {
+		e.giveBack(ctx, taken)
+		return e.unreachable(q, "check the password", err)
+	}
+	if checked.First == FirstRight && id.ID == "" || checked.First == FirstRight && s.rec.Version != 0 && id.ID != bound {
+		checked = Checked{First: FirstWrong, Reason: BadPassword} // nobody, or somebody else: never right
+	}
+	q.facts.First, q.facts.Refused, q.checked, q.identity = checked.First, checked.Reason, checked, id
+	if checked.First == FirstWrong {
+		e.keepApart(s, q)
+		return e.rememberRefused(ctx, q)
+	}
+	e.giveBack(ctx, taken)
+	if checked.First == FirstRight && s.rec.Version == 0 {
+		begun, err := e.begin(ctx, q)
+		if err != nil {
+			return err
+		}
+		*s = *begun
+	}
+	return nil
+}
+
+// keepApart makes a wrong password end q alone, not the open login whose code
+// was appended to it.
+func (e *Engine) keepApart(s *saved, q *asking) {
+	if s.rec.Version != 0 {
+		q.move(e, q.own)
+		*s = *e.fresh(q)
+	}
+}
+
+func (e *Engine) unreachable(q *asking, what string, err error) error {
+	q.facts.First = FirstUnreachable
+	e.Log.Error("first factor cannot be asked; the NAS or application gets no verdict", "trace", q.id.Trace(), "client", q.req.Client.Name,
+		"doing", what, "error", err)
+	return nil
+}
+
+// refusedBefore answers a retry of a password that was refused a moment ago,
+// without asking again: a NAS that insists locks nobody out.
+func (e *Engine) refusedBefore(ctx context.Context, q *asking) (bool, error) {
+	rec, err := e.Store.Load(ctx, refusedKey(q))
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if id, err := ParseID(string(rec.Value)); err == nil {
+		q.id = id // the same login, so the same trace
+	}
+	e.Meter.Joined()
+	e.finish(q, Reply{Kind: Reject, Reason: BadPassword})
+	return true, nil
+}
+
+func (e *Engine) rememberRefused(ctx context.Context, q *asking) error {
+	now, err := e.Store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = e.Store.Save(ctx, Record{Key: refusedKey(q), Value: []byte(q.id.String()), Expires: now.Add(refusedFor)}, Condition{})
+	if errors.Is(err, ErrConflict) {
+		return nil // another node has just remembered the same
+	}
+	return err
+}
+
+func refusedKey(q *asking) string { return "refused:" + hex.EncodeToString(q.facts.Self[:16]) }
+
+// allow takes a place among the wrong passwords that may still be passed on,
+// for the account and for the station; giveBack returns what was taken when
+// the password turns out right. Rules (service accounts) are not throttled: an
+// attacker could shut an application out.
+func (e *Engine) allow(ctx context.Context, q *asking, id Identity) (taken []string, allowed bool, err error) {
+	t := e.Policy.Throttle
+	take := func(kind, whom string, limit int) error {
+		if whom == "" || limit <= 0 || q.req.Rule != "" || !allowed {
+			return nil
+		}
+		key := kind + hex.EncodeToString(e.Keys.MAC(otp.PurposeJoin, []byte(kind), []byte(whom))[:16])
+		ok, err := e.Store.Count(ctx, key, limit, t.Within)
+		if ok {
+			taken = append(taken, key)
+		}
+		allowed = ok
+		return err
+	}
+	allowed = true
+	if err := take("tries:account:", id.ID, t.PerAccount); err != nil {
+		return nil, false, err
+	}
+	station := q.req.Station
+	if q.req.FrontEnd == LDAP {
+		station = "" // the address of an application stands for all its users
+	}
+	if err := take("tries:source:", station, t.PerSource); err != nil {
+		return nil, false, err
+	}
+	if !allowed {
+		e.giveBack(ctx, taken)
+	}
+	return taken, allowed, nil
+}
+
+func (e *Engine) giveBack(ctx context.Context, taken []string) {
+	for _, key := range taken {
+		if err := e.Store.Uncount(ctx, key); err != nil {
+			e.Log.Warn("a right password still counts against the throttle", "error", err)
+		}
+	}
+}
+
+// begin is called when q's password is right: it finds the open attempt of the
+// same account, client and station, or fills in a fresh one.
+func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
+	r, id := q.req, q.identity
+	if r.Rule != "" {
+		q.facts.Rule = r.Rule
+		return e.fresh(q), nil
+	}
+	account, err := e.People.Account(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	q.account, q.facts.Problem = account, account.Problem
+	if err := e.noteLock(ctx, q); err != nil {
+		return nil, err
+	}
+	if q.facts.Problem != "" {
+		s := e.fresh(q)
+		s.Attempt.Person = account.Person
+		return s, nil
+	}
+	if s, err := e.sameLogin(ctx, q); s != nil || err != nil {
+		return s, err
+	}
+	now, err := e.Store.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q.move(e, q.own)
+	q.holds(now)
+	s := e.fresh(q)
+	a := &s.Attempt
+	a.Person, a.Notify, a.Number, a.Simple = account.Person, account.Notify, account.CanNumber, account.CanSimple
+	a.Created, a.Deadline = now, now.Add(e.Policy.ValidFor)
+	if a.CodesSeen, err = e.codesSeen(ctx, id.ID); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// sameLogin finds the open attempt of this account, client, NAS and station,
+// whatever the method or spelling. A bind joins only where nobody waits: all
+// users of an application come from one address.
+func (e *Engine) sameLogin(ctx context.Context, q *asking) (*saved, error) {
+	index := e.loginIndex(q.req, q.identity.ID)
+	if index == "" {
+		return nil, nil
+	}
+	all, err := e.findAll(ctx, index)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		if a := &s.Attempt; a.live(s.rec.Read, e.Policy.Grace) && !(q.req.FrontEnd == LDAP && a.waited(s.rec.Read)) {
+			e.Meter.Joined()
+			return s, q.joins(e, s)
+		}
+	}
+	return nil, nil
+}
+
+// loginIndex is where the open attempts of one account from one place are
+// listed; "" where the place is not known.
+func (e *Engine) loginIndex(r *Request, account string) string {
+	if r.Station == "" && !r.Client.JoinUser {
+		return ""
+	}
+	return e.listedAs(indexLogin, account, string(r.FrontEnd), r.Client.Name, r.NAS, r.Station)
+}
+
+func (e *Engine) listedAs(kind string, fields ...string) string {
+	raw := [][]byte{[]byte(kind)}
+	for _, f := range fields {
+		raw = append(raw, []byte(f))
+	}
+	return kind + hex.EncodeToString(e.Keys.MAC(otp.PurposeJoin, raw...)[:16])
+}
+
+// A round is a first factor of several rounds that waits for the next one.
+// It lives on this node alone.
+type round struct {
+	id      ID
+	next    FirstFactor
+	expires time.Time
+}
+
+// maxConversations bounds the first factors that wait for a next round.
+const (
+	maxConversations     = 10000
+	conversationPatience = time.Minute
+)
+
+// relay hands a round on with a State of ours.
+func (e *Engine) relay(q *asking) error {
+	state := e.newState(q.req.Client.Name)
+	next := q.checked.Next
+	if next == nil {
+		next = q.req.First
+	}
+	now := time.Now()
+	e.mu.Lock()
+	if len(e.rounds) >= maxConversations {
+		maps.DeleteFunc(e.rounds, func(_ string, r *round) bool { return now.After(r.expires) })
+	}
+	full := len(e.rounds) >= maxConversations
+	if !full {
+		e.rounds[string(state)] = &round{id: q.own, next: next, expires: now.Add(conversationPatience)}
+	}
+	e.mu.Unlock()
+	if full {
+		e.Log.Warn("login shed: too many first factors are in the middle of a conversation", "limit", maxConversations)
+		e.finish(q, Reply{Kind: NoAnswer, Reason: Unavailable})
+		return nil
+	}
+	e.finish(q, Reply{Kind: Relay, State: state, Data: q.checked.Relay})
+	return nil
+}
+
+// resume goes on with a conversation: the password is still to be proven.
+func (r *round) resume(e *Engine, q *asking) *saved {
+	q.own, q.id = r.id, r.id
+	q.req.First, q.req.Conversation = r.next, true
+	e.placeOf(q)
+	return e.fresh(q)
+}
+
+// takeRound returns the conversation a State belongs to, once.
+func (e *Engine) takeRound(state []byte) *round {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := e.rounds[string(state)]
+	delete(e.rounds, string(state))
+	if r != nil && time.Now().After(r.expires) {
+		return nil
+	}
+	return r
+}

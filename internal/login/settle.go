@@ -1,0 +1,577 @@
+package login
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// saved is an attempt as it was read, or as it is about to be written.
+type saved struct {
+	Attempt Attempt
+	rec     Record  // Version 0: not in the store
+	entry   *asking // who has entered this copy
+}
+
+func attemptOfKey(key string) (ID, bool) {
+	if len(key) < len(attemptKey) || key[:len(attemptKey)] != attemptKey {
+		return ID{}, false
+	}
+	id, err := ParseID(key[len(attemptKey):])
+	return id, err == nil
+}
+
+// load reads an attempt. ErrNotFound: it never was, or is long over.
+func (e *Engine) load(ctx context.Context, id ID) (*saved, error) {
+	rec, err := e.Store.Load(ctx, attemptKey+id.String())
+	if err != nil {
+		return nil, err
+	}
+	return e.open(rec)
+}
+
+// findAll reads the attempts under an index; what another key sealed is passed
+// over, as if it were not there.
+func (e *Engine) findAll(ctx context.Context, index string) ([]*saved, error) {
+	recs, err := e.Store.Find(ctx, index, "", 0)
+	if err != nil {
+		return nil, err
+	}
+	var all []*saved
+	for _, rec := range recs {
+		s, err := e.open(rec)
+		if err != nil {
+			e.Log.Error("an attempt in the store was not made by this installation", "key", rec.Key, "error", err)
+			continue
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// open unseals a record: what decides was written by a node with our key, at
+// that place.
+func (e *Engine) open(rec Record) (*saved, error) {
+	plain, err := e.Keys.Open(rec.Key, rec.Value)
+	if err != nil {
+		return nil, fmt.Errorf("attempt %s: %w", rec.Key, err)
+	}
+	s := &saved{rec: rec}
+	if err := json.Unmarshal(plain, &s.Attempt); err != nil {
+		return nil, fmt.Errorf("attempt %s: %w", rec.Key, err)
+	}
+	if rec.Key != attemptKey+s.Attempt.ID.String() {
+		return nil, fmt.Errorf("attempt %s: it is another one's record", rec.Key)
+	}
+	return s, nil
+}
+
+// save writes the attempt if nobody else has meanwhile and, where before is
+// given, the store's clock has not reached it.
+func (e *Engine) save(ctx context.Context, s *saved, cond Condition) error {
+	a := &s.Attempt
+	plain, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	rec := s.rec
+	rec.Key = attemptKey + a.ID.String()
+	rec.Value = e.Keys.Seal(rec.Key, plain)
+	rec.Indexes = e.indexes(a)
+	rec.Expires = a.Deadline.Add(e.Policy.Grace + recogniseFor + cleanUpMargin)
+	if s.rec.Version == 0 && cond.Full != "" {
+		cond.AtMost = e.Policy.MaxOpen
+	}
+	if s.rec, err = e.Store.Save(ctx, rec, cond); err != nil {
+		s.rec = rec
+		return err
+	}
+	return nil
+}
+
+// indexes is where an attempt is listed: everywhere while it is open; after
+// that only where late questions about it arrive.
+func (e *Engine) indexes(a *Attempt) []string {
+	list := []string{indexSecret + hex.EncodeToString(a.Secret[:16])}
+	for i := range a.Chains {
+		for _, state := range [][]byte{a.Chains[i].State, a.Chains[i].Used} {
+			if len(state) == stateSize {
+				list = append(list, stateIndex(state))
+			}
+		}
+	}
+	if a.Verdict == nil || a.Owed {
+		list = append(list, indexOpen)
+	}
+	if a.Verdict == nil {
+		list = append(list, indexPerson+a.Person, e.ownerIndex(a))
+		if a.Place != "" {
+			list = append(list, a.Place)
+		}
+	}
+	return list
+}
+
+func (e *Engine) ownerIndex(a *Attempt) string {
+	return e.listedAs(indexOwner, a.Who.ID, string(a.FrontEnd), a.Client)
+}
+
+// enter makes q a request of the attempt: the newest of its chain. It changes
+// the copy in memory; keep or another save makes it last.
+func (e *Engine) enter(s *saved, q *asking, now time.Time) error {
+	a := &s.Attempt
+	if s.entry == q || q.facts.First != FirstRight || q.facts.Rule != "" || q.facts.Problem != "" || a.Verdict != nil {
+		return nil
+	}
+	s.entry = q
+	if !q.entered {
+		if err := e.enterChain(s, q, now); err != nil {
+			return err
+		}
+		a.Requests++
+	}
+	if q.facts.Code == CodeWrong && !q.blamed {
+		e.blame(a, q)
+	}
+	return nil
+}
+
+func (e *Engine) enterChain(s *saved, q *asking, now time.Time) error {
+	a, r := &s.Attempt, q.req
+	switch {
+	case q.facts.Chain < 0: // an appended code belongs to no chain
+		return nil
+	case len(r.State) > 0:
+		return e.enterState(a, q, now)
+	case r.FrontEnd == LDAP && a.waited(now):
+		return errTaken
+	}
+	if n := len(a.Chains); n == 0 || r.Client.Mode == Challenge && n < maxChains {
+		a.Chains = append(a.Chains, Chain{Number: e.newNumber(a)})
+	}
+	q.facts.Chain = a.newest()
+	c := &a.Chains[q.facts.Chain]
+	q.leads(c)
+	if q.facts.CanAsk {
+		c.State = e.newState(a.Client)
+	}
+	if a.Place == "" {
+		a.Place = e.loginIndex(r, a.Who.ID)
+	}
+	return nil
+}
+
+// maxChains bounds how often a login may be begun anew while it is open.
+const maxChains = 8
+
+// enterState uses a State up. The same one again, with the same words from the
+// same place and within repeatFor, is the same request (a lost reply).
+func (e *Engine) enterState(a *Attempt, q *asking, now time.Time) error {
+	i := a.chainByState(q.req.State)
+	if i < 0 {
+		return errBadState
+	}
+	c := &a.Chains[i]
+	switch {
+	case bytes.Equal(c.State, q.req.State):
+		c.Used, c.Said, c.SaidAt, c.SaidWrong = c.State, q.facts.Self, now, false
+		c.State = e.newState(a.Client)
+	case bytes.Equal(c.Said, q.facts.Self) && (now.Before(c.SaidAt.Add(repeatFor)) || now.Before(c.Until)):
+		if q.facts.Code == CodeUncounted {
+			q.facts.Code = CodeCounted // with the first one
+			if c.SaidWrong {
+				q.facts.Code, q.blamed = CodeWrong, true
+			}
+		}
+	default:
+		return errBadState
+	}
+	q.facts.Chain = i
+	q.leads(c)
+	return nil
+}
+
+// leads makes q the newest request of its chain: the one that gets the verdict.
+func (q *asking) leads(c *Chain) {
+	c.Newest, c.Until = q.facts.Request, q.facts.HoldUntil
+	q.facts.Entered = true
+}
+
+// newNumber makes the digits to match, unlike those of the other chains; ""
+// where numbers are not used.
+func (e *Engine) newNumber(a *Attempt) string {
+	if a.Approval != ApprovalNumber || !a.Number {
+		return ""
+	}
+	low := 1
+	for range e.Policy.NumberDigits - 1 {
+		low *= 10
+	}
+	for {
+		if n := strconv.Itoa(low + randomBelow(9*low)); a.chainByNumber(n) < 0 {
+			return n
+		}
+	}
+}
+
+// keep saves q's entry, when that is not done yet.
+func (e *Engine) keep(ctx context.Context, s *saved, q *asking) error {
+	if q.entered || s.entry != q || s.Attempt.Verdict != nil {
+		return nil
+	}
+	return e.saveEntry(ctx, s, q, Condition{})
+}
+
+// saveEntry saves what q changed, and lets those follow who wait for it.
+func (e *Engine) saveEntry(ctx context.Context, s *saved, q *asking, cond Condition) error {
+	if err := e.save(ctx, s, cond); err != nil {
+		return err
+	}
+	q.entered = true
+	q.blamed = q.facts.Code == CodeWrong
+	e.land(q, nil)
+	e.watch(s)
+	return nil
+}
+
+// unwait says that q does not wait any more: an approval that comes now is to
+// be collected by the next request.
+func (s *saved) unwait(q *asking) (changed bool) {
+	if q.facts.Chain < 0 || q.facts.Chain >= len(s.Attempt.Chains) {
+		return false
+	}
+	c := &s.Attempt.Chains[q.facts.Chain]
+	if c.Newest != q.facts.Request || c.Until.IsZero() {
+		return false
+	}
+	c.Until = time.Time{}
+	return true
+}
+
+// leave saves what an interim reply changes: the entry, and that nobody waits.
+func (e *Engine) leave(ctx context.Context, s *saved, q *asking) error {
+	a := &s.Attempt
+	if a.Verdict != nil || s.rec.Version == 0 && s.entry != q {
+		return nil
+	}
+	if s.unwait(q) || s.entry == q && !q.entered {
+		return e.saveEntry(ctx, s, q, Condition{})
+	}
+	return nil
+}
+
+// ask challenges.
+func (e *Engine) ask(ctx context.Context, s *saved, q *asking, text PromptText) error {
+	if err := e.leave(ctx, s, q); err != nil {
+		return err
+	}
+	a := &s.Attempt
+	c := a.Chains[q.facts.Chain]
+	r := Reply{Kind: Ask, Prompt: text, Number: c.Number, State: c.State, Approval: a.Approval, Tries: max(e.Policy.WrongCodes-a.Counted, 0)}
+	if text == "" {
+		r.Prompt = e.promptText(a, c.Number)
+	}
+	e.finish(q, r)
+	return nil
+}
+
+// promptText chooses what a first challenge says. A number to match is always
+// shown; beside it, or in place of it, whatever keeps the phone silent.
+func (e *Engine) promptText(a *Attempt, number string) PromptText {
+	switch {
+	case a.Notify == PushNotAllowed:
+		return PromptNotificationsOff
+	case a.Pushes == 0:
+		return PromptNoPush
+	case number != "":
+		return PromptNumber
+	case a.Approval == ApprovalSimple && a.Simple:
+		return PromptSimple
+	}
+	return PromptCode
+}
+
+// tell replies a reason; the attempt goes on, or has ended before.
+func (e *Engine) tell(ctx context.Context, s *saved, q *asking, reason Reason) error {
+	if err := e.leave(ctx, s, q); err != nil {
+		return err
+	}
+	a := &s.Attempt
+	if reason == HoldOver && a.Several {
+		reason = SeveralLogins
+	}
+	e.Log.Info("login answered for now", "trace", a.ID.Trace(), "client", a.Client, "account", a.Who.ID, "username", a.Who.Username, "reason", string(reason))
+	e.finish(q, Reply{Kind: Reject, Reason: reason, Approval: a.Approval, Tries: max(e.Policy.WrongCodes-a.Counted, 0), Until: q.until})
+	return nil
+}
+
+// silence drops q: a newer request of its chain came, or its asker has gone.
+func (e *Engine) silence(ctx context.Context, s *saved, q *asking) error {
+	if q.entered && s.Attempt.Verdict == nil && s.unwait(q) {
+		if err := e.save(ctx, s, Condition{}); err != nil {
+			return err
+		}
+	}
+	e.finish(q, Reply{Kind: Silence})
+	return nil
+}
+
+// repeat gives the request that was let in its answer again.
+func (e *Engine) repeat(s *saved, q *asking) error {
+	if s.Attempt.Owed { // its audit record is being written: ask again
+		e.finish(q, Reply{Kind: Silence})
+		return nil
+	}
+	e.finish(q, Reply{Kind: Accept, Reason: Accepted, Identity: s.Attempt.Who, Factor: s.Attempt.Verdict.Factor})
+	return nil
+}
+
+// end concludes the attempt in q's name and answers q.
+func (e *Engine) end(ctx context.Context, s *saved, q *asking, act Action) error {
+	if act.Kind == ActAccept && e.late(s.Attempt.ID) {
+		e.Log.Error("not let in: by this node's own clock the login is over; is the store's clock right?", "trace", s.Attempt.ID.Trace())
+		act = Action{Kind: ActEnd, Reason: Expired}
+	}
+	if q.facts.First == FirstRight {
+		s.Attempt.Who = q.identity
+	}
+	if err := e.conclude(ctx, s, act, q); err != nil {
+		return err
+	}
+	r := Reply{Kind: Reject, Reason: act.Reason, Until: q.until}
+	if act.Kind == ActAccept {
+		r = Reply{Kind: Accept, Reason: Accepted, Identity: s.Attempt.Who, Factor: act.Factor}
+	}
+	e.finish(q, r)
+	if s.rec.Version == 0 {
+		return nil
+	}
+	if err := e.closeBooks(ctx, s); err != nil {
+		e.Log.Error("a login has ended but could not be closed; trying again at its deadline", "trace", s.Attempt.ID.Trace(), "error", err)
+	}
+	return nil
+}
+
+// conclude ends the attempt: the verdict and the owed audit record are one
+// transition, and the record is written before anybody is answered. q is nil
+// when a timer or a phone ends it.
+func (e *Engine) conclude(ctx context.Context, s *saved, act Action, q *asking) error {
+	a := &s.Attempt
+	now, err := e.Store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	v := &Verdict{Reason: act.Reason, Factor: act.Factor, At: now}
+	if act.Kind == ActAccept && q.req.FrontEnd == RADIUS {
+		v.LetIn = q.facts.Self
+	}
+	if s.rec.Version == 0 { // never proven, or let in by a rule: it lives here alone
+		a.Verdict, a.Requests = v, 1
+		if a.Created.IsZero() {
+			a.Created = now.Add(-time.Since(q.began))
+		}
+		return e.enterInBooks(s)
+	}
+	before := a.Verdict
+	a.Verdict, a.Owed = v, true
+	if err := e.save(ctx, s, Condition{Before: e.validUntil(a, act)}); err != nil {
+		a.Verdict, a.Owed = before, false
+		return err
+	}
+	return e.enterInBooks(s)
+}
+
+// validUntil is the instant from which the store must refuse an accept.
+func (e *Engine) validUntil(a *Attempt, act Action) time.Time {
+	switch {
+	case act.Kind != ActAccept:
+		return time.Time{}
+	case act.Factor == FactorApproval:
+		return a.Answer.At.Add(e.Policy.Grace)
+	case act.Factor == FactorCode:
+		return a.Deadline
+	}
+	return time.Time{}
+}
+
+// enterInBooks writes the audit record, the log line and the metric of a verdict.
+func (e *Engine) enterInBooks(s *saved) error {
+	a := &s.Attempt
+	v := a.Verdict
+	rec := AuditRecord{
+		Time: v.At, Attempt: a.ID, FrontEnd: a.FrontEnd, Client: a.Client, NAS: a.NAS, From: a.From,
+		Account: a.Who.ID, Username: a.Who.Username, Accepted: v.Reason == Accepted, Reason: v.Reason, Factor: v.Factor,
+		Pushes: a.Pushes, Requests: a.Requests, Took: v.At.Sub(a.Created),
+	}
+	if g := a.Answer; g != nil && (v.Factor == FactorApproval || g.refusal() == v.Reason) {
+		rec.Device, rec.Presence, rec.Signed = g.Device, g.Presence, g.Signed
+	}
+	if err := e.Auditor.Login(rec); err != nil {
+		return fmt.Errorf("write the audit record (nobody is let in without it): %w", err)
+	}
+	e.Meter.Verdict(a.FrontEnd, a.Client, rec.Accepted, v.Reason, rec.Took)
+	if v.Factor == FactorApproval && !v.At.Before(a.Answer.At.Add(lateAfter)) {
+		e.Meter.LateApproval()
+	}
+	e.Log.Info("login ended", "trace", a.ID.Trace(), "attempt", a.ID.String(), "front_end", string(a.FrontEnd), "client", a.Client, "nas", a.NAS,
+		"from", a.From, "account", a.Who.ID, "username", a.Who.Username, "typed", shown(a.Who.ID, a.Typed), "accepted", rec.Accepted,
+		"reason", string(v.Reason), "factor", string(v.Factor), "requests", a.Requests, "took", rec.Took.Round(time.Millisecond))
+	return nil
+}
+
+// lateAfter tells a late approval from one that somebody waited for.
+const lateAfter = time.Second
+
+// shown is the typed name for the log, where the directory knows no better:
+// cut, for it may be anything.
+func shown(account, typed string) string {
+	if account != "" {
+		return ""
+	}
+	if len(typed) > 64 {
+		typed = typed[:64]
+	}
+	return typed
+}
+
+// closeBooks does what follows a verdict: the record is no longer owed, phones
+// are told, the account's next open login is prompted.
+func (e *Engine) closeBooks(ctx context.Context, s *saved) error {
+	a := &s.Attempt
+	e.forget(a.ID)
+	a.Owed = false
+	if err := e.save(ctx, s, Condition{}); err != nil && !errors.Is(err, ErrConflict) {
+		return err
+	}
+	if a.Verdict.Factor == FactorCode {
+		if err := e.clearGuesses(ctx, a); err != nil {
+			return err
+		}
+	}
+	if a.Pushes > 0 {
+		e.Prompter.Closed(Prompt{Login: a.ID, Account: a.Who.ID, Person: a.Person, Expires: a.Deadline})
+	}
+	return e.promoteNext(ctx, a)
+}
+
+// pay writes the audit record that a node which died owes, and closes the
+// books. A young debt may still be paid by the node that reached the verdict:
+// again says when to look once more.
+func (e *Engine) pay(ctx context.Context, s *saved) (again time.Duration, err error) {
+	if !s.Attempt.Owed {
+		return 0, nil
+	}
+	if due := s.Attempt.Verdict.At.Add(repeatFor); s.rec.Read.Before(due) {
+		return due.Sub(s.rec.Read), nil
+	}
+	if err := e.enterInBooks(s); err != nil {
+		return 0, err
+	}
+	return 0, e.closeBooks(ctx, s)
+}
+
+// prompt claims the one prompt of an attempt and sends it. While another login
+// of the account at this client is on the phone this one waits for its end;
+// past push_limit, or with nothing to push to, only the push is missing.
+func (e *Engine) prompt(ctx context.Context, s *saved, q *asking) error {
+	a := &s.Attempt
+	a.Prompted = true
+	others, err := e.findAll(ctx, e.ownerIndex(a))
+	if err != nil {
+		return err
+	}
+	a.Waiting = slices.ContainsFunc(others, func(o *saved) bool {
+		return o.Attempt.ID != a.ID && o.Attempt.Verdict == nil && o.Attempt.Prompted && !o.Attempt.Waiting
+	})
+	if err := e.claimPush(ctx, a); err != nil {
+		return err
+	}
+	err = e.saveEntry(ctx, s, q, Condition{Full: e.ownerIndex(a)})
+	switch {
+	case err == nil:
+		e.sendPush(a)
+		return nil
+	case errors.Is(err, ErrFull):
+		*s = *e.fresh(q)
+		q.facts.Problem = SeveralLogins
+		err = nil
+	}
+	return errors.Join(err, e.unclaimPush(ctx, a))
+}
+
+// claimPush sets Pushes when a push may go out now.
+func (e *Engine) claimPush(ctx context.Context, a *Attempt) error {
+	a.Pushes = 0
+	if a.Waiting || a.Notify != PushReady || !e.Prompter.Ready() {
+		return nil
+	}
+	ok, err := e.Store.Count(ctx, e.pushKey(a), e.Policy.PushLimit.Count, e.Policy.PushLimit.Within)
+	if ok {
+		a.Pushes = 1
+	}
+	a.NoPush = !ok
+	return err
+}
+
+func (e *Engine) pushKey(a *Attempt) string { return e.listedAs("pushes:", a.Who.ID) }
+
+func (e *Engine) unclaimPush(ctx context.Context, a *Attempt) error {
+	if a.Pushes == 0 {
+		return nil
+	}
+	a.Pushes = 0
+	return e.Store.Uncount(ctx, e.pushKey(a))
+}
+
+func (e *Engine) sendPush(a *Attempt) {
+	if a.Pushes > 0 {
+		e.Prompter.Prompt(Prompt{Login: a.ID, Account: a.Who.ID, Person: a.Person, Expires: a.Deadline})
+	}
+}
+
+// promoteNext prompts the oldest login of the account at this client that was
+// waiting for its turn.
+func (e *Engine) promoteNext(ctx context.Context, ended *Attempt) error {
+	others, err := e.findAll(ctx, e.ownerIndex(ended))
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(others, func(a, b *saved) int { return a.Attempt.Created.Compare(b.Attempt.Created) })
+	for _, o := range others {
+		a := &o.Attempt
+		if a.ID == ended.ID || !a.Waiting || a.Verdict != nil || a.over(o.rec.Read) {
+			continue
+		}
+		a.Waiting = false
+		if err := e.claimPush(ctx, a); err != nil {
+			return err
+		}
+		err := e.save(ctx, o, Condition{Before: a.Deadline})
+		if err == nil {
+			e.sendPush(a)
+			return nil
+		}
+		if err := e.unclaimPush(ctx, a); err != nil {
+			return err
+		}
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrLate) {
+			return err
+		}
+	}
+	return nil
+}
+
+// randomBelow is uniform over [0, n), for n far below 2^32.
+func randomBelow(n int) int {
+	var raw [8]byte
+	rand.Read(raw[:])
+	return int(binary.BigEndian.Uint64(raw[:]) % uint64(n)) // bias below 2^-32
+}
