@@ -1,0 +1,21 @@
+// Package audit writes down how every login ended and what every
+// administrator changed, one JSON object a line, each bound to the one before
+// it by an HMAC.
+//
+//	{"kind":"login","time":"2026-11-24T07:20:00.123Z",...,"prev":"<hash of the line before>","hash":"<HMAC>"}
+//
+// hash is the HMAC of the line's bytes before `,"hash"`, and those bytes hold
+// the hash of the line before: a changed, missing, added or moved line is
+// found by Verify. The key is derived from the installation's, so whoever can
+// write the file but has no key cannot mend the chain. Cutting lines off the
+// end leaves a shorter chain that is whole; only a copy kept elsewhere shows
+// that.
+//
+// A record is in the file, in the kernel's hands, when Login returns: it
+// survives the death of the process. Against loss of power the file is synced
+// once a second by Run and by Close, so at most the last second is lost;
+// syncing each login would bind logins to the disk.
+//
+// Map: log.go (Log: chaining, one write for all who wait), record.go (lines),
+// open.go (continuing an existing file), verify.go (checking the chain).
+package audit

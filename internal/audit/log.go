@@ -1,0 +1,203 @@
+package audit
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"vssgate/internal/login"
+	"vssgate/otp"
+)
+
+// Log writes the records. It implements login.Auditor and is safe for
+// concurrent use.
+type Log struct {
+	path string
+	keys *otp.Keys
+	log  *slog.Logger
+
+	mu      sync.Mutex
+	next    *batch // whom the next write takes along; nil: nobody yet
+	stopped bool
+
+	writing sync.Mutex // held for one write; guards what follows
+	file    file
+	size    int64  // of the whole lines
+	prev    string // hash of the last line
+	torn    bool   // bytes of a failed write may stand behind size
+	unsaved bool   // written, not yet synced
+	buffer  []byte
+}
+
+// file is what Log needs of an *os.File opened for appending.
+type file interface {
+	io.WriteCloser
+	Truncate(size int64) error
+	Sync() error
+}
+
+// A batch is records that are written together.
+type batch struct {
+	bodies [][]byte
+	done   chan struct{}
+	err    error // set before done is closed
+}
+
+// ErrClosed is returned for records that come after Close.
+var ErrClosed = errors.New("audit is closed")
+
+// SyncEvery is how long a record may be in the kernel's hands only.
+const SyncEvery = time.Second
+
+// Login writes how a login ended and returns after it is written.
+func (l *Log) Login(r login.AuditRecord) error { return l.write(lineOf(r)) }
+
+// Admin writes what an administrator did and returns after it is written.
+func (l *Log) Admin(a Admin) error { return l.write(a.line(time.Now())) }
+
+func (l *Log) write(line any) error {
+	raw, err := body(line)
+	if err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	b, first := l.join(raw)
+	if b == nil {
+		return ErrClosed
+	}
+	if first {
+		l.commit(b)
+	}
+	<-b.done
+	return b.err
+}
+
+// join adds a record to the next batch. Its first record's caller commits it
+// for all; whoever comes while another batch is written joins.
+func (l *Log) join(raw []byte) (b *batch, first bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped {
+		return nil, false
+	}
+	if first = l.next == nil; first {
+		l.next = &batch{done: make(chan struct{})}
+	}
+	l.next.bodies = append(l.next.bodies, raw)
+	return l.next, first
+}
+
+func (l *Log) commit(b *batch) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	l.mu.Lock()
+	l.next = nil
+	l.mu.Unlock()
+	b.err = l.append(b.bodies)
+	close(b.done)
+}
+
+// append chains the records and writes them in one call. What a failed write
+// left behind is cut off again, so that the chain stays whole.
+func (l *Log) append(bodies [][]byte) error {
+	if err := l.mend(); err != nil {
+		return err
+	}
+	lines, prev := l.buffer[:0], l.prev
+	for _, b := range bodies {
+		lines, prev = l.chain(lines, prev, b)
+	}
+	l.buffer = keep(lines)
+	if n, err := l.file.Write(lines); err != nil {
+		l.torn = n > 0
+		return errors.Join(fmt.Errorf("audit: write %s: %w", l.path, err), l.mend())
+	}
+	l.size += int64(len(lines))
+	l.prev, l.unsaved = prev, true
+	return nil
+}
+
+func (l *Log) mend() error {
+	if !l.torn {
+		return nil
+	}
+	if err := l.file.Truncate(l.size); err != nil {
+		return fmt.Errorf("audit: cut what a failed write left in %s: %w", l.path, err)
+	}
+	l.torn = false
+	return nil
+}
+
+// chain appends one line and returns its hash.
+func (l *Log) chain(lines []byte, prev string, body []byte) (all []byte, hash string) {
+	start := len(lines)
+	lines = append(lines, body...)
+	lines = append(lines, prevField...)
+	lines = append(lines, prev...)
+	hash = hex.EncodeToString(l.keys.MAC(otp.PurposeAudit, lines[start:]))
+	lines = append(lines, hashField...)
+	lines = append(lines, hash...)
+	return append(lines, lineEnd...), hash
+}
+
+// keep saves a buffer for the next batch, unless a rare burst made it large.
+func keep(buffer []byte) []byte {
+	if cap(buffer) > 1<<20 {
+		return nil
+	}
+	return buffer[:0]
+}
+
+// Run syncs the file once every SyncEvery until ctx ends.
+func (l *Log) Run(ctx context.Context) error {
+	tick := time.NewTicker(SyncEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := l.Sync(); err != nil {
+				l.log.Error("audit records may not survive a power failure", "file", l.path, "error", err)
+			}
+		}
+	}
+}
+
+// Sync brings what is written to the disk.
+func (l *Log) Sync() error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if !l.unsaved {
+		return nil
+	}
+	if err := l.file.Sync(); err != nil {
+		return fmt.Errorf("audit: sync %s: %w", l.path, err)
+	}
+	l.unsaved = false
+	return nil
+}
+
+// Close writes what waits, syncs and closes. Records that come later get
+// ErrClosed.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.stopped {
+		l.mu.Unlock()
+		return nil
+	}
+	l.stopped = true
+	waiting := l.next
+	l.mu.Unlock()
+	if waiting != nil {
+		<-waiting.done
+	}
+	err := l.Sync()
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	return errors.Join(err, l.file.Close())
+}
