@@ -1,0 +1,120 @@
+package radius
+
+import (
+	"crypto/hmac"
+	"crypto/md5"
+	"errors"
+	"fmt"
+	"hash"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"vssgate/internal/login"
+	"vssgate/internal/secret"
+)
+
+// A Client is a NAS, or a proxy, that may ask us.
+type Client struct {
+	Login    *login.Client
+	Prefixes []netip.Prefix // the longest that matches a source address picks the client
+	Secret   secret.Secret
+	First    login.FirstFactor
+}
+
+// client is a Client as the server uses it.
+type client struct {
+	Client
+	secret []byte
+	macs   sync.Pool // of hash.Hash: HMAC-MD5 under the secret, saves the key schedule
+}
+
+func newClient(c Client) *client {
+	k := &client{Client: c, secret: []byte(c.Secret.Reveal())}
+	k.macs.New = func() any { return hmac.New(md5.New, k.secret) }
+	return k
+}
+
+func (c *client) name() string { return c.Login.Name }
+
+// mac is HMAC-MD5 over the parts under the client's secret.
+func (c *client) mac(parts ...[]byte) (sum [md5.Size]byte) {
+	h := c.macs.Get().(hash.Hash)
+	h.Reset()
+	for _, p := range parts {
+		h.Write(p)
+	}
+	h.Sum(sum[:0])
+	c.macs.Put(h)
+	return sum
+}
+
+// clients finds a client by source address.
+type clients struct {
+	byPrefix map[netip.Prefix]*client
+	bits4    []int // prefix lengths in use, longest first
+	bits6    []int
+}
+
+func newClients(list []Client) (*clients, error) {
+	t := &clients{byPrefix: map[netip.Prefix]*client{}}
+	var mistakes []error
+	for _, c := range list {
+		if c.Login == nil || c.Secret == "" {
+			return nil, errors.New("radius: a client without name or secret")
+		}
+		k := newClient(c)
+		for _, p := range c.Prefixes {
+			mistakes = append(mistakes, t.add(p, k))
+		}
+	}
+	return t, errors.Join(mistakes...)
+}
+
+func (t *clients) add(p netip.Prefix, c *client) error {
+	if !p.IsValid() {
+		return fmt.Errorf("radius: client %s: an address that is none", c.name())
+	}
+	p = unmapped(p)
+	if other := t.byPrefix[p]; other != nil {
+		return fmt.Errorf("radius: clients %s and %s both have the address %s", other.name(), c.name(), p)
+	}
+	t.byPrefix[p] = c
+	bits := &t.bits6
+	if p.Addr().Is4() {
+		bits = &t.bits4
+	}
+	if !slices.Contains(*bits, p.Bits()) {
+		*bits = append(*bits, p.Bits())
+		slices.SortFunc(*bits, func(a, b int) int { return b - a })
+	}
+	return nil
+}
+
+// unmapped writes ::ffff:192.0.2.0/120 as 192.0.2.0/24 and clears host bits:
+// one network has one spelling.
+func unmapped(p netip.Prefix) netip.Prefix {
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
+	return p.Masked()
+}
+
+// find returns the client with the longest prefix around source, or nil.
+func (t *clients) find(source netip.Addr) *client {
+	source = source.Unmap().WithZone("")
+	bits := t.bits6
+	if source.Is4() {
+		bits = t.bits4
+	}
+	for _, n := range bits {
+		p, err := source.Prefix(n)
+		if err != nil {
+			continue
+		}
+		if c := t.byPrefix[p]; c != nil {
+			return c
+		}
+	}
+	return nil
+}

@@ -1,0 +1,32 @@
+// Package radius is the RADIUS front end (RFC 2865): Access-Requests in,
+// login.Request out; login.Reply in, packets out. It also has the NAS's side,
+// for tests and for trying a server out.
+//
+//	NAS -> Access-Request(User-Name, User-Password)   we -> Access-Challenge(State, "Enter code")
+//	NAS -> Access-Request(State, code)                we -> Access-Accept
+//
+//	NAS -> Access-Request, again, while it is held    we -> nothing: the same exchange
+//	NAS -> Access-Request, again, after the answer    we -> the same bytes again
+//	NAS -> other request, same port and Identifier    the old one is given up, the new one served
+//	NAS -> Status-Server                              we -> Access-Accept, if the node can decide
+//
+// A datagram passes these gates, and is dropped, counted and told (at most
+// once a second for each client and reason) where it fits none of them:
+//
+//	source is a client      clients.go    longest matching prefix
+//	frame                   packet.go     length, code, attributes
+//	Message-Authenticator   packet.go     before anything in the packet is believed
+//	contents                request.go    what may come once, comes once; PAP
+//	exchange                exchanges.go  retransmission, superseded, too many held
+//
+// A held request is an entry in the table of exchanges.go, of a few hundred
+// bytes: it has no goroutine, no timer, and keeps neither packet nor password.
+// Who decides, and when, is the Handler's business.
+//
+// Map: server.go (Server, its loop and its end), socket.go (answers leave from
+// the address that was asked), clients.go, packet.go, request.go, reply.go
+// (encoding of answers), exchanges.go, drop.go (reasons and log), asker.go and
+// trace.go (the NAS's side).
+//
+// The codec is layeh.com/radius; its server and its client are not used.
+package radius

@@ -1,0 +1,143 @@
+package radius
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// A Drop says why a datagram was not served: a label of packets_dropped_total.
+type Drop string
+
+// Why datagrams are dropped, without an answer.
+const (
+	UnknownSource     Drop = "unknown_source"
+	BadLength         Drop = "bad_length"
+	BadCode           Drop = "bad_code"
+	BadAttributes     Drop = "bad_attributes"
+	BadAuthenticator  Drop = "bad_message_authenticator"
+	NoAuthenticator   Drop = "no_message_authenticator" // where there must be one: EAP, Status-Server
+	BareProxyState    Drop = "proxy_state_without_message_authenticator"
+	RepeatedAttribute Drop = "repeated_attribute"
+	TwoPasswords      Drop = "two_passwords"
+	WrongSecret       Drop = "wrong_secret"
+	NotReady          Drop = "not_ready"
+	Retransmission    Drop = "retransmission" // of a request that is still held, or whose answer is silence
+	Superseded        Drop = "superseded"     // a held request whose Identifier was used again
+	TooManyHeld       Drop = "too_many_held"
+	Broken            Drop = "internal_error"
+	NotSent           Drop = "not_sent"
+)
+
+// Why requests are rejected without asking the Handler; log only.
+const (
+	rejectedName     = "bad_user_name"
+	rejectedPassword = "bad_password_attribute"
+	rejectedNone     = "no_password"
+	rejectedCHAP     = "chap"
+	rejectedMSCHAP   = "ms_chap"
+	rejectedEAP      = "eap"
+	rejectedState    = "empty_state"
+)
+
+// wayOut tells the administrator what to do. Reasons that need nothing done
+// have no line, hence no log record.
+var wayOut = map[string]string{
+	string(UnknownSource):     "no client has this address: add it to radius.clients, or stop whoever sends",
+	string(BadLength):         "the datagram is no RADIUS packet; check what sends to this port",
+	string(BadCode):           "only Access-Request and Status-Server are served on this port; send Accounting and CoA elsewhere",
+	string(BadAttributes):     "the packet's attributes are malformed, or more than 200",
+	string(BadAuthenticator):  "bad Message-Authenticator: the shared secret of this client differs, or the packet was forged",
+	string(NoAuthenticator):   "EAP and Status-Server need a Message-Authenticator (RFC 3579, RFC 5997): switch it on at the NAS",
+	string(BareProxyState):    "Proxy-State without Message-Authenticator may be a forgery in the making (CVE-2024-3596): switch Message-Authenticator on at the NAS and at each proxy",
+	string(RepeatedAttribute): "an attribute that may come once came twice (RFC 2865 section 5.44)",
+	string(TwoPasswords):      "User-Password came together with CHAP-Password or EAP-Message (RFC 2865 section 4.1)",
+	string(WrongSecret):       "the password is not readable: wrong shared secret? compare it at the NAS and here; nobody was asked about this login",
+	string(TooManyHeld):       "more logins are held than radius.max_held allows; raise it, or look for who floods",
+	string(Broken):            "a fault of this program; the request was dropped, please report it",
+	string(NotSent):           "an answer could not be sent; check the route to the NAS",
+
+	rejectedName:     "User-Name is missing, empty or has a NUL in it",
+	rejectedPassword: "User-Password is malformed (RFC 2865 section 5.2) or has a NUL in it",
+	rejectedNone:     "the request has neither a password nor a State; set the NAS to PAP",
+	rejectedCHAP:     "CHAP cannot be checked against a directory; set the NAS to PAP",
+	rejectedMSCHAP:   "MS-CHAP cannot be checked against a directory; set the NAS to PAP",
+	rejectedEAP:      "EAP cannot be checked against a directory; set the NAS to PAP",
+	rejectedState:    "State came empty; the NAS must send back what it was given",
+}
+
+// A Meter counts. Its methods never block.
+type Meter interface {
+	// Dropped counts one datagram that was not served.
+	Dropped(reason Drop)
+	// Resent counts one answer that was sent again to a retransmission.
+	Resent()
+	// IdentifiersInUse changes by delta how many requests of the client are held.
+	IdentifiersInUse(client string, delta int)
+}
+
+type noMeter struct{}
+
+func (noMeter) Dropped(Drop)                 {}
+func (noMeter) Resent()                      {}
+func (noMeter) IdentifiersInUse(string, int) {}
+
+// A teller logs what was dropped or refused: one record a second for each
+// client and reason, with the number of those it kept back.
+type teller struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	told map[topic]*telling
+}
+
+// A topic is what one record a second is written about. Unknown sources share
+// the client "", so that forged addresses fill neither log nor memory.
+type topic struct{ client, reason string }
+
+type telling struct {
+	last time.Time
+	kept int
+}
+
+const tellEvery = time.Second
+
+func newTeller(log *slog.Logger) *teller {
+	return &teller{log: log, told: map[topic]*telling{}}
+}
+
+// tell writes message with the way out and attrs, unless the topic was told
+// of within the last second.
+func (t *teller) tell(now time.Time, client, reason, message string, attrs ...slog.Attr) {
+	hint := wayOut[reason]
+	if hint == "" {
+		return
+	}
+	kept, due := t.due(topic{client, reason}, now)
+	if !due {
+		return
+	}
+	all := append([]slog.Attr{slog.String("client", client), slog.String("reason", reason)}, attrs...)
+	all = append(all, slog.String("hint", hint))
+	if kept > 0 {
+		all = append(all, slog.Int("kept_back", kept))
+	}
+	t.log.LogAttrs(context.Background(), slog.LevelWarn, message, all...)
+}
+
+func (t *teller) due(about topic, now time.Time) (kept int, due bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := t.told[about]
+	if last == nil {
+		t.told[about] = &telling{last: now}
+		return 0, true
+	}
+	if now.Sub(last.last) < tellEvery {
+		last.kept++
+		return 0, false
+	}
+	kept, last.kept, last.last = last.kept, 0, now
+	return kept, true
+}

@@ -1,0 +1,239 @@
+package radius
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Limits of what is remembered of answered requests.
+const (
+	rememberFor   = 60 * time.Second // longer than the widest gap between two tries of a NAS (pam_radius)
+	rememberCount = 200_000
+	rememberBytes = 64 << 20
+	exchangeBytes = 450 // what an exchange costs beside its answer, table included
+)
+
+// A key is what a NAS tells its open requests apart by.
+type key struct {
+	socket     *socket
+	local      netip.Addr // the address that was asked, where the socket has several
+	source     netip.AddrPort
+	identifier byte
+}
+
+// A stage is how far an exchange has come.
+type stage uint8
+
+const (
+	held     stage = iota // the Handler has it
+	answered              // answer was sent, or is silence if it is nil
+	gone                  // its NAS left before the answer: never answered
+	over                  // forgotten
+)
+
+// An exchange is one request and its answer. It keeps nothing of the request
+// that is not needed to encode the answer.
+type exchange struct {
+	server        *Server
+	client        *client
+	key           key
+	authenticator [16]byte
+	proxyState    [][]byte
+
+	// Guarded by exchanges.mu.
+	stage        stage
+	leave        func()
+	answer       []byte
+	answeredAt   time.Time
+	older, newer *exchange // among the answered
+}
+
+// exchanges is the table of all exchanges, held and answered, of all sockets.
+type exchanges struct {
+	maxHeld int
+	meter   Meter
+
+	mu             sync.Mutex
+	byKey          map[key]*exchange
+	held           int
+	answers, bytes int
+	oldest, newest *exchange // of the answered
+}
+
+func newExchanges(maxHeld int, meter Meter) *exchanges {
+	return &exchanges{maxHeld: maxHeld, meter: meter, byKey: map[key]*exchange{}}
+}
+
+// A beginning is what becomes of a request that has come in.
+type beginning struct {
+	drop   Drop   // "": new; it is held now
+	resend []byte // with Retransmission: the answer, if there is one
+	left   func() // the old request's leave: to be called, outside of any lock
+}
+
+// begin takes x in, unless it is known (RFC 5080 section 2.2.2). Another
+// request under the same key means that the NAS gave the old one up: it will
+// take no answer to it.
+func (t *exchanges) begin(x *exchange, now time.Time) (b beginning) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.expire(now)
+	old := t.byKey[x.key]
+	if old != nil && old.authenticator == x.authenticator && old.client == x.client {
+		return beginning{drop: Retransmission, resend: old.answer}
+	}
+	if old != nil {
+		b.left = t.supersede(old)
+	}
+	if t.held >= t.maxHeld || x.key.socket.draining {
+		b.drop = TooManyHeld
+		return b
+	}
+	t.byKey[x.key] = x
+	t.count(x, +1)
+	return b
+}
+
+func (t *exchanges) supersede(x *exchange) (left func()) {
+	if x.stage == held {
+		t.meter.Dropped(Superseded)
+	}
+	return t.abandon(x)
+}
+
+// handled notes how to tell the Handler that x's NAS has gone; if it has
+// already, the caller is to do that now.
+func (t *exchanges) handled(x *exchange, leave func()) (goneAlready bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if x.stage == held {
+		x.leave = leave
+	}
+	return x.stage == gone
+}
+
+// finish notes x's answer, nil for silence, and reports whether it is to be
+// sent: only the first answer to a request that nobody gave up.
+func (t *exchanges) finish(x *exchange, answer []byte, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if x.stage != held {
+		return false
+	}
+	t.count(x, -1)
+	x.stage, x.answer, x.answeredAt = answered, answer, now
+	x.leave, x.proxyState = nil, nil // an answer is encoded once
+	t.remember(x)
+	t.expire(now)
+	return answer != nil
+}
+
+// forget drops x as if it had never come: the same packet again is a new
+// request.
+func (t *exchanges) forget(x *exchange) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.remove(x)
+}
+
+// abandon removes x because its NAS takes no answer any more, and returns what
+// tells the Handler so, if it has the request and Handle has returned.
+func (t *exchanges) abandon(x *exchange) (leave func()) {
+	waits, leave := x.stage == held, x.leave
+	t.remove(x)
+	if waits {
+		x.stage = gone
+	}
+	return leave
+}
+
+func (t *exchanges) remove(x *exchange) {
+	switch x.stage {
+	case held:
+		t.count(x, -1)
+	case answered:
+		t.unlink(x)
+	default:
+		return
+	}
+	delete(t.byKey, x.key)
+	x.stage, x.leave, x.answer = over, nil, nil
+}
+
+// expire forgets answers that are old, or too many: the oldest first.
+func (t *exchanges) expire(now time.Time) {
+	for x := t.oldest; x != nil; x = t.oldest {
+		if now.Sub(x.answeredAt) < rememberFor && t.answers <= rememberCount && t.bytes <= rememberBytes {
+			return
+		}
+		t.remove(x)
+	}
+}
+
+func (t *exchanges) remember(x *exchange) {
+	t.answers++
+	t.bytes += exchangeBytes + len(x.answer)
+	x.older = t.newest
+	if t.newest != nil {
+		t.newest.newer = x
+	} else {
+		t.oldest = x
+	}
+	t.newest = x
+}
+
+func (t *exchanges) unlink(x *exchange) {
+	t.answers--
+	t.bytes -= exchangeBytes + len(x.answer)
+	if x.older != nil {
+		x.older.newer = x.newer
+	} else {
+		t.oldest = x.newer
+	}
+	if x.newer != nil {
+		x.newer.older = x.older
+	} else {
+		t.newest = x.older
+	}
+	x.older, x.newer = nil, nil
+}
+
+// count notes that one more or one less request is held.
+func (t *exchanges) count(x *exchange, delta int) {
+	t.held += delta
+	s := x.key.socket
+	s.held += delta
+	t.meter.IdentifiersInUse(x.client.name(), delta)
+	if s.draining && s.held == 0 {
+		close(s.drained)
+	}
+}
+
+// drain lets no more requests in through s and returns a channel that is
+// closed when none is held any more.
+func (t *exchanges) drain(s *socket) <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.draining, s.drained = true, make(chan struct{})
+	if s.held == 0 {
+		close(s.drained)
+	}
+	return s.drained
+}
+
+// end removes everything that came through s and returns what tells the
+// Handler about those that were held.
+func (t *exchanges) end(s *socket) (left []func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k, x := range t.byKey {
+		if k.socket != s {
+			continue
+		}
+		if leave := t.abandon(x); leave != nil {
+			left = append(left, leave)
+		}
+	}
+	return left
+}

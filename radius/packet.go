@@ -1,0 +1,138 @@
+package radius
+
+import (
+	"crypto/hmac"
+	"crypto/md5"
+	"encoding/binary"
+
+	layeh "layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2869"
+)
+
+const (
+	headerLen     = 20
+	maxAttributes = 200 // in one packet; each costs work and memory
+)
+
+// A packet is a request whose frame and Message-Authenticator are in order.
+// Never print one: it holds the shared secret and what it protects.
+type packet struct {
+	*layeh.Packet
+	counts    counts
+	authentic bool // carried a valid Message-Authenticator
+}
+
+// counts tells how often each attribute type is there.
+type counts [256]uint8
+
+func (c *counts) of(t layeh.Type) int { return int(c[byte(t)]) }
+
+var zeros [md5.Size]byte
+
+// open reads one datagram from c. Nothing in it is believed before its
+// Message-Authenticator is found right, if there is one.
+func open(b []byte, c *client) (p packet, drop Drop) {
+	b, drop = frame(b)
+	if drop != "" {
+		return p, drop
+	}
+	ma, drop := walk(b, &p.counts)
+	if drop != "" {
+		return p, drop
+	}
+	if n := p.counts.of(rfc2869.MessageAuthenticator_Type); n > 0 {
+		if n > 1 || !authentic(b, b[4:headerLen], ma, c) {
+			return p, BadAuthenticator
+		}
+		p.authentic = true
+	}
+	if drop = p.contradicts(layeh.Code(b[0])); drop != "" {
+		return p, drop
+	}
+	parsed, err := layeh.Parse(b, c.secret)
+	if err != nil {
+		return p, BadAttributes
+	}
+	p.Packet = parsed
+	return p, ""
+}
+
+// frame cuts b to the packet's Length: what comes after it is padding and is
+// ignored (RFC 2865 section 3). Requests only: an answer to an answer could go
+// on for ever.
+func frame(b []byte) ([]byte, Drop) {
+	if len(b) < headerLen || len(b) > layeh.MaxPacketLength {
+		return nil, BadLength
+	}
+	length := int(binary.BigEndian.Uint16(b[2:4]))
+	if length < headerLen || length > len(b) {
+		return nil, BadLength
+	}
+	switch layeh.Code(b[0]) {
+	case layeh.CodeAccessRequest, layeh.CodeStatusServer:
+		return b[:length], ""
+	}
+	return nil, BadCode
+}
+
+// walk counts the attributes of a framed packet and finds the last
+// Message-Authenticator's offset.
+func walk(b []byte, n *counts) (ma int, drop Drop) {
+	total := 0
+	for at := headerLen; at < len(b); {
+		if len(b)-at < 2 {
+			return 0, BadAttributes
+		}
+		kind, length := b[at], int(b[at+1])
+		total++
+		if kind == 0 || length < 2 || length > len(b)-at || total > maxAttributes {
+			return 0, BadAttributes
+		}
+		n[kind]++
+		if layeh.Type(kind) == rfc2869.MessageAuthenticator_Type {
+			ma = at
+		}
+		at += length
+	}
+	return ma, ""
+}
+
+// authentic verifies the Message-Authenticator at offset ma of b, made over b
+// with itself as zeros and authenticator in the header (RFC 3579 section 3.2).
+func authentic(b, authenticator []byte, ma int, c *client) bool {
+	if b[ma+1] != 2+md5.Size {
+		return false
+	}
+	value := b[ma+2 : ma+2+md5.Size]
+	want := c.mac(b[:4], authenticator, b[headerLen:ma+2], zeros[:], b[ma+2+md5.Size:])
+	return hmac.Equal(value, want[:])
+}
+
+// once lists what the server acts on and may come once (RFC 2865 section
+// 5.44): neither "the first wins" nor "the last wins".
+var once = []layeh.Type{
+	rfc2865.UserName_Type, rfc2865.UserPassword_Type, rfc2865.CHAPPassword_Type, rfc2865.State_Type,
+}
+
+// contradicts finds what a request must not have, or must not have together.
+func (p *packet) contradicts(code layeh.Code) Drop {
+	eap := p.counts.of(rfc2869.EAPMessage_Type) > 0
+	if !p.authentic {
+		switch {
+		case code == layeh.CodeStatusServer, eap:
+			return NoAuthenticator
+		case p.counts.of(rfc2865.ProxyState_Type) > 0:
+			return BareProxyState
+		}
+	}
+	for _, t := range once {
+		if p.counts.of(t) > 1 {
+			return RepeatedAttribute
+		}
+	}
+	if p.counts.of(rfc2865.UserPassword_Type) > 0 && (eap || p.counts.of(rfc2865.CHAPPassword_Type) > 0) {
+		return TwoPasswords
+	}
+	return ""
+}

@@ -1,0 +1,76 @@
+package radius
+
+import (
+	"fmt"
+	"unicode/utf8"
+
+	layeh "layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2869"
+)
+
+// An answer is what goes out for one request.
+type answer struct {
+	code   layeh.Code
+	text   string
+	state  []byte
+	prompt bool // tell the NAS to hide what the user types (Prompt = No-Echo)
+	eap    bool // EAP-Failure for the EAP packet eapID
+	eapID  byte
+}
+
+// maxValue is the longest value of an attribute.
+const maxValue = 253
+
+// encode makes the packet that answers the request with that Identifier and
+// Request Authenticator. Message-Authenticator comes first: behind anything
+// that an attacker chooses it could be forged around (CVE-2024-3596).
+// Proxy-State comes last, as it came (RFC 2865 section 5.33). A text that does
+// not fit into 4096 bytes beside the Proxy-States is left out.
+func (a answer) encode(c *client, identifier byte, authenticator [16]byte, proxyState [][]byte) ([]byte, error) {
+	mac := make(layeh.Attribute, len(zeros))
+	p := layeh.Packet{Code: a.code, Identifier: identifier, Authenticator: authenticator, Secret: c.secret}
+	p.Attributes = make(layeh.Attributes, 0, 5+len(proxyState))
+	p.Add(rfc2869.MessageAuthenticator_Type, mac)
+	for _, part := range split(a.text, maxValue) {
+		p.Add(rfc2865.ReplyMessage_Type, layeh.Attribute(part))
+	}
+	if a.state != nil {
+		p.Add(rfc2865.State_Type, a.state)
+	}
+	if a.prompt {
+		p.Add(rfc2869.Prompt_Type, layeh.NewInteger(uint32(rfc2869.Prompt_Value_NoEcho)))
+	}
+	if a.eap {
+		p.Add(rfc2869.EAPMessage_Type, layeh.Attribute{4, a.eapID, 0, 4})
+	}
+	for _, s := range proxyState {
+		p.Add(rfc2865.ProxyState_Type, s)
+	}
+	unsigned, err := p.MarshalBinary()
+	if err != nil && a.text != "" {
+		a.text = ""
+		return a.encode(c, identifier, authenticator, proxyState)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encode %v: %w", a.code, err)
+	}
+	sum := c.mac(unsigned)
+	copy(mac, sum[:])
+	return p.Encode()
+}
+
+// split cuts text into parts of at most n bytes, never inside a character.
+func split(text string, n int) (parts []string) {
+	for len(text) > n {
+		cut := n
+		for cut > n-utf8.UTFMax && !utf8.RuneStart(text[cut]) {
+			cut--
+		}
+		parts, text = append(parts, text[:cut]), text[cut:]
+	}
+	if text != "" {
+		parts = append(parts, text)
+	}
+	return parts
+}

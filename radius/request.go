@@ -1,0 +1,225 @@
+package radius
+
+import (
+	"bytes"
+	"crypto/md5"
+	"net"
+	"net/netip"
+	"strings"
+	"unicode/utf8"
+
+	layeh "layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2869"
+	"layeh.com/radius/rfc3162"
+
+	"vssgate/internal/login"
+)
+
+// A reading is what an Access-Request comes down to: a request for the
+// Handler, or a refusal that needs nobody's opinion.
+type reading struct {
+	request *login.Request // Reply and Packet are still to be filled in
+	refused string         // why, if request is nil
+	reply   login.Reply
+	eap     bool // answer with EAP-Failure
+	eapID   byte
+}
+
+// read turns an Access-Request into a reading, or says why it is dropped.
+func (p *packet) read(c *client, source netip.Addr) (r reading, drop Drop) {
+	if p.counts.of(rfc2869.EAPMessage_Type) > 0 {
+		r = refuse(rejectedEAP, login.BadAnswer)
+		r.eap, r.eapID = true, p.eapID()
+		return r, ""
+	}
+	name := p.Get(rfc2865.UserName_Type)
+	if len(name) == 0 || bytes.IndexByte(name, 0) >= 0 {
+		return refuse(rejectedName, login.Reject), ""
+	}
+	state, again := p.Lookup(rfc2865.State_Type)
+	if again && len(state) == 0 {
+		return refuse(rejectedState, login.BadAnswer), ""
+	}
+	password, why, drop := p.password(c, again)
+	if drop != "" {
+		return r, drop
+	}
+	if why != "" {
+		return refuse(why, refusal(why, again)), ""
+	}
+	nas, station := p.where(source)
+	r.request = &login.Request{
+		FrontEnd: login.RADIUS,
+		Client:   c.Login,
+		NAS:      nas,
+		Station:  station,
+		Source:   source,
+		Username: readable(name),
+		Password: password,
+		State:    state,
+		First:    c.First,
+	}
+	return r, ""
+}
+
+func refuse(why string, kind login.ReplyKind) reading {
+	id := login.NewID()
+	reply := login.Reply{Kind: kind, Trace: id.Trace(), Attempt: id}
+	if kind == login.Reject {
+		reply.Reason = login.BadPassword
+	}
+	return reading{refused: why, reply: reply}
+}
+
+// refusal keeps "wrong user name or password" for those who gave a password.
+func refusal(why string, again bool) login.ReplyKind {
+	if why == rejectedPassword && !again {
+		return login.Reject
+	}
+	return login.BadAnswer
+}
+
+// password finds what the user typed. With a State nothing at all is an answer
+// too: the user pressed OK. Anything but PAP is refused: it could be checked
+// only by who has the password itself, and a directory has not.
+func (p *packet) password(c *client, again bool) (typed []byte, why string, drop Drop) {
+	hidden, given := p.Lookup(rfc2865.UserPassword_Type)
+	switch {
+	case given:
+	case p.counts.of(rfc2865.CHAPPassword_Type) > 0:
+		return nil, rejectedCHAP, ""
+	case p.msCHAP():
+		return nil, rejectedMSCHAP, ""
+	case again:
+		return nil, "", ""
+	default:
+		return nil, rejectedNone, ""
+	}
+	if len(hidden) == 0 || len(hidden) > 128 || len(hidden)%md5.Size != 0 {
+		return nil, rejectedPassword, ""
+	}
+	typed = bytes.TrimRight(reveal(hidden, c.secret, p.Authenticator), "\x00")
+	if !utf8.Valid(typed) {
+		if !p.authentic {
+			return nil, "", WrongSecret // to hand it on could lock the user out
+		}
+		typed = []byte(latin1(typed))
+	}
+	if bytes.IndexByte(typed, 0) >= 0 {
+		return nil, rejectedPassword, ""
+	}
+	return typed, "", ""
+}
+
+// reveal undoes the hiding of User-Password (RFC 2865 section 5.2), padding
+// included. The library's own cuts at the first NUL, and would turn
+// "password\0,123456" into a password without code.
+func reveal(hidden, secret []byte, authenticator [16]byte) []byte {
+	typed := make([]byte, len(hidden))
+	h := md5.New()
+	var pad [md5.Size]byte
+	before := authenticator[:]
+	for at := 0; at < len(hidden); at += md5.Size {
+		block := hidden[at : at+md5.Size]
+		h.Reset()
+		h.Write(secret)
+		h.Write(before)
+		h.Sum(pad[:0])
+		for i := range block {
+			typed[at+i] = block[i] ^ pad[i]
+		}
+		before = block
+	}
+	return typed
+}
+
+// msCHAP finds Microsoft's CHAP attributes (RFC 2548): MS-CHAP-Response,
+// MS-CHAP-Challenge, MS-CHAP2-Response.
+func (p *packet) msCHAP() bool {
+	for _, a := range p.Attributes {
+		if a.Type != rfc2865.VendorSpecific_Type {
+			continue
+		}
+		vendor, value, err := layeh.VendorSpecific(a.Attribute)
+		if err == nil && vendor == 311 && len(value) > 0 && (value[0] == 1 || value[0] == 11 || value[0] == 25) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *packet) eapID() byte {
+	if first := p.Get(rfc2869.EAPMessage_Type); len(first) > 1 {
+		return first[1]
+	}
+	return 0
+}
+
+// where says which NAS asks and from where the user came. A station that is
+// the NAS itself says nothing about the user.
+func (p *packet) where(source netip.Addr) (nas, station string) {
+	identifier := label(p.Get(rfc2865.NASIdentifier_Type))
+	own := []string{identifier, source.String()}
+	for _, t := range [...]layeh.Type{rfc2865.NASIPAddress_Type, rfc3162.NASIPv6Address_Type} {
+		if a, ok := netip.AddrFromSlice(p.Get(t)); ok {
+			own = append(own, a.Unmap().String())
+		}
+	}
+	nas = own[len(own)-1]
+	if len(own) > 2 {
+		nas = own[2]
+	}
+	if identifier != "" {
+		nas = identifier
+	}
+	station = withoutPort(label(p.Get(rfc2865.CallingStationID_Type)))
+	for _, o := range own {
+		if strings.EqualFold(station, o) {
+			return nas, ""
+		}
+	}
+	return nas, station
+}
+
+// withoutPort cuts the port off an address, which changes with each try of the
+// same user, and leaves everything else, MAC addresses above all.
+func withoutPort(station string) string {
+	if _, err := net.ParseMAC(station); err == nil {
+		return station
+	}
+	addr, err := netip.ParseAddr(strings.Trim(station, "[]"))
+	if err != nil {
+		with, err := netip.ParseAddrPort(station)
+		if err != nil {
+			return station
+		}
+		addr = with.Addr()
+	}
+	if addr.IsUnspecified() {
+		return ""
+	}
+	return addr.Unmap().String()
+}
+
+// label reads an attribute that people see: valid UTF-8 without what hides
+// around it.
+func label(a layeh.Attribute) string {
+	return strings.Trim(readable(a), " \t\r\n\x00")
+}
+
+// readable is a as text: UTF-8 as it is, else read as Latin-1.
+func readable(a []byte) string {
+	if utf8.Valid(a) {
+		return string(a)
+	}
+	return latin1(a)
+}
+
+func latin1(b []byte) string {
+	r := make([]rune, len(b))
+	for i, c := range b {
+		r[i] = rune(c)
+	}
+	return string(r)
+}

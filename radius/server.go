@@ -1,0 +1,345 @@
+package radius
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	layeh "layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+
+	"vssgate/internal/login"
+)
+
+// A Handler decides logins. login.Engine is one.
+type Handler interface {
+	// Handle takes a request and returns at once; r.Reply is called exactly
+	// once, from any goroutine, also before Handle returns. leave, which may be
+	// nil, says that the NAS has gone and will take no answer; r.Reply is still
+	// called, with Silence if it was not on its way already. leave is called at
+	// most once, and not after r.Reply has returned.
+	Handle(r *login.Request) (leave func())
+}
+
+// Options are what a Server is made of.
+type Options struct {
+	Clients []Client
+	Handler Handler
+
+	// Text renders what the user reads; "" sends none. Required.
+	Text func(c *login.Client, r login.Reply) string
+
+	// Ready tells whether the node can decide logins: only then is
+	// Status-Server answered. nil: always.
+	Ready func() bool
+
+	// MaxHeld bounds the requests that wait for an answer; what comes beyond is
+	// dropped, so that the NAS asks elsewhere. 0: 200,000.
+	MaxHeld int
+
+	// DrainFor is how long held requests may still be answered after Serve's
+	// context has ended. 0: not at all.
+	DrainFor time.Duration
+
+	Meter Meter        // nil: nothing is counted
+	Log   *slog.Logger // nil: slog.Default()
+}
+
+// A Server serves any number of sockets with one table of exchanges.
+type Server struct {
+	opts      Options
+	clients   *clients
+	exchanges *exchanges
+	tell      *teller
+}
+
+// New makes a Server. It is an error if two clients have the same address.
+func New(opts Options) (*Server, error) {
+	if opts.Handler == nil || opts.Text == nil {
+		return nil, errors.New("radius: no handler, or no texts")
+	}
+	table, err := newClients(opts.Clients)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Ready == nil {
+		opts.Ready = func() bool { return true }
+	}
+	if opts.MaxHeld == 0 {
+		opts.MaxHeld = 200_000
+	}
+	if opts.Meter == nil {
+		opts.Meter = noMeter{}
+	}
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	return &Server{
+		opts:      opts,
+		clients:   table,
+		exchanges: newExchanges(opts.MaxHeld, opts.Meter),
+		tell:      newTeller(opts.Log),
+	}, nil
+}
+
+// readers is how many goroutines read one socket: more bring nothing, the
+// work is mostly the kernel's.
+const readers = 2
+
+// Serve answers what comes to conn until ctx ends, lets held requests be
+// answered for DrainFor more, closes conn and returns after its last goroutine
+// has ended. What is still held then stays unanswered: the NAS asks again, or
+// elsewhere. The error is the socket's; nil if ctx ended.
+func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
+	defer conn.Close()
+	sock, err := newSocket(conn)
+	if err != nil {
+		return fmt.Errorf("radius: %s: %w", conn.LocalAddr(), err)
+	}
+	stopReading := func() { conn.SetReadDeadline(time.Unix(1, 0)) }
+	defer context.AfterFunc(ctx, stopReading)()
+
+	var all sync.WaitGroup
+	errs := make([]error, readers)
+	for i := range errs {
+		all.Go(func() {
+			errs[i] = s.read(sock)
+			stopReading() // one reader without the others would hide the failure
+		})
+	}
+	all.Wait()
+	s.drain(sock)
+	if err := errors.Join(errs...); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("radius: %s: %w", conn.LocalAddr(), err)
+	}
+	return nil
+}
+
+func (s *Server) drain(sock *socket) {
+	drained := s.exchanges.drain(sock)
+	if s.opts.DrainFor > 0 {
+		limit := time.NewTimer(s.opts.DrainFor)
+		defer limit.Stop()
+		select {
+		case <-drained:
+		case <-limit.C:
+		}
+	}
+	for _, leave := range s.exchanges.end(sock) {
+		s.left(leave)
+	}
+}
+
+// maxReadErrors in a row mean that the socket is of no use any more.
+const maxReadErrors = 16
+
+// read serves datagrams until it is told to stop by a read deadline.
+func (s *Server) read(sock *socket) error {
+	buf := make([]byte, layeh.MaxPacketLength+1) // one more tells what is too long
+	oob := make([]byte, 128)
+	var to asked
+	for failed := 0; ; {
+		n, oobn, _, source, err := sock.conn.ReadMsgUDPAddrPort(buf, oob)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil
+		case err != nil:
+			if failed++; failed == maxReadErrors || errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			continue
+		}
+		failed = 0
+		k := key{socket: sock, source: netip.AddrPortFrom(source.Addr().Unmap(), source.Port())}
+		if sock.wildcard {
+			k.local = to.address(oob[:oobn])
+		}
+		s.serve(buf[:n], k)
+	}
+}
+
+// serve does what there is to do about one datagram. b is not kept.
+func (s *Server) serve(b []byte, k key) {
+	c := s.clients.find(k.source.Addr())
+	defer s.survive(c, k, nil)
+	if c == nil {
+		s.drop(nil, UnknownSource, k)
+		return
+	}
+	p, drop := open(b, c)
+	if drop != "" {
+		s.drop(c, drop, k)
+		return
+	}
+	k.identifier = p.Identifier
+	if p.Code == layeh.CodeStatusServer {
+		s.status(&p, c, k)
+		return
+	}
+	r, drop := p.read(c, k.source.Addr())
+	if drop != "" {
+		s.drop(c, drop, k)
+		return
+	}
+	s.begin(&p, c, k, r)
+}
+
+// status answers Status-Server (RFC 5997) while logins can be decided: the NAS
+// asks in order to know where to send them.
+func (s *Server) status(p *packet, c *client, k key) {
+	if !s.opts.Ready() {
+		s.drop(c, NotReady, k)
+		return
+	}
+	b, err := answer{code: layeh.CodeAccessAccept}.encode(c, p.Identifier, p.Authenticator, p.proxyState())
+	s.sendOr(c, k, b, err)
+}
+
+// begin opens the exchange of an Access-Request and has it decided.
+func (s *Server) begin(p *packet, c *client, k key, r reading) {
+	x := &exchange{server: s, client: c, key: k, authenticator: p.Authenticator, proxyState: p.proxyState()}
+	b := s.exchanges.begin(x, time.Now())
+	if b.left != nil {
+		s.left(b.left)
+	}
+	switch {
+	case b.resend != nil:
+		s.opts.Meter.Resent()
+		s.sendOr(c, k, b.resend, nil)
+	case b.drop != "":
+		s.drop(c, b.drop, k)
+	case r.request == nil:
+		s.tell.tell(time.Now(), c.name(), r.refused, "radius request refused",
+			slog.String("from", k.source.String()), slog.String("trace", r.reply.Trace))
+		x.send(r.reply, r.eap, r.eapID)
+	default:
+		s.handle(x, r.request)
+	}
+}
+
+func (s *Server) handle(x *exchange, r *login.Request) {
+	defer s.survive(x.client, x.key, x)
+	r.Packet = x.identity()
+	r.Reply = x.reply
+	leave := s.opts.Handler.Handle(r)
+	if s.exchanges.handled(x, leave) && leave != nil {
+		s.left(leave)
+	}
+}
+
+// left tells the Handler that a NAS has gone.
+func (s *Server) left(leave func()) {
+	defer s.survive(nil, key{}, nil)
+	leave()
+}
+
+// identity is what makes this very packet known again, at any node.
+func (x *exchange) identity() []byte {
+	addr := x.key.source.Addr().As16()
+	port := x.key.source.Port()
+	id := make([]byte, 0, len(addr)+2+1+len(x.authenticator))
+	id = append(id, addr[:]...)
+	id = append(id, byte(port>>8), byte(port), x.key.identifier)
+	return append(id, x.authenticator[:]...)
+}
+
+// reply is what the Handler answers.
+func (x *exchange) reply(r login.Reply) {
+	defer x.server.survive(x.client, x.key, x)
+	switch r.Kind {
+	case login.Silence:
+		x.server.exchanges.finish(x, nil, time.Now())
+	case login.NoAnswer:
+		x.server.exchanges.forget(x) // sent again, it may find what is down now up again
+	default:
+		x.send(r, false, 0)
+	}
+}
+
+// send encodes, remembers and sends the answer.
+func (x *exchange) send(r login.Reply, eap bool, eapID byte) {
+	s := x.server
+	a := answer{code: code(r.Kind), text: s.opts.Text(x.client.Login, r), eap: eap, eapID: eapID}
+	if a.code == layeh.CodeAccessChallenge {
+		a.state, a.prompt = r.State, r.Kind == login.Ask
+	}
+	b, err := a.encode(x.client, x.key.identifier, x.authenticator, x.proxyState)
+	if err != nil {
+		s.exchanges.forget(x)
+		s.sendOr(x.client, x.key, nil, err)
+		return
+	}
+	if s.exchanges.finish(x, b, time.Now()) {
+		s.sendOr(x.client, x.key, b, nil)
+	}
+}
+
+// code is the RADIUS code of a reply. What is not known is a reject.
+func code(k login.ReplyKind) layeh.Code {
+	switch k {
+	case login.Accept:
+		return layeh.CodeAccessAccept
+	case login.Ask, login.Relay:
+		return layeh.CodeAccessChallenge
+	}
+	return layeh.CodeAccessReject
+}
+
+// proxyState is what a proxy wants back, in order.
+func (p *packet) proxyState() (all [][]byte) {
+	if p.counts.of(rfc2865.ProxyState_Type) == 0 {
+		return nil
+	}
+	for _, a := range p.Attributes {
+		if a.Type == rfc2865.ProxyState_Type {
+			all = append(all, a.Attribute)
+		}
+	}
+	return all
+}
+
+// sendOr sends b, or counts and tells why there is nothing to send.
+func (s *Server) sendOr(c *client, k key, b []byte, err error) {
+	if err == nil {
+		err = k.socket.send(b, k.local, k.source)
+	}
+	if err != nil {
+		s.drop(c, NotSent, k, slog.Any("error", err))
+	}
+}
+
+// drop counts and tells what is not served.
+func (s *Server) drop(c *client, why Drop, k key, more ...slog.Attr) {
+	s.opts.Meter.Dropped(why)
+	name := ""
+	if c != nil {
+		name = c.name()
+	}
+	s.tell.tell(time.Now(), name, string(why), "radius packet dropped",
+		append(more, slog.String("from", k.source.String()))...)
+}
+
+// survive keeps one request's panic from ending the server. Only what the
+// runtime says of a panic is logged: anything else could quote the request.
+func (s *Server) survive(c *client, k key, x *exchange) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if x != nil {
+		s.exchanges.forget(x)
+	}
+	what := fmt.Sprintf("%T", p)
+	if err, ok := p.(runtime.Error); ok {
+		what = err.Error()
+	}
+	s.drop(c, Broken, k, slog.String("panic", what), slog.String("stack", string(debug.Stack())))
+}

@@ -1,0 +1,92 @@
+package radius
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+)
+
+// readBuffer is what the kernel may keep for us while all readers are busy:
+// about 5,000 requests.
+const readBuffer = 4 << 20
+
+// A socket is a bound UDP socket whose answers leave from the address that was
+// asked: a NAS drops an answer from another one. A socket bound to a wildcard
+// learns that address from the kernel with each datagram.
+type socket struct {
+	conn     *net.UDPConn
+	wildcard bool
+
+	// Guarded by exchanges.mu.
+	held     int
+	draining bool
+	drained  chan struct{} // closed when held is 0 after draining
+}
+
+func newSocket(conn *net.UDPConn) (*socket, error) {
+	_ = conn.SetReadBuffer(readBuffer) // the kernel may allow less; that is no failure
+	s := &socket{conn: conn}
+	local := conn.LocalAddr().(*net.UDPAddr)
+	if !local.IP.IsUnspecified() {
+		return s, nil
+	}
+	s.wildcard = true
+	if local.IP.To4() != nil {
+		return s, ipv4.NewPacketConn(conn).SetControlMessage(ipv4.FlagDst, true)
+	}
+	return s, ipv6.NewPacketConn(conn).SetControlMessage(ipv6.FlagDst, true)
+}
+
+// send writes b to the NAS, from local if that is known.
+func (s *socket) send(b []byte, local netip.Addr, to netip.AddrPort) error {
+	_, _, err := s.conn.WriteMsgUDPAddrPort(b, from(local), to)
+	return err
+}
+
+// from is the control message that makes a datagram leave from local. An IPv4
+// address goes as IP_PKTINFO, also on a socket for both families.
+func from(local netip.Addr) []byte {
+	switch {
+	case !local.IsValid():
+		return nil
+	case local.Is4():
+		return (&ipv4.ControlMessage{Src: local.AsSlice()}).Marshal()
+	}
+	return (&ipv6.ControlMessage{Src: local.AsSlice()}).Marshal()
+}
+
+// An asked reads which address a datagram was sent to. Most come to the same
+// one, so the last is remembered.
+type asked struct {
+	oob   []byte
+	local netip.Addr
+}
+
+func (a *asked) address(oob []byte) netip.Addr {
+	if len(oob) == 0 {
+		return netip.Addr{}
+	}
+	if !bytes.Equal(oob, a.oob) {
+		a.oob, a.local = append(a.oob[:0], oob...), destination(oob)
+	}
+	return a.local
+}
+
+// destination is the local address in a received control message; on a socket
+// for both families IPv4 comes as IPv6 (RFC 3493 section 3.7).
+func destination(oob []byte) netip.Addr {
+	var v4 ipv4.ControlMessage
+	if v4.Parse(oob) == nil && v4.Dst != nil {
+		a, _ := netip.AddrFromSlice(v4.Dst)
+		return a.Unmap()
+	}
+	var v6 ipv6.ControlMessage
+	if v6.Parse(oob) == nil && v6.Dst != nil {
+		a, _ := netip.AddrFromSlice(v6.Dst)
+		return a.Unmap()
+	}
+	return netip.Addr{}
+}
