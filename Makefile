@@ -1,0 +1,43 @@
+# vssgate: build, try, test, measure.
+#
+#   make demo    the whole product in one process; needs nothing but Go
+#   make test    installs what the tests need (Debian packages, only those missing), then runs all of them with -race
+#   make bench   the figures of docs/performance.md
+#   make build   bin/vssgate
+#   make lint    formatting, vet, staticcheck
+#   make fuzz    a few seconds of each fuzz target (FUZZTIME=10m for more)
+
+# One place for the build tags: without them the push library doubles the binary.
+TAGS := disable_grpc_modules,grpcnotrace
+GO := go
+FUZZTIME ?= 5s
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+DEMO ?=
+
+.PHONY: build demo test bench lint fuzz packages clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -tags $(TAGS) -trimpath -ldflags '-s -w' -o bin/vssgate ./cmd/vssgate
+
+demo: build
+	./bin/vssgate demo $(DEMO)
+
+packages:
+	./test/packages.sh
+
+test: packages
+	$(GO) test -tags $(TAGS) -race -timeout 10m ./...
+
+bench:
+	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem ./...
+
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'not formatted: gofmt -w .'; exit 1; }
+	$(GO) vet -tags $(TAGS) ./...
+	$(GO) run $(STATICCHECK) -tags $(TAGS) ./...
+
+fuzz:
+	GO=$(GO) TAGS=$(TAGS) FUZZTIME=$(FUZZTIME) ./test/fuzz.sh
+
+clean:
+	rm -rf bin

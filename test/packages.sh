@@ -1,0 +1,49 @@
+#!/bin/sh
+# Installs the programs that the tests log in with and against: only those
+# that are missing, and says so. Their services are not started: the tests
+# start their own, on loopback, in folders of their own.
+set -eu
+
+need() { # need PACKAGE FILE: FILE tells that PACKAGE is there
+	for f in $2; do [ -e "$f" ] && return; done
+	missing="$missing $1"
+}
+missing=
+need slapd /usr/sbin/slapd
+need ldap-utils /usr/bin/ldapsearch
+need freeradius-utils /usr/bin/radclient
+need redis-server /usr/bin/redis-server
+need libpam-radius-auth '/lib/*/security/pam_radius_auth.so /usr/lib/*/security/pam_radius_auth.so'
+need pamtester /usr/bin/pamtester
+need expect /usr/bin/expect
+need python3-ldap /usr/lib/python3/dist-packages/ldap/__init__.py
+need postgresql '/usr/lib/postgresql/*/bin/initdb'
+need gcc /usr/bin/gcc
+
+if [ -z "$missing" ]; then
+	echo 'packages: everything the tests need is installed'
+	exit 0
+fi
+command -v apt-get >/dev/null || {
+	echo "packages: install the equivalents of:$missing" >&2
+	exit 1
+}
+echo "packages: installing$missing"
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+policy=/usr/sbin/policy-rc.d
+made=
+if [ ! -e $policy ]; then
+	printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+	$sudo chmod 755 $policy
+	made=1
+	trap '$sudo rm -f $policy' EXIT
+fi
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+{ $sudo apt-get update && $sudo -E apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1 || {
+	tail -n 20 "$log" >&2
+	echo "packages: could not install$missing" >&2
+	exit 1
+}
+rm -f "$log"
