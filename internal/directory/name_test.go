@@ -1,0 +1,78 @@
+package directory
+
+import (
+	"testing"
+	"unicode/utf8"
+
+	ber "github.com/go-asn1-ber/asn1-ber"
+	"github.com/go-ldap/ldap/v3"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/text/unicode/norm"
+)
+
+func TestKnownDomainsAreCutOff(t *testing.T) {
+	d := newDomains(map[string]string{"VSS": "vss.vn", "HN": "hn.vss.vn"})
+	for typed, want := range map[string]string{
+		"an.nv":            "an.nv",
+		`VSS\an.nv`:        "an.nv",
+		`vss\an.nv`:        "an.nv",
+		`vss.vn\an.nv`:     "an.nv",
+		"an.nv@vss.vn":     "an.nv",
+		"an.nv@HN.VSS.VN":  "an.nv",
+		"an.nv@vss":        "an.nv",
+		"an.nv@example.vn": "an.nv@example.vn",
+		`OTHER\an.nv`:      `OTHER\an.nv`,
+		`\an.nv`:           `\an.nv`,
+		"an.nv@":           "an.nv@",
+		`VSS\`:             "",
+		"@vss.vn":          "",
+		`VSS\a\b`:          `a\b`,
+		`VSS\a@vss.vn`:     "a@vss.vn",
+		"a@vss.vn@vss.vn":  "a@vss.vn",
+	} {
+		require.Equal(t, want, d.cut(typed), typed)
+	}
+	require.Equal(t, "@", domains(nil).cut("@"))
+	require.Equal(t, `\a`, newDomains(map[string]string{"": ""}).cut(`\a`))
+}
+
+func TestAUserFilterTakesAName(t *testing.T) {
+	for pattern, ok := range map[string]bool{
+		"(uid={username})": true,
+		"(&(objectClass=person)(|(uid={username})(mail={username})))": true,
+		"(uid=user)":        false,
+		"":                  false,
+		"(uid={username}":   false,
+		"uid={username})))": false,
+	} {
+		_, err := newUserFilter(pattern)
+		require.Equal(t, ok, err == nil, pattern)
+	}
+}
+
+// Whatever is typed, the filter keeps its shape and the name is one value in it.
+func FuzzNamesStayValuesInTheFilter(f *testing.F) {
+	for _, seed := range []string{"an.nv", "*)(uid=*", `\2a`, "a\\", "()&|!=", "hương", norm.NFD.String("hương"), "\u202e", "a\nb", "*"} {
+		f.Add(seed)
+	}
+	filter, err := newUserFilter("(&(objectClass=person)(|(uid={username})(mail={username})))")
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, typed string) {
+		name, ok := typedName(typed)
+		if !ok {
+			return
+		}
+		require.True(t, utf8.ValidString(name))
+		again, _ := typedName(name)
+		require.Equal(t, name, again)
+		packet, err := ldap.CompileFilter(filter.with(asFilterText(name)))
+		require.NoError(t, err)
+		either := packet.Children[1]
+		require.Len(t, packet.Children, 2)
+		require.Len(t, either.Children, 2)
+		for _, equality := range either.Children {
+			require.EqualValues(t, ldap.FilterEqualityMatch, equality.Tag)
+			require.Equal(t, name, ber.DecodeString(equality.Children[1].Data.Bytes()))
+		}
+	})
+}
