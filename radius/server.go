@@ -318,13 +318,13 @@ func (s *Server) sendOr(c *client, k key, b []byte, err error) {
 
 // drop counts and tells what is not served.
 func (s *Server) drop(c *client, why Drop, k key, more ...slog.Attr) {
-	s.opts.Meter.Dropped(why)
 	name := ""
 	if c != nil {
 		name = c.name()
 	}
 	s.tell.tell(time.Now(), name, string(why), "radius packet dropped",
 		append(more, slog.String("from", k.source.String()))...)
+	s.opts.Meter.Dropped(why)
 }
 
 // survive keeps one request's panic from ending the server. Only what the

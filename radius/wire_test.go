@@ -357,3 +357,5 @@ func (b *bench) hasEnded(t testing.TB) {
 		require.Fail(t, "Serve does not end")
 	}
 }
+
+func md5Of(parts ...[]byte) (sum [16]byte) { return md5.Sum(bytes.Join(parts, nil)) }
