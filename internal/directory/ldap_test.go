@@ -85,6 +85,13 @@ sn: B
 mail: shared@example.vn
 userPassword: password-annb
 
+dn: uid=outside,` + testenv.SlapdServices + `
+objectClass: inetOrgPerson
+uid: outside
+cn: Outside
+sn: O
+userPassword: password-outside
+
 dn: uid=annc,` + testenv.SlapdPeople + `
 objectClass: inetOrgPerson
 uid: annc

@@ -36,6 +36,12 @@ func TestKnownDomainsAreCutOff(t *testing.T) {
 	require.Equal(t, `\a`, newDomains(map[string]string{"": ""}).cut(`\a`))
 }
 
+func TestNamesAreLookedUpWithTheirLettersPutTogether(t *testing.T) {
+	name, ok := typedName(norm.NFD.String("lê.hương"))
+	require.True(t, ok)
+	require.Equal(t, norm.NFC.String("lê.hương"), name)
+}
+
 func TestAUserFilterTakesAName(t *testing.T) {
 	for pattern, ok := range map[string]bool{
 		"(uid={username})": true,

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -296,15 +297,36 @@ func (s *SlapdServer) Stop() {
 }
 
 // Freeze stops the server's process without ending it: connections are
-// accepted by the kernel and nobody answers. Thaw lets it go on.
-func (s *SlapdServer) Freeze() { s.signal(syscall.SIGSTOP) }
+// accepted by the kernel and nobody answers. It returns when all its threads
+// stand still. Thaw lets it go on.
+func (s *SlapdServer) Freeze() {
+	s.t.Helper()
+	must(s.t, s.process.Process.Signal(syscall.SIGSTOP))
+	for !frozen(s.t, s.process.Process.Pid) {
+		runtime.Gosched()
+	}
+}
+
+// frozen reads the state of each thread, the field after the name in
+// parentheses (proc_pid_stat(5)).
+func frozen(t testing.TB, pid int) bool {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	must(t, err)
+	for _, file := range files {
+		stat, err := os.ReadFile(file)
+		must(t, err)
+		if _, state, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return len(files) > 0
+}
 
 // Thaw ends Freeze.
-func (s *SlapdServer) Thaw() { s.signal(syscall.SIGCONT) }
-
-func (s *SlapdServer) signal(sig syscall.Signal) {
+func (s *SlapdServer) Thaw() {
 	s.t.Helper()
-	must(s.t, s.process.Process.Signal(sig))
+	must(s.t, s.process.Process.Signal(syscall.SIGCONT))
 }
 
 // Log returns what slapd logged of its operations so far; SlapdOptions.Log
