@@ -1,0 +1,89 @@
+package app
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"vssgate/internal/login"
+	"vssgate/radius"
+)
+
+// metrics are the counters of contract and reader: `vssgate_...`, without user
+// names in labels. It is the Meter of every part.
+type metrics struct {
+	registry    *prometheus.Registry
+	logins      *prometheus.CounterVec
+	open        prometheus.Gauge
+	seconds     *prometheus.HistogramVec
+	joined      prometheus.Counter
+	late        prometheus.Counter
+	pushes      *prometheus.CounterVec
+	upstream    prometheus.Histogram
+	dropped     *prometheus.CounterVec
+	resent      prometheus.Counter
+	identifiers *prometheus.GaugeVec
+	connections prometheus.Gauge
+	refused     *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "vssgate", Name: name, Help: help}, labels)
+	}
+	one := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "vssgate", Name: name, Help: help})
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "vssgate", Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		registry:    prometheus.NewRegistry(),
+		logins:      counter("logins_total", "Logins that ended, by how.", "front_end", "client", "verdict", "reason"),
+		open:        gauge("logins_open", "Logins whose password was right and that have no verdict yet.").WithLabelValues(),
+		joined:      one("joined_total", "Requests that joined a login instead of starting one."),
+		late:        one("late_approvals_total", "Approvals collected by a later request, because nobody waited."),
+		pushes:      counter("pushes_total", "Push messages, by what became of them.", "outcome"),
+		dropped:     counter("packets_dropped_total", "Datagrams, connections and frames that were not served, by why.", "reason"),
+		resent:      one("answers_resent_total", "Answers sent again to a retransmission."),
+		identifiers: gauge("identifiers_in_use", "Requests of a client that wait for an answer; a NAS has 256 Identifiers for each of its ports.", "client"),
+		connections: gauge("ldap_connections", "LDAP connections of applications.").WithLabelValues(),
+		refused:     counter("ldap_refused_total", "LDAP connections, binds and frames that were turned away, by why.", "reason"),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "vssgate", Name: "login_seconds",
+			Help: "From the right password to the verdict.", Buckets: []float64{.01, .1, 1, 5, 10, 20, 30, 60, 90, 120, 180}}, []string{"front_end"}),
+		upstream: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "vssgate", Name: "upstream_seconds",
+			Help: "What the first factor took.", Buckets: prometheus.ExponentialBuckets(.0005, 2, 14)}),
+	}
+	m.registry.MustRegister(m.logins, m.open, m.seconds, m.joined, m.late, m.pushes, m.upstream, m.dropped, m.resent, m.identifiers,
+		m.connections, m.refused, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Verdict, Open, Joined, LateApproval and Upstream are login.Meter.
+func (m *metrics) Verdict(f login.FrontEnd, client string, accepted bool, reason login.Reason, took time.Duration) {
+	verdict := "rejected"
+	if accepted {
+		verdict = "accepted"
+	}
+	m.logins.WithLabelValues(string(f), client, verdict, string(reason)).Inc()
+	m.seconds.WithLabelValues(string(f)).Observe(took.Seconds())
+}
+func (m *metrics) Open(delta int)              { m.open.Add(float64(delta)) }
+func (m *metrics) Joined()                     { m.joined.Inc() }
+func (m *metrics) LateApproval()               { m.late.Inc() }
+func (m *metrics) Upstream(took time.Duration) { m.upstream.Observe(took.Seconds()) }
+
+// Dropped, Resent and IdentifiersInUse are radius.Meter.
+func (m *metrics) Dropped(reason radius.Drop) { m.dropped.WithLabelValues(string(reason)).Inc() }
+func (m *metrics) Resent()                    { m.resent.Inc() }
+func (m *metrics) IdentifiersInUse(client string, delta int) {
+	m.identifiers.WithLabelValues(client).Add(float64(delta))
+}
+
+// Connections and Refused are ldapproxy.Meter.
+func (m *metrics) Connections(delta int) { m.connections.Add(float64(delta)) }
+func (m *metrics) Refused(reason string) { m.refused.WithLabelValues(reason).Inc() }
+
+// Push is push.Meter.
+func (m *metrics) Push(outcome string) { m.pushes.WithLabelValues(outcome).Inc() }
