@@ -1,0 +1,86 @@
+package admin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"vssgate/internal/admin"
+)
+
+// daemon serves one route on a socket of its own.
+func daemon(t *testing.T) (socket string) {
+	t.Helper()
+	socket = filepath.Join(t.TempDir(), "run", "admin.sock")
+	l, err := admin.Listen(socket, "")
+	require.NoError(t, err)
+	m := &admin.Mux{}
+	admin.Handle(m, "/account/show", func(_ context.Context, by string, in admin.User) (admin.Account, error) {
+		switch in.User {
+		case "nobody":
+			return admin.Account{}, fmt.Errorf("nobody is called %q%w", in.User, admin.ErrWrong)
+		case "broken":
+			return admin.Account{}, errors.New("the store is down")
+		}
+		return admin.Account{Username: in.User, ID: by}, nil
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- admin.Serve(ctx, l, m, slog.Default()) }()
+	t.Cleanup(func() { stop(); require.NoError(t, <-ended) })
+	return socket
+}
+
+func TestACommandReachesTheDaemonWithTheCallersUID(t *testing.T) {
+	socket := daemon(t)
+	got, err := admin.Call[admin.Account](t.Context(), socket, "/account/show", admin.User{User: "an"})
+	require.NoError(t, err)
+	require.Equal(t, "an", got.Username)
+	require.Equal(t, fmt.Sprintf("uid %d", os.Getuid()), got.ID)
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	socket := daemon(t)
+	for name, c := range map[string]struct {
+		socket, path string
+		in           any
+		want         string
+	}{
+		"the daemon refuses":         {socket, "/account/show", admin.User{User: "nobody"}, `nobody is called "nobody"`},
+		"the daemon fails":           {socket, "/account/show", admin.User{User: "broken"}, "the store is down"},
+		"the daemon is older":        {socket, "/account/dance", admin.User{}, "same version"},
+		"a field it does not know":   {socket, "/account/show", map[string]string{"x": "y"}, "same version"},
+		"no daemon is running there": {socket + "2", "/account/show", admin.User{}, "vssgate serve"},
+	} {
+		_, err := admin.Call[admin.Account](t.Context(), c.socket, c.path, c.in)
+		require.ErrorContains(t, err, c.want, name)
+	}
+}
+
+func TestTheSocketIsForItsOwnerAlone(t *testing.T) {
+	socket := daemon(t)
+	info, err := os.Stat(socket)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	_, err = admin.Listen(socket, "")
+	require.ErrorContains(t, err, "another vssgate")
+	_, err = admin.Listen(filepath.Join(t.TempDir(), "s"), "no-such-group-here")
+	require.Error(t, err)
+}
+
+func TestASocketLeftBehindIsReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "admin.sock")
+	first, err := admin.Listen(path, "")
+	require.NoError(t, err)
+	first.SetUnlinkOnClose(false)
+	require.NoError(t, first.Close())
+	second, err := admin.Listen(path, "")
+	require.NoError(t, err)
+	require.NoError(t, second.Close())
+}

@@ -1,0 +1,72 @@
+package admin
+
+import "time"
+
+// User names an account as at login: resolved in the directory, and created on
+// first mention.
+type User struct {
+	User string `json:"user"`
+}
+
+// SetNumbers declares whose account it is.
+type SetNumbers struct {
+	User       string `json:"user"`
+	BHXHNumber string `json:"bhxh_number,omitempty"`
+	PersonalID string `json:"personal_id,omitempty"`
+}
+
+// Show asks for an account; Reveal shows its numbers in full and is audited.
+type Show struct {
+	User   string `json:"user"`
+	Reveal bool   `json:"reveal,omitempty"`
+	Why    string `json:"why,omitempty"`
+}
+
+// Account is what is known of one. Numbers are masked unless revealed.
+type Account struct {
+	ID          string     `json:"id"`
+	Username    string     `json:"username"`
+	DisplayName string     `json:"display_name"`
+	BHXHNumber  string     `json:"bhxh_number,omitempty"`
+	PersonalID  string     `json:"personal_id,omitempty"`
+	Problem     string     `json:"problem,omitempty"` // why it could not log in now
+	Locked      bool       `json:"locked"`
+	LockedUntil *time.Time `json:"locked_until,omitempty"`
+	Devices     []Device   `json:"devices"`
+}
+
+// Unlock lets an account log in again.
+type Unlock struct {
+	User string `json:"user"`
+	Why  string `json:"why"`
+}
+
+// Activation is what a phone is enrolled with, once.
+type Activation struct {
+	ActivationCode string    `json:"activation_code"`
+	Short          string    `json:"short,omitempty"` // to type, together with the user name
+	Expires        time.Time `json:"expires"`
+	URL            string    `json:"url"`
+}
+
+// Device is one VssID installation.
+type Device struct {
+	ID            string    `json:"id"`
+	Name          string    `json:"name"`
+	Platform      string    `json:"platform"`
+	AppVersion    string    `json:"app_version"`
+	Can           []string  `json:"can"`
+	Notifications string    `json:"notifications,omitempty"`
+	Push          bool      `json:"push"`
+	SignedIn      bool      `json:"signed_in"`
+	Enrolled      time.Time `json:"enrolled"`
+}
+
+// Revoke ends a device for good.
+type Revoke struct {
+	Device string `json:"device"`
+	Why    string `json:"why,omitempty"`
+}
+
+// None is an empty answer or question.
+type None struct{}
