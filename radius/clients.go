@@ -26,27 +26,33 @@ type Client struct {
 type client struct {
 	Client
 	secret []byte
-	macs   sync.Pool // of hash.Hash: HMAC-MD5 under the secret, saves the key schedule
+	macs   sync.Pool // of *macer
+}
+
+// A macer makes HMAC-MD5 under one secret; kept, it saves the key schedule.
+type macer struct {
+	hash.Hash
+	sum [md5.Size]byte
 }
 
 func newClient(c Client) *client {
 	k := &client{Client: c, secret: []byte(c.Secret.Reveal())}
-	k.macs.New = func() any { return hmac.New(md5.New, k.secret) }
+	k.macs.New = func() any { return &macer{Hash: hmac.New(md5.New, k.secret)} }
 	return k
 }
 
 func (c *client) name() string { return c.Login.Name }
 
 // mac is HMAC-MD5 over the parts under the client's secret.
-func (c *client) mac(parts ...[]byte) (sum [md5.Size]byte) {
-	h := c.macs.Get().(hash.Hash)
-	h.Reset()
+func (c *client) mac(parts ...[]byte) [md5.Size]byte {
+	m := c.macs.Get().(*macer)
+	defer c.macs.Put(m)
+	m.Reset()
 	for _, p := range parts {
-		h.Write(p)
+		m.Write(p)
 	}
-	h.Sum(sum[:0])
-	c.macs.Put(h)
-	return sum
+	m.Sum(m.sum[:0])
+	return m.sum
 }
 
 // clients finds a client by source address.

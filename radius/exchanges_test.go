@@ -1,7 +1,10 @@
 package radius
 
 import (
+	"math/rand/v2"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,4 +106,58 @@ func TestForgettingAnOldRequestLeavesTheNewOne(t *testing.T) {
 	require.Equal(t, Retransmission, table.begin(table.exchange(1, 1, 2), table.now).drop)
 	require.True(t, table.handled(old, nil), "its NAS has left")
 	require.Equal(t, 1, table.held)
+}
+
+// Readers, handlers and leaving NASes all at once: nothing is counted twice,
+// lost, answered after it was given up, or left without being told so.
+func TestExchangesKeepTheirBooksUnderConcurrency(t *testing.T) {
+	table := newTable(1000)
+	var all sync.WaitGroup
+	var sent, left, begun atomic.Int64
+	for g := range 8 {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(g)))
+			for range 5000 {
+				x := table.exchange(uint16(random.IntN(2)+1), byte(random.IntN(8)), random.IntN(1<<30))
+				b := table.begin(x, table.now)
+				if b.left != nil {
+					b.left()
+				}
+				if b.drop != "" {
+					continue
+				}
+				begun.Add(1)
+				leave := sync.OnceFunc(func() { left.Add(1) })
+				if table.handled(x, leave) {
+					leave()
+				}
+				switch random.IntN(4) {
+				case 0: // goes on waiting, for whoever uses its Identifier next
+				case 1:
+					table.forget(x)
+				default:
+					if table.finish(x, []byte("answer"), table.now) {
+						sent.Add(1)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	held := int64(table.held)
+	ended := table.end(table.socket)
+	for _, leave := range ended {
+		leave()
+	}
+	require.Len(t, ended, int(held))
+	require.Zero(t, table.held)
+	require.Zero(t, table.socket.held)
+	require.Zero(t, table.answers)
+	require.Zero(t, table.bytes)
+	require.Empty(t, table.byKey)
+	require.Nil(t, table.oldest)
+	require.Nil(t, table.newest)
+	require.Positive(t, sent.Load())
+	require.Positive(t, left.Load())
+	require.LessOrEqual(t, sent.Load()+left.Load(), begun.Load())
 }

@@ -32,7 +32,7 @@ func (a answer) encode(c *client, identifier byte, authenticator [16]byte, proxy
 	p := layeh.Packet{Code: a.code, Identifier: identifier, Authenticator: authenticator, Secret: c.secret}
 	p.Attributes = make(layeh.Attributes, 0, 5+len(proxyState))
 	p.Add(rfc2869.MessageAuthenticator_Type, mac)
-	for _, part := range split(a.text, maxValue) {
+	for part, rest := split(a.text, maxValue); part != ""; part, rest = split(rest, maxValue) {
 		p.Add(rfc2865.ReplyMessage_Type, layeh.Attribute(part))
 	}
 	if a.state != nil {
@@ -60,17 +60,14 @@ func (a answer) encode(c *client, identifier byte, authenticator [16]byte, proxy
 	return p.Encode()
 }
 
-// split cuts text into parts of at most n bytes, never inside a character.
-func split(text string, n int) (parts []string) {
-	for len(text) > n {
-		cut := n
-		for cut > n-utf8.UTFMax && !utf8.RuneStart(text[cut]) {
-			cut--
-		}
-		parts, text = append(parts, text[:cut]), text[cut:]
+// split cuts off the first n bytes of text, or fewer, never inside a character.
+func split(text string, n int) (part, rest string) {
+	if len(text) <= n {
+		return text, ""
 	}
-	if text != "" {
-		parts = append(parts, text)
+	cut := n
+	for cut > n-utf8.UTFMax && !utf8.RuneStart(text[cut]) {
+		cut--
 	}
-	return parts
+	return text[:cut], text[cut:]
 }

@@ -160,46 +160,45 @@ func (p *packet) eapID() byte {
 // the NAS itself says nothing about the user.
 func (p *packet) where(source netip.Addr) (nas, station string) {
 	identifier := label(p.Get(rfc2865.NASIdentifier_Type))
-	own := []string{identifier, source.String()}
-	for _, t := range [...]layeh.Type{rfc2865.NASIPAddress_Type, rfc3162.NASIPv6Address_Type} {
-		if a, ok := netip.AddrFromSlice(p.Get(t)); ok {
-			own = append(own, a.Unmap().String())
-		}
+	v4, v6 := p.address(rfc2865.NASIPAddress_Type), p.address(rfc3162.NASIPv6Address_Type)
+	station, at := withoutPort(label(p.Get(rfc2865.CallingStationID_Type)))
+	if strings.EqualFold(station, identifier) || at.IsValid() && (at == source || at == v4 || at == v6 || at.IsUnspecified()) {
+		station = ""
 	}
-	nas = own[len(own)-1]
-	if len(own) > 2 {
-		nas = own[2]
+	switch {
+	case identifier != "":
+		return identifier, station
+	case v4.IsValid():
+		return v4.String(), station
+	case v6.IsValid():
+		return v6.String(), station
 	}
-	if identifier != "" {
-		nas = identifier
-	}
-	station = withoutPort(label(p.Get(rfc2865.CallingStationID_Type)))
-	for _, o := range own {
-		if strings.EqualFold(station, o) {
-			return nas, ""
-		}
-	}
-	return nas, station
+	return source.String(), station
+}
+
+// address is the address in the first attribute of that type, if it is one.
+func (p *packet) address(t layeh.Type) netip.Addr {
+	a, _ := netip.AddrFromSlice(p.Get(t))
+	return a.Unmap()
 }
 
 // withoutPort cuts the port off an address, which changes with each try of the
-// same user, and leaves everything else, MAC addresses above all.
-func withoutPort(station string) string {
+// same user, and leaves everything else, MAC addresses above all. at is the
+// address, if station is one.
+func withoutPort(station string) (cut string, at netip.Addr) {
 	if _, err := net.ParseMAC(station); err == nil {
-		return station
+		return station, at
 	}
-	addr, err := netip.ParseAddr(strings.Trim(station, "[]"))
+	at, err := netip.ParseAddr(strings.Trim(station, "[]"))
 	if err != nil {
 		with, err := netip.ParseAddrPort(station)
 		if err != nil {
-			return station
+			return station, at
 		}
-		addr = with.Addr()
+		at = with.Addr()
 	}
-	if addr.IsUnspecified() {
-		return ""
-	}
-	return addr.Unmap().String()
+	at = at.Unmap()
+	return at.String(), at
 }
 
 // label reads an attribute that people see: valid UTF-8 without what hides
