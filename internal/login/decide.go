@@ -191,7 +191,7 @@ func (f *Facts) silent(a *Attempt) bool {
 	if f == nil {
 		return false
 	}
-	return f.Gone || f.Entered && a.Chains[f.Chain].Newest != f.Request
+	return f.Gone || f.Entered && (f.Chain >= len(a.Chains) || a.Chains[f.Chain].Newest != f.Request)
 }
 
 // asksAgain: the reply that let this request in was lost.

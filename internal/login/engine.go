@@ -259,7 +259,7 @@ func (e *Engine) do(ctx context.Context, s *saved, q *asking, act Action, now ti
 	case ActCompare:
 		return false, e.compare(ctx, s, q)
 	case ActPrompt:
-		return false, e.prompt(ctx, s, q)
+		return false, e.prompt(ctx, s, q, now)
 	case ActAccept, ActEnd:
 		return true, e.end(ctx, s, q, act)
 	case ActRepeat:

@@ -246,7 +246,7 @@ func (q *asking) move(e *Engine, id ID) {
 // this node alone.
 func (e *Engine) fresh(q *asking) *saved {
 	r := q.req
-	q.facts.Chain = 0
+	q.facts.Chain, q.facts.Entered = 0, false
 	return &saved{Attempt: Attempt{
 		ID: q.id, FrontEnd: r.FrontEnd, Client: r.Client.Name, Approval: r.Client.Approval, NAS: r.NAS, Station: r.Station,
 		From: r.origin(), Typed: r.Username, Secret: q.secret, Scope: q.scope, Who: q.identity,

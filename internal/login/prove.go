@@ -345,7 +345,7 @@ func (e *Engine) relay(q *asking) error {
 // resume goes on with a conversation: the password is still to be proven.
 func (r *round) resume(e *Engine, q *asking) *saved {
 	q.own, q.id = r.id, r.id
-	q.req.First, q.req.Conversation = r.next, true
+	q.req.First, q.req.Conversation, q.req.State = r.next, true, nil
 	e.placeOf(q)
 	return e.fresh(q)
 }

@@ -87,9 +87,6 @@ func (e *Engine) save(ctx context.Context, s *saved, cond Condition) error {
 	rec.Value = e.Keys.Seal(rec.Key, plain)
 	rec.Indexes = e.indexes(a)
 	rec.Expires = a.Deadline.Add(e.Policy.Grace + recogniseFor + cleanUpMargin)
-	if s.rec.Version == 0 && cond.Full != "" {
-		cond.AtMost = e.Policy.MaxOpen
-	}
 	if s.rec, err = e.Store.Save(ctx, rec, cond); err != nil {
 		s.rec = rec
 		return err
@@ -481,30 +478,46 @@ func (e *Engine) pay(ctx context.Context, s *saved) (again time.Duration, err er
 // prompt claims the one prompt of an attempt and sends it. While another login
 // of the account at this client is on the phone this one waits for its end;
 // past push_limit, or with nothing to push to, only the push is missing.
-func (e *Engine) prompt(ctx context.Context, s *saved, q *asking) error {
+func (e *Engine) prompt(ctx context.Context, s *saved, q *asking, now time.Time) error {
 	a := &s.Attempt
 	a.Prompted = true
 	others, err := e.findAll(ctx, e.ownerIndex(a))
 	if err != nil {
 		return err
 	}
-	a.Waiting = slices.ContainsFunc(others, func(o *saved) bool {
-		return o.Attempt.ID != a.ID && o.Attempt.Verdict == nil && o.Attempt.Prompted && !o.Attempt.Waiting
-	})
+	others = slices.DeleteFunc(others, func(o *saved) bool { return o.Attempt.ID == a.ID || !o.Attempt.live(now, e.Policy.Grace) })
+	if len(others) >= e.Policy.MaxOpen {
+		return e.tooMany(s, q)
+	}
+	a.Waiting = slices.ContainsFunc(others, func(o *saved) bool { return o.Attempt.Prompted && !o.Attempt.Waiting })
 	if err := e.claimPush(ctx, a); err != nil {
 		return err
 	}
-	err = e.saveEntry(ctx, s, q, Condition{Full: e.ownerIndex(a)})
-	switch {
-	case err == nil:
+	only := Condition{Full: e.ownerIndex(a), AtMost: e.Policy.MaxOpen}
+	if a.FrontEnd == RADIUS && a.Place != "" {
+		only = Condition{Full: a.Place, AtMost: 1} // from one place one login: who comes second joins
+	}
+	if err = e.saveEntry(ctx, s, q, only); err == nil {
 		e.sendPush(a)
 		return nil
-	case errors.Is(err, ErrFull):
-		*s = *e.fresh(q)
-		q.facts.Problem = SeveralLogins
-		err = nil
 	}
-	return errors.Join(err, e.unclaimPush(ctx, a))
+	unclaimed := e.unclaimPush(ctx, a)
+	switch {
+	case unclaimed != nil:
+		return unclaimed
+	case errors.Is(err, ErrFull) && only.AtMost == 1:
+		return errTaken
+	case errors.Is(err, ErrFull):
+		return e.tooMany(s, q)
+	}
+	return err
+}
+
+// tooMany refuses q: the account has as many open logins here as it may have.
+func (e *Engine) tooMany(s *saved, q *asking) error {
+	q.facts.Problem = SeveralLogins
+	*s = *e.fresh(q)
+	return nil
 }
 
 // claimPush sets Pushes when a push may go out now.
