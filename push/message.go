@@ -1,0 +1,104 @@
+package push
+
+import (
+	"strconv"
+	"time"
+
+	"firebase.google.com/go/v4/messaging"
+)
+
+// A Target is one installation of VssID that can be told.
+type Target struct {
+	Device   string // its id, for the log
+	Platform string // ios, android, web
+	Token    string // FCM's name for it
+}
+
+// Kind is what a message says.
+type Kind string
+
+// The kinds: what stands in `type` of a message's data.
+const (
+	Login  Kind = "login"        // a login waits
+	Closed Kind = "login.closed" // it has ended: take the notification away
+)
+
+// A Message is what a device is told. Nothing in it is personal.
+type Message struct {
+	Kind    Kind
+	Login   string    // the attempt's id
+	Expires time.Time // its deadline
+}
+
+// closedFor is how long FCM keeps a Closed for a phone that is off: no longer
+// than a notification is looked at.
+const closedFor = time.Minute
+
+// Alert is what iOS shows when the app has no text of its own under the keys.
+type Alert struct{ Title, Body string }
+
+// build makes the one message for the one device.
+//
+// Android and browsers get data only: a notification made by FCM counts as
+// collapsible there and is throttled, and the app shows its own. iOS would
+// throttle data, so a login is an alert, translated by the app's own keys.
+func build(t Target, m Message, alert Alert, now time.Time) *messaging.Message {
+	out := &messaging.Message{Token: t.Token, Data: data(m)}
+	ttl := lifetime(m, now)
+	switch t.Platform {
+	case "ios":
+		out.APNS = apns(m, alert, now.Add(ttl))
+	case "web":
+		out.Webpush = &messaging.WebpushConfig{Headers: map[string]string{"TTL": seconds(ttl), "Urgency": priority(m)}}
+	default:
+		out.Android = &messaging.AndroidConfig{Priority: priority(m), TTL: &ttl}
+	}
+	return out
+}
+
+func data(m Message) map[string]string {
+	d := map[string]string{"type": string(m.Kind), "login_id": m.Login}
+	if m.Kind == Login {
+		d["expires"] = m.Expires.UTC().Format(time.RFC3339)
+	}
+	return d
+}
+
+// lifetime is what is left of the login, in whole seconds. The default of FCM
+// would be four weeks.
+func lifetime(m Message, now time.Time) time.Duration {
+	if m.Kind == Closed {
+		return closedFor
+	}
+	return max(0, m.Expires.Sub(now)).Truncate(time.Second)
+}
+
+// priority, which browsers call urgency, is high only for what shows something: a phone on which high
+// priority stays invisible is demoted by FCM.
+func priority(m Message) string {
+	if m.Kind == Login {
+		return "high"
+	}
+	return "normal"
+}
+
+func apns(m Message, alert Alert, expires time.Time) *messaging.APNSConfig {
+	headers := map[string]string{"apns-expiration": strconv.FormatInt(expires.Unix(), 10)}
+	if m.Kind == Closed {
+		headers["apns-push-type"], headers["apns-priority"] = "background", "5"
+		return &messaging.APNSConfig{Headers: headers, Payload: &messaging.APNSPayload{Aps: &messaging.Aps{ContentAvailable: true}}}
+	}
+	headers["apns-push-type"], headers["apns-priority"] = "alert", "10"
+	headers["apns-collapse-id"] = m.Login // sent twice, it is shown once
+	return &messaging.APNSConfig{Headers: headers, Payload: &messaging.APNSPayload{Aps: &messaging.Aps{
+		Alert: &messaging.ApsAlert{
+			Title: alert.Title, Body: alert.Body,
+			TitleLocKey: "VSSGATE_TITLE", LocKey: "VSSGATE_BODY",
+		},
+		Category:   "VSSGATE_LOGIN",
+		Sound:      "default",
+		CustomData: map[string]any{"interruption-level": "time-sensitive"},
+	}}}
+}
+
+func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }

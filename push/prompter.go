@@ -1,0 +1,280 @@
+package push
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"vssgate/internal/login"
+)
+
+// Sender tells one device. FCM is one.
+type Sender interface {
+	// Send takes no longer than CallTimeout and ctx allow.
+	Send(ctx context.Context, t Target, m Message) Outcome
+	// Ready tells whether a message would be tried now.
+	Ready() bool
+}
+
+// Devices knows whom to tell.
+type Devices interface {
+	// Targets are the person's usable devices that have a push token.
+	Targets(ctx context.Context, person string) ([]Target, error)
+	// ForgetToken drops the device's push token; the device itself stays.
+	ForgetToken(ctx context.Context, device string) error
+}
+
+// Meter counts what became of messages. It never blocks.
+type Meter interface{ Push(outcome string) }
+
+// PrompterOptions bound a Prompter. The zero value of each means its default.
+type PrompterOptions struct {
+	Workers int // logins told at the same time; default 64
+	Queue   int // logins that wait for each worker; default 64
+	Log     *slog.Logger
+	Meter   Meter
+}
+
+const (
+	defaultWorkers = 64
+	defaultQueue   = 64
+	maxTries       = 3      // of one message, before its login's end
+	maxPending     = 10_000 // messages that wait to be tried again
+)
+
+// Prompter tells the devices of people about their logins. It implements
+// login.Prompter.
+type Prompter struct {
+	sender  Sender
+	devices Devices
+	log     *slog.Logger
+	meter   Meter
+	queues  []chan job // what belongs to one login stays in order
+
+	mu      sync.Mutex
+	pending map[login.ID][]*retry // messages to be tried again
+	waiting int                   // how many those are
+}
+
+// A job is to tell all devices of a person, or one of them again.
+type job struct {
+	kind   Kind
+	prompt login.Prompt
+	target Target // one device again; the zero value: all
+	tries  int
+}
+
+// A retry is a message that waits for its timer.
+type retry struct{ timer *time.Timer }
+
+// NewPrompter makes a Prompter; Run makes it work. A nil sender is one that is
+// never ready: nothing to push with is configured.
+func NewPrompter(s Sender, d Devices, o PrompterOptions) *Prompter {
+	if o.Workers == 0 {
+		o.Workers = defaultWorkers
+	}
+	if o.Queue == 0 {
+		o.Queue = defaultQueue
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Prompter{sender: s, devices: d, log: o.Log, meter: o.Meter, queues: make([]chan job, o.Workers), pending: map[login.ID][]*retry{}}
+	for i := range p.queues {
+		p.queues[i] = make(chan job, o.Queue)
+	}
+	return p
+}
+
+// Ready tells whether a prompt can go out at all now.
+func (p *Prompter) Ready() bool { return p.sender != nil && p.sender.Ready() }
+
+// Prompt tells every usable device of the person that a login waits. It
+// returns at once.
+func (p *Prompter) Prompt(prompt login.Prompt) {
+	if !p.Ready() {
+		p.count(NotReady)
+		return
+	}
+	p.enqueue(job{kind: Login, prompt: prompt})
+}
+
+// Closed tells the person's devices that the login has ended, and gives up
+// what was to be tried again. It returns at once. A phone that knows nothing
+// of that login ignores it.
+func (p *Prompter) Closed(prompt login.Prompt) {
+	p.giveUp(prompt.Login)
+	if !p.Ready() {
+		return
+	}
+	p.enqueue(job{kind: Closed, prompt: prompt})
+}
+
+func (p *Prompter) enqueue(j job) {
+	select {
+	case p.queues[int(j.prompt.Login[0])%len(p.queues)] <- j:
+	default:
+		p.count(QueueFull)
+		p.log.Warn("push queue full: the login goes on without", "login", j.prompt.Login.Trace(), "kind", j.kind)
+	}
+}
+
+// Run works until ctx ends, and returns when its last worker has.
+func (p *Prompter) Run(ctx context.Context) error {
+	var workers sync.WaitGroup
+	for _, q := range p.queues {
+		workers.Go(func() { p.work(ctx, q) })
+	}
+	workers.Wait()
+	p.giveUpAll()
+	return nil
+}
+
+func (p *Prompter) work(ctx context.Context, q <-chan job) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case j := <-q:
+			p.do(ctx, j)
+		}
+	}
+}
+
+// do tells the devices of one job, side by side, as long as the login lasts.
+func (p *Prompter) do(ctx context.Context, j job) {
+	call := ctx
+	if j.kind == Login {
+		var cancel context.CancelFunc
+		call, cancel = context.WithDeadline(ctx, j.prompt.Expires)
+		defer cancel()
+	}
+	if call.Err() != nil {
+		p.count(TooLate)
+		return
+	}
+	var sends sync.WaitGroup
+	for _, t := range p.targets(call, j) {
+		sends.Go(func() { p.tell(ctx, call, j, t) })
+	}
+	sends.Wait()
+}
+
+func (p *Prompter) targets(ctx context.Context, j job) []Target {
+	if j.target != (Target{}) {
+		return []Target{j.target}
+	}
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	targets, err := p.devices.Targets(ctx, j.prompt.Person)
+	switch {
+	case err != nil:
+		p.count(NoAnswer)
+		p.log.Warn("devices cannot be looked up: nobody is told", "login", j.prompt.Login.Trace(), "error", err)
+	case len(targets) == 0:
+		p.count(NoTarget)
+	}
+	return targets
+}
+
+// tell sends to one device within call, and sees to what came of it.
+func (p *Prompter) tell(ctx, call context.Context, j job, t Target) {
+	o := p.sender.Send(call, t, Message{Kind: j.kind, Login: j.prompt.Login.String(), Expires: j.prompt.Expires})
+	p.count(o.Result)
+	log := p.log.With("login", j.prompt.Login.Trace(), "account", j.prompt.Account, "device", t.Device, "kind", j.kind, "outcome", o.Result)
+	switch o.Result {
+	case Sent:
+		log.Debug("pushed")
+	case Unregistered, SenderMismatch, BadToken:
+		p.forget(ctx, t, log)
+	case Throttled, Unavailable:
+		p.again(j, t, o, log)
+	default:
+		log.Warn("not pushed", "error", o.Err)
+	}
+}
+
+// forget drops a token that will never work again. The app brings a new one.
+func (p *Prompter) forget(ctx context.Context, t Target, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	if err := p.devices.ForgetToken(ctx, t.Device); err != nil {
+		log.Warn("push token of no use, and not forgotten", "error", err)
+		return
+	}
+	log.Warn("push token of no use: forgotten. The device stays; it is told again when VssID has been opened on it")
+}
+
+// again puts one message off, as long as its login lasts.
+func (p *Prompter) again(j job, t Target, o Outcome, log *slog.Logger) {
+	j.target, j.tries = t, j.tries+1
+	late := !time.Now().Add(o.RetryAfter).Before(j.prompt.Expires)
+	if o.RetryAfter == 0 || late || j.kind != Login || j.tries >= maxTries || !p.putOff(j, o.RetryAfter) {
+		p.count(NotRetried)
+		log.Warn("not pushed", "error", o.Err)
+		return
+	}
+	log.Debug("pushed again later", "in", o.RetryAfter, "error", o.Err)
+}
+
+func (p *Prompter) putOff(j job, wait time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting >= maxPending {
+		return false
+	}
+	r := &retry{}
+	r.timer = time.AfterFunc(wait, func() {
+		if p.due(j.prompt.Login, r) {
+			p.enqueue(j)
+		}
+	})
+	p.pending[j.prompt.Login] = append(p.pending[j.prompt.Login], r)
+	p.waiting++
+	return true
+}
+
+// due takes a message off the list and tells whether it was still on it.
+func (p *Prompter) due(id login.ID, r *retry) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(p.pending[id], r)
+	if i < 0 {
+		return false
+	}
+	p.waiting--
+	if p.pending[id] = slices.Delete(p.pending[id], i, i+1); len(p.pending[id]) == 0 {
+		delete(p.pending, id)
+	}
+	return true
+}
+
+func (p *Prompter) giveUp(id login.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.pending[id] {
+		r.timer.Stop()
+		p.waiting--
+	}
+	delete(p.pending, id)
+}
+
+func (p *Prompter) giveUpAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, waiting := range p.pending {
+		for _, r := range waiting {
+			r.timer.Stop()
+		}
+	}
+	clear(p.pending)
+	p.waiting = 0
+}
+
+func (p *Prompter) count(r Result) {
+	if p.meter != nil {
+		p.meter.Push(string(r))
+	}
+}
