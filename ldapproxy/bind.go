@@ -1,0 +1,212 @@
+package ldapproxy
+
+import (
+	"context"
+
+	"github.com/nmcclain/ldap"
+
+	"vssgate/internal/login"
+)
+
+// bind is one BindRequest from its arrival to its answer. It is the first
+// factor of its login (factor.go): the password is checked on the client's own
+// upstream connection.
+type bind struct {
+	c       *conn
+	request bindRequest
+	rule    *Exempt // needs no second factor, by this rule
+	normal  string  // rule: its DN, normalised
+
+	// Guarded by c.mu.
+	asked bool      // Check was called
+	by    *upstream // where the directory said success
+	frame []byte    // how it said it; nil: not yet, or it said something else
+	done  bool      // the answer is settled
+	left  bool      // nobody waits for it any more
+	leave func()    // tells the engine that
+}
+
+// beginBind gives the turn to a bind, or refuses it on the spot.
+func (c *conn) beginBind(h header, frame []byte) error {
+	request, refused, err := decodeBind(h, frame, c.tls || !c.server.o.RequireTLS, c.raw)
+	if err != nil {
+		return err
+	}
+	b := &bind{c: c, request: request}
+	if refused == nil {
+		b.normal, b.rule = c.server.exemption(request.name, c.from)
+		refused, err = refusesControls(request.controls, b.rule != nil)
+		if err != nil {
+			return err
+		}
+	}
+	if refused != nil {
+		c.server.meter.Refused("bind")
+		c.forget()
+		return c.send(encodeResult(h.id, ldap.ApplicationBindResponse, refused.code, refused.text))
+	}
+	c.mu.Lock()
+	c.bind = b
+	c.turn.Broadcast()
+	c.mu.Unlock()
+	c.spawn(b.run)
+	return nil
+}
+
+func (b *bind) run() {
+	if b.request.name == "" && b.request.password == "" {
+		b.runAnonymous()
+		return
+	}
+	leave := b.c.server.o.Handler.Handle(b.login())
+	b.request.password = "" // the engine has it as long as it needs it
+	b.c.mu.Lock()
+	b.leave = leave
+	left := b.left
+	b.c.mu.Unlock()
+	if left && leave != nil {
+		leave()
+	}
+}
+
+// login is what the engine is asked.
+func (b *bind) login() *login.Request {
+	r := &login.Request{
+		FrontEnd: login.LDAP,
+		Client:   b.c.client.Login,
+		Station:  b.c.from.String(), // all that LDAP shows of the user's whereabouts
+		Source:   b.c.from,
+		Username: b.request.name,
+		Password: []byte(b.request.password),
+		First:    b,
+		OwnCheck: true,
+		Reply:    b.reply,
+	}
+	if b.rule != nil {
+		r.Rule = "exempt:" + b.normal
+	}
+	return r
+}
+
+// runAnonymous asks the directory whether the client may be anonymous. There is
+// nothing to judge, but its answer passes through the same gate.
+func (b *bind) runAnonymous() {
+	ctx, cancel := context.WithTimeout(b.c.ctx, b.c.server.limits.answer)
+	defer cancel()
+	frame, _, err := b.ask(ctx, "", "")
+	if !b.settle() {
+		return
+	}
+	if err != nil {
+		b.c.log("anonymous bind", err)
+		frame = b.result(ldap.LDAPResultUnavailable, b.c.unavailable())
+	}
+	b.c.mu.Lock()
+	b.c.standing = anonymous
+	b.c.mu.Unlock()
+	b.close(frame)
+}
+
+// reply is the engine's word, from any goroutine; only the first counts.
+func (b *bind) reply(r login.Reply) {
+	if b.settle() {
+		b.c.spawn(func() { b.close(b.answer(r)) })
+	}
+}
+
+// settle fixes that the bind is answered now; false: it is too late for that.
+func (b *bind) settle() bool {
+	b.c.mu.Lock()
+	defer b.c.mu.Unlock()
+	if b.done || b.c.closed {
+		return false
+	}
+	b.done = true
+	return true
+}
+
+// answer turns the engine's reply into a BindResponse, and the client into who
+// it says.
+func (b *bind) answer(r login.Reply) []byte {
+	if r.Kind == login.Accept {
+		if frame := b.accept(); frame != nil {
+			return frame
+		}
+		r = login.Reply{Kind: login.NoAnswer, Reason: login.Unavailable, Trace: r.Trace}
+	}
+	b.c.forget()
+	code := ldap.LDAPResultCode(ldap.LDAPResultUnavailable)
+	switch {
+	case r.Kind == login.Reject && r.Reason == login.EmptyPassword:
+		code = ldap.LDAPResultUnwillingToPerform
+	case r.Kind == login.Reject:
+		code = ldap.LDAPResultInvalidCredentials
+	case r.Kind != login.NoAnswer: // what LDAP cannot show, or silence, though the client waits
+		r = login.Reply{Kind: login.NoAnswer, Reason: login.Unavailable, Trace: r.Trace}
+	}
+	return b.result(code, b.c.server.o.Text(b.c.client.Login, r))
+}
+
+// accept lets the client in with the directory's own answer; nil when there is
+// none, or the connection that it holds for is gone.
+func (b *bind) accept() []byte {
+	c := b.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b.frame == nil || c.up == nil || c.up != b.by {
+		return nil
+	}
+	c.standing = approved
+	if b.rule != nil {
+		c.standing = exempted
+	}
+	return b.frame
+}
+
+func (b *bind) result(code ldap.LDAPResultCode, text string) []byte {
+	return encodeResult(b.request.id, ldap.ApplicationBindResponse, code, text)
+}
+
+// close sends the answer and runs what waited behind the bind.
+func (b *bind) close(frame []byte) {
+	if err := b.c.send(frame); err != nil {
+		b.c.end(err)
+		return
+	}
+	b.c.runQueue(b)
+}
+
+// desert notes that nobody waits for the bind any more, and returns how to tell
+// the engine. c.mu is held; b may be nil.
+func (b *bind) desert() (leave func()) {
+	if b == nil || b.done {
+		return func() {}
+	}
+	b.done, b.left = true, true
+	if b.leave == nil { // run calls it as soon as it knows it
+		return func() {}
+	}
+	return b.leave
+}
+
+// forget makes the client anonymous. An upstream connection that may hold an
+// identity is closed; the next one is opened when it is needed. The caller has
+// the turn.
+func (c *conn) forget() {
+	c.mu.Lock()
+	c.standing = anonymous
+	u := c.up
+	if u == nil || !u.identified {
+		c.mu.Unlock()
+		return
+	}
+	c.up, c.pending = nil, nil
+	c.mu.Unlock()
+	u.retire()
+}
+
+func (c *conn) log(what string, err error) {
+	if c.ctx.Err() == nil {
+		c.server.log.Error(what+" failed at the directory", "client", c.client.Login.Name, "from", c.from, "cause", err)
+	}
+}

@@ -1,0 +1,408 @@
+package ldapproxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/nmcclain/ldap"
+
+	"vssgate/internal/login"
+)
+
+// What of a client may wait behind a bind, and how many of its operations may
+// be unanswered at once.
+const (
+	maxQueued      = 16
+	maxQueuedBytes = 64 << 10
+	maxOutstanding = 1024
+)
+
+// farewell ends a connection with a Notice of Disconnection.
+type farewell struct {
+	code ldap.LDAPResultCode
+	why  string
+}
+
+func (f *farewell) Error() string {
+	return fmt.Sprintf("%s: %s", ldap.LDAPResultCodeMap[f.code], f.why)
+}
+
+// standing is what a client is to us.
+type standing uint8
+
+const (
+	anonymous standing = iota
+	approved           // a user whose second factor was given
+	exempted           // a service account, bound by a written rule
+)
+
+// conn is one client connection with its upstream connection.
+type conn struct {
+	server *Server
+	client *Client
+	from   netip.Addr
+	ctx    context.Context // ends with the connection
+	cancel context.CancelFunc
+	raw    net.Conn // below TLS: deadlines are set here
+
+	src source // of the reader alone
+	tls bool   // who has the turn reads it, the reader sets it
+
+	writing sync.Mutex // frames to the client go out whole
+	out     net.Conn
+	torn    bool // part of a frame is out: nothing else may follow it
+
+	mu       sync.Mutex
+	closed   bool
+	standing standing
+	up       *upstream // nil: dialled when it is needed
+	pending  map[int32]struct{}
+	bind     *bind // has the turn; after its answer whoever runs what waited has it
+	turn     sync.Cond
+	queue    []waiting
+	queued   int // bytes in queue
+	idle     bool
+	greeted  bool
+	working  sync.WaitGroup
+}
+
+// waiting is a frame that came behind a bind.
+type waiting struct {
+	h     header
+	frame []byte
+}
+
+func newConn(ctx context.Context, s *Server, client *Client, from netip.Addr, raw net.Conn) *conn {
+	c := &conn{server: s, client: client, from: from, raw: raw, out: raw}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	c.src.r = raw
+	c.turn.L = &c.mu
+	return c
+}
+
+// turnAway closes a connection that is not served. A fresh socket takes one
+// notice without waiting; LDAPS clients would not understand it.
+func (c *conn) turnAway(tlsFirst bool) {
+	c.torn = tlsFirst
+	c.end(&farewell{ldap.LDAPResultBusy, "too many connections"})
+}
+
+// serve reads the client until it leaves, and returns when all is over.
+func (c *conn) serve(tlsFirst bool) {
+	defer c.working.Wait()
+	if tlsFirst {
+		if err := c.handshake(nil); err != nil {
+			c.end(err)
+			return
+		}
+	}
+	c.end(c.read())
+}
+
+// read takes frame after frame. An error ends the connection.
+func (c *conn) read() error {
+	for {
+		h, err := c.header()
+		if err != nil {
+			return err
+		}
+		if h.size > maxInspected {
+			err = c.stream(h)
+		} else {
+			err = c.readFrame(h)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (c *conn) readFrame(h header) error {
+	b, err := c.await(h.size)
+	if err != nil {
+		return err
+	}
+	c.src.skip(h.size)
+	frame := b[:h.size:h.size]
+	if err := guard(h, frame); err != nil {
+		return err
+	}
+	return c.take(h, frame)
+}
+
+// header waits for the next frame and reads its header.
+func (c *conn) header() (header, error) {
+	if len(c.src.buffered()) == 0 {
+		c.mu.Lock()
+		c.idle = true
+		c.rearm()
+		c.mu.Unlock()
+	}
+	b, err := c.src.peek(1)
+	if err != nil {
+		return header{}, err
+	}
+	limit := c.begin()
+	for {
+		h, err := parseHeader(b, limit, true)
+		if !errors.Is(err, errShort) {
+			return h, err
+		}
+		if b, err = c.await(len(b) + 1); err != nil {
+			return header{}, err
+		}
+	}
+}
+
+// begin notes that a frame has begun, and returns how large it may be.
+func (c *conn) begin() (limit int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.idle, c.greeted = false, true
+	if c.standing == anonymous {
+		return maxInspected
+	}
+	return maxBound
+}
+
+// await returns at least n bytes of the frame that has begun.
+func (c *conn) await(n int) ([]byte, error) {
+	if b := c.src.buffered(); len(b) >= n {
+		return b, nil
+	}
+	c.mu.Lock()
+	if !c.closed {
+		c.raw.SetReadDeadline(time.Now().Add(c.server.limits.frame))
+	}
+	c.mu.Unlock()
+	return c.src.peek(n)
+}
+
+// rearm sets how long the reader may wait for the next frame. A client whose
+// bind is held may be silent as long as the bind is. c.mu is held.
+func (c *conn) rearm() {
+	if c.closed || !c.idle {
+		return
+	}
+	l := &c.server.limits
+	var until time.Time
+	switch {
+	case c.bind != nil:
+	case c.standing != anonymous:
+		until = time.Now().Add(l.bound)
+	case c.greeted:
+		until = time.Now().Add(l.anonymous)
+	default:
+		until = time.Now().Add(l.first)
+	}
+	c.raw.SetReadDeadline(until)
+}
+
+// take runs a frame if the reader has the turn; behind a bind it waits.
+func (c *conn) take(h header, frame []byte) error {
+	c.mu.Lock()
+	b := c.myTurn()
+	if b == nil {
+		c.mu.Unlock()
+		return c.process(h, frame, false)
+	}
+	defer c.mu.Unlock()
+	switch {
+	case h.op == opUnbindRequest:
+		return io.EOF
+	case h.op == opAbandonRequest && abandons(h, frame, b.request.id): // RFC 4511 section 4.11: it has no effect on a bind
+		return nil
+	case len(c.queue) >= maxQueued || c.queued+len(frame) > maxQueuedBytes:
+		return &farewell{ldap.LDAPResultBusy, "too much is sent behind a bind"}
+	}
+	c.queue = append(c.queue, waiting{h, bytes.Clone(frame)})
+	c.queued += len(frame)
+	return nil
+}
+
+// myTurn returns nil when the reader may act, otherwise the unanswered bind. A
+// bind that is answered only has what waited behind it run, which does not take
+// long: the client may have seen the answer already. c.mu is held.
+func (c *conn) myTurn() *bind {
+	for c.bind != nil && c.bind.done && !c.closed {
+		c.turn.Wait()
+	}
+	return c.bind
+}
+
+func abandons(h header, frame []byte, id int32) bool {
+	contents, _ := operation(h, frame)
+	abandoned, err := abandonedID(contents)
+	return err == nil && abandoned == id
+}
+
+// runQueue runs what waited behind b, until nothing is left or another bind has
+// the turn.
+func (c *conn) runQueue(b *bind) {
+	for {
+		c.mu.Lock()
+		if c.closed || c.bind != b {
+			c.mu.Unlock()
+			return
+		}
+		if len(c.queue) == 0 {
+			c.bind, c.queue = nil, nil
+			c.rearm()
+			c.turn.Broadcast()
+			c.mu.Unlock()
+			return
+		}
+		w := c.queue[0]
+		c.queue = c.queue[1:]
+		c.queued -= len(w.frame)
+		c.mu.Unlock()
+		if err := c.process(w.h, w.frame, true); err != nil {
+			c.end(err)
+			return
+		}
+	}
+}
+
+// process carries a request out; the caller has the turn. queued: it waited
+// behind a bind.
+func (c *conn) process(h header, frame []byte, queued bool) error {
+	contents, controls := operation(h, frame)
+	switch h.op {
+	case opUnbindRequest:
+		return io.EOF
+	case opBindRequest:
+		return c.beginBind(h, frame)
+	case opExtendedRequest:
+		oid, err := extendedRequest(contents)
+		if err != nil {
+			return err
+		}
+		if oid == oidStartTLS {
+			return c.startTLS(h.id, queued)
+		}
+	}
+	refused, err := c.refuses(h.op, contents, controls)
+	if err != nil {
+		return err
+	}
+	if refused != nil {
+		c.server.meter.Refused("operation")
+		return c.answer(h, refused.code, refused.text)
+	}
+	return c.relay(h, frame)
+}
+
+// answer responds to a request in the directory's stead.
+func (c *conn) answer(h header, code ldap.LDAPResultCode, text string) error {
+	op, answered := response[h.op]
+	if !answered {
+		return nil
+	}
+	return c.send(encodeResult(h.id, op, code, text))
+}
+
+// send writes whole frames to the client.
+func (c *conn) send(frames []byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	return c.write(frames)
+}
+
+var errTorn = errors.New("the client was left in the middle of a message")
+
+// write writes to the client; c.writing is held.
+func (c *conn) write(b []byte) error {
+	if c.torn {
+		return errTorn
+	}
+	c.raw.SetWriteDeadline(time.Now().Add(c.server.limits.write))
+	_, err := c.out.Write(b)
+	c.torn = err != nil
+	return err
+}
+
+// spawn runs f beside the connection, which outlives it; false: it has ended.
+func (c *conn) spawn(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.working.Go(f)
+	}
+	return !c.closed
+}
+
+// unavailable is what is answered when the directory cannot be reached.
+func (c *conn) unavailable() string {
+	return c.server.o.Text(c.client.Login, login.Reply{Kind: login.NoAnswer, Reason: login.Unavailable})
+}
+
+// end closes both connections, the upstream one at once, and tells the engine
+// and the client. The first reason counts.
+func (c *conn) end(why error) {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
+	c.closed = true
+	c.working.Add(1) // whoever waits for the connection waits for its good-bye
+	defer c.working.Done()
+	up, leave := c.up, c.bind.desert()
+	c.up, c.queue, c.pending = nil, nil, nil
+	c.raw.SetReadDeadline(time.Unix(1, 0))
+	c.raw.SetWriteDeadline(time.Now().Add(c.server.limits.end))
+	c.turn.Broadcast()
+	c.mu.Unlock()
+
+	c.cancel()
+	if up != nil {
+		up.retire()
+	}
+	leave()
+	c.goodbye(why)
+}
+
+func (c *conn) goodbye(why error) {
+	notice, word := c.notice(why)
+	if word != "" {
+		c.server.meter.Refused(word)
+		c.server.log.Info("LDAP connection ended", "client", c.client.Login.Name, "from", c.from, "cause", why)
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if notice != nil && !c.torn {
+		c.raw.SetWriteDeadline(time.Now().Add(c.server.limits.end))
+		c.out.Write(encodeExtended(0, oidNoticeOfDisconnection, notice.code, notice.why))
+	}
+	c.torn = true
+	c.out.Close()
+}
+
+// notice tells what a client learns when its connection ends, and the word
+// under which that is counted; none when it left by itself.
+func (c *conn) notice(why error) (*farewell, string) {
+	var f *farewell
+	switch {
+	case errors.As(why, &f) && f.code == ldap.LDAPResultBusy:
+		return f, "busy"
+	case errors.As(why, &f) && f.code == ldap.LDAPResultProtocolError:
+		return f, "bad_frame"
+	case errors.As(why, &f):
+		return f, ""
+	case errors.Is(why, errMalformed), errors.Is(why, errTooLarge), errors.Is(why, errTooDeep), errors.Is(why, errMessageID):
+		return &farewell{ldap.LDAPResultProtocolError, why.Error()}, "bad_frame"
+	case errors.Is(why, os.ErrDeadlineExceeded):
+		return &farewell{ldap.LDAPResultUnavailable, "nothing was heard for too long"}, "deadline"
+	case errors.Is(why, errHandshake):
+		return nil, "tls"
+	}
+	return nil, ""
+}

@@ -1,0 +1,241 @@
+package ldapproxy
+
+import (
+	"bytes"
+	"net"
+	"strings"
+
+	ber "github.com/nmcclain/asn1-ber"
+	"github.com/nmcclain/ldap"
+)
+
+// Names of what is looked for in messages.
+const (
+	oidStartTLS              = "1.3.6.1.4.1.1466.20037"   // RFC 4511 section 4.14
+	oidNoticeOfDisconnection = "1.3.6.1.4.1.1466.20036"   // RFC 4511 section 4.4.1
+	oidPasswordModify        = "1.3.6.1.4.1.4203.1.11.1"  // RFC 3062
+	oidProxiedAuthorization  = "2.16.840.1.113730.3.4.18" // RFC 4370
+	oidProxiedAuthorization1 = "2.16.840.1.113730.3.4.12" // its draft, which some directories still know
+	oidFastBind              = "1.2.840.113556.1.4.1781"  // Active Directory: binds that only test passwords
+	oidVerifyCredentials     = "1.3.6.1.4.1.4203.666.6.5" // OpenLDAP: tests a password without a bind
+	resultAuthzDenied        = ldap.LDAPResultCode(123)   // RFC 4370 section 4; the package lacks it
+	authSimple               = 0x80 | ldap.LDAPBindAuthSimple
+	authSASL                 = 0x80 | constructed | ldap.LDAPBindAuthSASL
+	authSicilyFirst          = 0x89 // Active Directory's: package discovery, negotiate, response
+	authSicilyLast           = 0x8b
+	extendedName             = 10 // [10] responseName of an ExtendedResponse
+)
+
+// bindRequest is a BindRequest as decoded: simple, version 3.
+type bindRequest struct {
+	id       int32
+	name     string
+	password string
+	controls []byte // contents of the controls element, or nil
+}
+
+// refusedBind is a bind that is answered without asking anybody.
+type refusedBind struct {
+	code ldap.LDAPResultCode
+	text string
+}
+
+// decodeBind reads a guarded frame with a BindRequest. The name and password
+// that it returns are those that the LDAP package's own bind handler hands to a
+// Binder; secure tells whether the client's connection is encrypted or need not
+// be. An error: the frame is no BindRequest that RFC 4511 section 4.2 knows.
+func decodeBind(h header, frame []byte, secure bool, conn net.Conn) (bindRequest, *refusedBind, error) {
+	contents, controls := operation(h, frame)
+	version, auth, err := bindShape(contents)
+	switch {
+	case err != nil:
+		return bindRequest{}, nil, err
+	case version != 3:
+		return bindRequest{}, &refusedBind{ldap.LDAPResultProtocolError, "only LDAP version 3 is spoken here"}, nil
+	case auth == authSASL || auth >= authSicilyFirst && auth <= authSicilyLast:
+		return bindRequest{}, &refusedBind{ldap.LDAPResultAuthMethodNotSupported, "only simple binds are accepted here"}, nil
+	case auth != authSimple:
+		return bindRequest{}, nil, errMalformed
+	}
+	j := judge{secure: secure}
+	op := ber.DecodePacket(frame[h.opAt : h.opAt+elementSize(frame[h.opAt:])])
+	code := ldap.HandleBindRequest(op, map[string]ldap.Binder{"": &j}, conn)
+	switch {
+	case code != ldap.LDAPResultSuccess:
+		return bindRequest{}, &refusedBind{code, j.text}, nil
+	case !j.asked: // the package must not have an answer of its own
+		return bindRequest{}, nil, errMalformed
+	}
+	return bindRequest{id: h.id, name: j.name, password: j.password, controls: bytes.Clone(controls)}, nil, nil
+}
+
+func elementSize(b []byte) int {
+	_, head, body, _ := element(b)
+	return head + body
+}
+
+// bindShape checks that a BindRequest has exactly the three elements it must
+// have, in their only encoding, and returns the version and the identifier octet
+// of the authentication choice. The LDAP package compares tag numbers only.
+func bindShape(b []byte) (version int, auth byte, err error) {
+	tag, v, b, err := next(b)
+	if err != nil || tag != tagInteger || len(v) != 1 {
+		return 0, 0, errMalformed
+	}
+	tag, _, b, err = next(b)
+	if err != nil || tag != tagOctets {
+		return 0, 0, errMalformed
+	}
+	auth, _, b, err = next(b)
+	if err != nil || len(b) != 0 {
+		return 0, 0, errMalformed
+	}
+	return int(v[0]), auth, nil
+}
+
+// judge is the Binder: it tells which simple binds may be asked about at all.
+type judge struct {
+	secure         bool
+	asked          bool
+	name, password string
+	text           string
+}
+
+// Bind says success for a bind that nothing stands against yet.
+func (j *judge) Bind(name, password string, _ net.Conn) (ldap.LDAPResultCode, error) {
+	j.asked, j.name, j.password = true, name, password
+	switch {
+	case !j.secure && password != "":
+		j.text = "passwords are accepted on encrypted connections only"
+		return ldap.LDAPResultConfidentialityRequired, nil
+	case name == "" && password == "":
+		return ldap.LDAPResultSuccess, nil
+	case blank(password): // directories take it for anonymous and say success (RFC 4513 section 5.1.2)
+		j.text = "a bind with a name needs a password"
+		return ldap.LDAPResultUnwillingToPerform, nil
+	}
+	return ldap.LDAPResultSuccess, nil
+}
+
+// blank tells whether a password is empty, or NULs only.
+func blank(password string) bool { return strings.Trim(password, "\x00") == "" }
+
+// encodeBind writes a BindRequest.
+func encodeBind(b bindRequest) []byte {
+	op := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationBindRequest, nil, "")
+	op.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, 3, ""))
+	op.AppendChild(octets(b.name))
+	op.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, ldap.LDAPBindAuthSimple, b.password, ""))
+	m := message(b.id, op)
+	if b.controls != nil {
+		controls := ber.Encode(ber.ClassContext, ber.TypeConstructed, 0, nil, "")
+		controls.Data.Write(b.controls)
+		m.AppendChild(controls)
+	}
+	return m.Bytes()
+}
+
+// encodeResult writes the response with that operation (its tag number).
+func encodeResult(id int32, op uint8, code ldap.LDAPResultCode, text string) []byte {
+	return message(id, result(op, code, text)).Bytes()
+}
+
+// encodeExtended writes an ExtendedResponse with a name. Id 0: unsolicited.
+func encodeExtended(id int32, name string, code ldap.LDAPResultCode, text string) []byte {
+	op := result(ldap.ApplicationExtendedResponse, code, text)
+	op.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, extendedName, name, ""))
+	return message(id, op).Bytes()
+}
+
+func result(op uint8, code ldap.LDAPResultCode, text string) *ber.Packet {
+	p := ber.Encode(ber.ClassApplication, ber.TypeConstructed, op, nil, "")
+	p.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagEnumerated, uint64(code), ""))
+	p.AppendChild(octets("")) // matchedDN
+	p.AppendChild(octets(text))
+	return p
+}
+
+func message(id int32, op *ber.Packet) *ber.Packet {
+	m := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "")
+	m.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, uint64(id), ""))
+	m.AppendChild(op)
+	return m
+}
+
+func octets(s string) *ber.Packet {
+	return ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, s, "")
+}
+
+// decodeBindResponse reads the result code of a frame whose header says
+// BindResponse. Codes may be larger than the LDAP package's type.
+func decodeBindResponse(h header, frame []byte) (code uint64, err error) {
+	if err := sane(frame, maxDepth); err != nil {
+		return 0, err
+	}
+	op := ber.DecodePacket(frame[h.opAt:])
+	if len(op.Children) < 3 || !is(op.Children[0], tagEnumerated) || !is(op.Children[1], tagOctets) || !is(op.Children[2], tagOctets) {
+		return 0, errMalformed
+	}
+	if n := len(op.Children[0].ByteValue); n < 1 || n > 4 {
+		return 0, errMalformed
+	}
+	return ber.DecodeInteger(op.Children[0].ByteValue), nil
+}
+
+// is tells whether a packet has exactly that identifier octet.
+func is(p *ber.Packet, identifier byte) bool { return p.ClassType|p.TagType|p.Tag == identifier }
+
+// extendedRequest returns the name of a guarded ExtendedRequest.
+func extendedRequest(contents []byte) (oid string, err error) {
+	tag, name, _, err := next(contents)
+	if err != nil || tag != tagRequestName || !numericOID(name) {
+		return "", errMalformed
+	}
+	return string(name), nil
+}
+
+// compareRequest returns the attribute description of a guarded CompareRequest.
+func compareRequest(contents []byte) (description string, err error) {
+	tag, _, contents, err := next(contents)
+	if err != nil || tag != tagOctets {
+		return "", errMalformed
+	}
+	tag, assertion, rest, err := next(contents)
+	if err != nil || tag != tagSequence || len(rest) != 0 {
+		return "", errMalformed
+	}
+	tag, name, _, err := next(assertion)
+	if err != nil || tag != tagOctets {
+		return "", errMalformed
+	}
+	return string(name), nil
+}
+
+// eachControl calls f with the type of every control; controls are the contents
+// of a guarded controls element.
+func eachControl(controls []byte, f func(oid []byte)) error {
+	for len(controls) > 0 {
+		tag, control, rest, err := next(controls)
+		if err != nil || tag != tagSequence {
+			return errMalformed
+		}
+		tag, oid, _, err := next(control)
+		if err != nil || tag != tagOctets || !numericOID(oid) {
+			return errMalformed
+		}
+		f(oid)
+		controls = rest
+	}
+	return nil
+}
+
+// numericOID: digits and dots, so that no spelling hides an OID that we refuse
+// and the directory would understand.
+func numericOID(b []byte) bool {
+	for _, c := range b {
+		if c != '.' && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return len(b) > 0
+}

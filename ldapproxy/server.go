@@ -1,0 +1,279 @@
+package ldapproxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/nmcclain/ldap"
+
+	"vssgate/internal/directory"
+	"vssgate/internal/login"
+)
+
+// A Handler decides logins; login.Engine is one. It calls r.Reply exactly once,
+// from any goroutine, and r.First's methods before that. leave tells it that
+// the asker has gone; the attempt stays open for a retry.
+type Handler interface {
+	Handle(r *login.Request) (leave func())
+}
+
+// A Directory is where a client's binds are checked and its operations go;
+// directory.LDAP is one.
+type Directory interface {
+	// ResolveBind finds whom a bind name means: a DN, a UPN, DOMAIN\user or a
+	// plain name. An Identity with an empty ID means nobody.
+	ResolveBind(ctx context.Context, name string) (login.Identity, error)
+
+	// NobodyDN names no entry, now or ever. Nobody's password is checked against
+	// it in vain.
+	NobodyDN() string
+
+	// Dial opens an anonymous connection to the first server that answers, TLS
+	// already done. The caller closes it.
+	Dial(ctx context.Context) (net.Conn, error)
+}
+
+// A Client is an application that may connect, and its directory.
+type Client struct {
+	Login     *login.Client
+	Prefixes  []netip.Prefix // the longest that fits wins, among all clients
+	Directory Directory
+}
+
+// An Exempt is a service account: binds as exactly this DN need no second
+// factor. Audit names the rule.
+type Exempt struct {
+	DN   string
+	From []netip.Prefix // where it may come from; none: anywhere
+	Why  string
+}
+
+// A Meter counts. Its methods never block.
+type Meter interface {
+	// Connections tells that client connections came or went.
+	Connections(delta int)
+	// Refused counts a connection, bind or frame that was turned away, by one
+	// of a few words: unknown_client, too_many, bad_frame, busy, bind, operation,
+	// tls, deadline.
+	Refused(reason string)
+}
+
+// Options are what a Server is made of. Handler and Text are needed.
+type Options struct {
+	Clients        []Client
+	Exempt         []Exempt
+	TLS            *tls.Config // of LDAPS listeners and StartTLS; nil: no StartTLS
+	RequireTLS     bool        // passwords on plain connections are refused
+	MaxConnections int         // of all listeners together; 0: 9000
+	Handler        Handler
+	Text           func(*login.Client, login.Reply) string // what a refused user reads
+	Meter          Meter                                   // nil: nobody counts
+	Log            *slog.Logger                            // nil: slog.Default
+}
+
+// limits are how long a peer may take.
+type limits struct {
+	first     time.Duration // from the connection to the first byte
+	anonymous time.Duration // between the frames of a client that has not bound
+	bound     time.Duration // between the frames of one that has
+	frame     time.Duration // from a frame's first byte to its last; a long one: for each part
+	write     time.Duration // until a peer takes what we write
+	handshake time.Duration // TLS
+	dial      time.Duration // to reach the directory
+	answer    time.Duration // for the directory to answer a bind
+	end       time.Duration // to say good-bye
+}
+
+var defaultLimits = limits{
+	first:     30 * time.Second,
+	anonymous: 2 * time.Minute,
+	bound:     time.Hour,
+	frame:     30 * time.Second,
+	write:     30 * time.Second,
+	handshake: 10 * time.Second,
+	dial:      10 * time.Second,
+	answer:    30 * time.Second,
+	end:       2 * time.Second,
+}
+
+const defaultMaxConnections = 9000
+
+// A Server serves any number of listeners.
+type Server struct {
+	o       Options
+	limits  limits
+	log     *slog.Logger
+	meter   Meter
+	clients *clients
+	exempt  map[string]*Exempt // by normalised DN
+
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+}
+
+// New checks the options.
+func New(o Options) (*Server, error) {
+	s := &Server{o: o, limits: defaultLimits, log: o.Log, meter: o.Meter, exempt: map[string]*Exempt{}, conns: map[*conn]struct{}{}}
+	if o.Handler == nil || o.Text == nil {
+		return nil, errors.New("an LDAP server needs a handler and texts")
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.meter == nil {
+		s.meter = noMeter{}
+	}
+	if s.o.MaxConnections <= 0 {
+		s.o.MaxConnections = defaultMaxConnections
+	}
+	var err error
+	if s.clients, err = newClients(o.Clients); err != nil {
+		return nil, err
+	}
+	for _, e := range o.Exempt {
+		name, err := directory.NormalizeDN(e.DN)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("exempt bind %q is no plain DN: %w", e.DN, err)
+		case name == "":
+			return nil, errors.New("an exempt bind needs a DN")
+		case s.exempt[name] != nil:
+			return nil, fmt.Errorf("exempt bind %q is listed twice", e.DN)
+		}
+		s.exempt[name] = &e
+	}
+	return s, nil
+}
+
+type noMeter struct{}
+
+func (noMeter) Connections(int) {}
+func (noMeter) Refused(string)  {}
+
+// Serve accepts clients from ln until ctx ends; tlsFirst is LDAPS. Then it
+// tells all of them with a Notice of Disconnection, and returns when its last
+// goroutine has ended. It closes ln. An error of Accept is waited out.
+func (s *Server) Serve(ctx context.Context, ln net.Listener, tlsFirst bool) error {
+	if tlsFirst && s.o.TLS == nil {
+		ln.Close()
+		return errors.New("an LDAPS listener needs a certificate")
+	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	defer func() {
+		if stop() {
+			ln.Close()
+		}
+	}()
+	pause := time.Duration(0)
+	for {
+		raw, err := ln.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.welcome(ctx, &group, raw, tlsFirst)
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default: // out of descriptors, say: those who are here go on
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.log.Error("cannot accept LDAP connections", "cause", err, "again_in", pause)
+			wait(ctx, pause)
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// welcome starts to serve a new connection, or turns it away.
+func (s *Server) welcome(ctx context.Context, group *sync.WaitGroup, raw net.Conn, tlsFirst bool) {
+	from := address(raw.RemoteAddr())
+	client := s.clients.find(from)
+	if client == nil {
+		s.meter.Refused("unknown_client")
+		s.log.Warn("LDAP connection from an address that is no client's", "from", from)
+		raw.Close()
+		return
+	}
+	c := newConn(ctx, s, client, from, raw)
+	if !s.enter(c) {
+		s.meter.Refused("too_many")
+		s.log.Warn("LDAP connection refused: too many are open", "from", from, "client", client.Login.Name, "limit", s.o.MaxConnections)
+		c.turnAway(tlsFirst)
+		return
+	}
+	group.Go(func() {
+		defer s.exit(c)
+		stop := context.AfterFunc(ctx, func() { c.end(&farewell{ldap.LDAPResultUnavailable, "the login service stops"}) })
+		defer stop()
+		c.serve(tlsFirst)
+	})
+}
+
+func (s *Server) enter(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) >= s.o.MaxConnections {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	s.meter.Connections(1)
+	return true
+}
+
+func (s *Server) exit(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	s.meter.Connections(-1)
+}
+
+func address(a net.Addr) netip.Addr {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+// exemption finds the rule under which a bind with that name from that address
+// needs no second factor: the name must be the DN of the rule, however it is
+// spelt, and nothing below it or like it.
+func (s *Server) exemption(name string, from netip.Addr) (normal string, rule *Exempt) {
+	if len(s.exempt) == 0 {
+		return "", nil
+	}
+	normal, err := directory.NormalizeDN(name)
+	if err != nil {
+		return "", nil
+	}
+	rule = s.exempt[normal]
+	if rule == nil || len(rule.From) > 0 && !contains(rule.From, from) {
+		return "", nil
+	}
+	return normal, rule
+}
+
+func contains(prefixes []netip.Prefix, a netip.Addr) bool {
+	for _, p := range prefixes {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
