@@ -1,0 +1,219 @@
+package enrol
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"vssgate/internal/login"
+	"vssgate/internal/secret"
+)
+
+// An Account is what logs in.
+type Account struct {
+	ID          string    `json:"id"` // the directory's immutable id
+	Username    string    `json:"username"`
+	DisplayName string    `json:"display_name"`
+	Person      string    `json:"person,omitempty"` // "" while no number is known
+	Source      Source    `json:"source,omitempty"`
+	Created     time.Time `json:"created"`
+
+	BHXH     secret.Secret `json:"-"` // social insurance number, or ""
+	Personal secret.Secret `json:"-"` // personal identification number, or ""
+}
+
+// Source is who said the number.
+type Source string
+
+// The sources. What is set here wins over the directory for good.
+const (
+	FromDirectory Source = "directory" // pinned when the account was first used
+	FromHere      Source = "vssgate"   // set by an administrator
+)
+
+// accountRecord is an Account as it is kept: with the numbers.
+type accountRecord struct {
+	Account
+	BHXH     string `json:"bhxh_number,omitempty"`
+	Personal string `json:"personal_id,omitempty"`
+}
+
+func (a Account) record() accountRecord {
+	return accountRecord{Account: a, BHXH: a.BHXH.Reveal(), Personal: a.Personal.Reveal()}
+}
+
+func (r accountRecord) account() Account {
+	a := r.Account
+	a.BHXH, a.Personal = secret.Secret(r.BHXH), secret.Secret(r.Personal)
+	return a
+}
+
+const indexAccounts = "accounts"
+
+func personAccounts(person string) string { return "person-accounts:" + person }
+
+func (r accountRecord) indexes() []string {
+	if r.Person == "" {
+		return []string{indexAccounts}
+	}
+	return []string{indexAccounts, personAccounts(r.Person)}
+}
+
+// accountKey hashes the directory's id, which may be of any length and script.
+func accountKey(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return "account:" + encode(sum[:])
+}
+
+// Account implements login.People: two reads of the store for an account that
+// was seen before and has not changed.
+func (p *People) Account(ctx context.Context, id login.Identity) (login.Account, error) {
+	a, problem, err := p.Mention(ctx, id)
+	if err != nil || problem != "" {
+		return login.Account{Problem: problem}, err
+	}
+	devices, err := p.Devices(ctx, a.Person)
+	if err != nil {
+		return login.Account{}, fmt.Errorf("devices of %s: %w", id.ID, err)
+	}
+	return p.options.Load().judge(a.Person, devices), nil
+}
+
+// Mention finds the account of whom the directory knows as id, makes it when
+// this is its first mention, pins its number when it has none yet, and tells
+// what is wrong with the number.
+func (p *People) Mention(ctx context.Context, id login.Identity) (Account, login.Reason, error) {
+	for range saveTries {
+		r, rec, err := load[accountRecord](ctx, p, accountKey(id.ID))
+		if errors.Is(err, ErrNotFound) {
+			r.ID = id.ID
+			r.Created, err = p.store.Now(ctx)
+		}
+		if err != nil {
+			return Account{}, "", fmt.Errorf("account %s: %w", id.ID, err)
+		}
+		a, problem, err := p.pin(ctx, r.account(), id)
+		if err != nil {
+			return Account{}, "", fmt.Errorf("account %s: %w", id.ID, err)
+		}
+		if rec.Version != 0 && a == r.account() {
+			return a, problem, nil
+		}
+		if _, err = p.save(ctx, rec, a.record(), login.Condition{}); err == nil {
+			return a, problem, nil
+		}
+		if !errors.Is(err, login.ErrConflict) {
+			return Account{}, "", fmt.Errorf("account %s: %w", id.ID, err)
+		}
+	}
+	return Account{}, "", fmt.Errorf("account %s: %w", id.ID, errBusy)
+}
+
+// pin brings the account up to what the directory says now. A number that
+// leads to another person than the pinned one is not taken over: who may write
+// that attribute could make his own phone the second factor. The same person's
+// other number is no change; an attribute emptied later is a missing number.
+func (p *People) pin(ctx context.Context, a Account, id login.Identity) (Account, login.Reason, error) {
+	a.Username, a.DisplayName = id.Username, id.DisplayName
+	if a.Source == FromHere {
+		return a, "", nil
+	}
+	if strings.TrimSpace(id.Number) == "" {
+		return a, login.NoNumber, nil
+	}
+	number, err := ParseNumber(id.Number)
+	switch {
+	case err != nil && a.Person == "":
+		return a, login.BadNumber, nil
+	case err != nil:
+		return a, login.NumberChanged, nil
+	case number == a.BHXH || number == a.Personal:
+		return a, "", nil
+	case a.Person == "":
+		a.Person, err = p.person(ctx, number)
+		a.Source = FromDirectory
+		return a.numbered(number), "", err
+	}
+	person, _, err := p.personOf(ctx, number)
+	if errors.Is(err, ErrNotFound) || err == nil && person != a.Person {
+		return a, login.NumberChanged, nil
+	}
+	return a.numbered(number), "", err
+}
+
+// numbered returns the account with these numbers and no others.
+func (a Account) numbered(numbers ...secret.Secret) Account {
+	a.BHXH, a.Personal = "", ""
+	for _, number := range numbers {
+		if len(number) == bhxhDigits {
+			a.BHXH = number
+		} else {
+			a.Personal = number
+		}
+	}
+	return a
+}
+
+// judge tells what a person's devices make possible. A device that is signed
+// out gets no prompt, but its owner can sign in and see the code.
+func (o *Options) judge(person string, devices []Device) login.Account {
+	if len(devices) == 0 {
+		return login.Account{Problem: login.NoDevice}
+	}
+	usable := slices.DeleteFunc(devices, func(d Device) bool { return o.tooOld(d) })
+	if len(usable) == 0 {
+		return login.Account{Problem: login.OldApp}
+	}
+	a := login.Account{Person: person, Notify: notify(usable)}
+	for _, d := range usable {
+		a.CanNumber = a.CanNumber || d.CanNumber()
+		a.CanSimple = a.CanSimple || d.CanApprove()
+	}
+	return a
+}
+
+func notify(usable []Device) login.PushState {
+	state := login.PushNotAllowed
+	for _, d := range usable {
+		switch {
+		case d.promptable():
+			return login.PushReady
+		case d.Notifications != Denied:
+			state = login.PushMissing
+		}
+	}
+	return state
+}
+
+// Lookup is the account with that directory id, or ErrNotFound.
+func (p *People) Lookup(ctx context.Context, id string) (Account, error) {
+	r, _, err := load[accountRecord](ctx, p, accountKey(id))
+	return r.account(), err
+}
+
+// Accounts lists all accounts by user name.
+func (p *People) Accounts(ctx context.Context) ([]Account, error) {
+	return p.accounts(ctx, indexAccounts)
+}
+
+// AccountsOf lists the accounts whose person that is now, by user name.
+func (p *People) AccountsOf(ctx context.Context, person string) ([]Account, error) {
+	return p.accounts(ctx, personAccounts(person))
+}
+
+func (p *People) accounts(ctx context.Context, index string) ([]Account, error) {
+	recs, err := list[accountRecord](ctx, p, index)
+	all := make([]Account, len(recs))
+	for i, r := range recs {
+		all[i] = r.account()
+	}
+	slices.SortFunc(all, func(a, b Account) int {
+		return cmp.Or(strings.Compare(a.Username, b.Username), strings.Compare(a.ID, b.ID))
+	})
+	return all, err
+}

@@ -1,0 +1,33 @@
+// Package enrol knows who logs in and whose phones may confirm it.
+//
+// An Account is what logs in, known by the directory's immutable id. A person
+// is a social insurance number (10 digits) and/or a personal identification
+// number (12 digits), either of which finds them. A Device is one installation
+// of VssID, with its own key; it belongs to a person and answers for all
+// accounts whose person that is now.
+//
+//	account --pins--> number --finds--> person <--belongs to-- device
+//
+// A device comes in by an activation code and in no other way:
+//
+//	administrator -> AddActivation(account)   -> code, as QR and as eight characters
+//	phone         -> Enrol(code, its own key) -> Device
+//
+// Everything is kept in the login.Store, committed before the call returns and
+// written only when something changes. A record is sealed and bound to its
+// key; numbers are found by their MAC, so neither a key, an index nor a value
+// of the store shows one:
+//
+//	account:<hash of the directory's id>   in accounts, person-accounts:<person>
+//	number:<MAC of the digits>             in person-numbers:<person>
+//	device:<thumbprint of its key>         in person-devices:<person>, until revoked
+//	activation:<hash of the code>          in activation-short:<MAC>, for ten minutes and a margin
+//
+// What finds a person is the number's record alone: made by one compare-and-set
+// it cannot lead to two persons, whoever asks at the same time.
+//
+// Map, in reading order: people.go (options), account.go (login.People: pinning,
+// and what stands in an account's way), number.go (numbers and persons), set.go
+// (numbers set by an administrator), device.go, activation.go, enrolment.go,
+// version.go, qr.go, record.go (the store).
+package enrol
