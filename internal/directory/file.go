@@ -81,10 +81,9 @@ func NewFile(path string, log *slog.Logger) (*File, error) {
 }
 
 func parseUsers(raw []byte) (map[string]fileUser, error) {
-	var list []fileUser
-	if err := yaml.UnmarshalWithOptions(raw, &list, yaml.Strict()); err != nil {
-		// Without the excerpt: it would show hashes and numbers.
-		return nil, errors.New(yaml.FormatError(err, false, false))
+	list, err := readUsers(raw)
+	if err != nil {
+		return nil, err
 	}
 	users := make(map[string]fileUser, len(list))
 	var mistakes []error
@@ -103,21 +102,37 @@ func parseUsers(raw []byte) (map[string]fileUser, error) {
 	return users, errors.Join(mistakes...)
 }
 
+// readUsers reads the YAML. The decoder panics at some that it cannot read,
+// such as a tag before a plain word.
+func readUsers(raw []byte) (list []fileUser, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("is no YAML list of users")
+		}
+	}()
+	if err := yaml.UnmarshalWithOptions(raw, &list, yaml.Strict()); err != nil {
+		// Without the excerpt: it would show hashes and numbers.
+		return nil, errors.New(yaml.FormatError(err, false, false))
+	}
+	return list, nil
+}
+
 func (u *fileUser) check() error {
 	if _, ok := typedName(u.Username); !ok {
 		return fmt.Errorf("username must be 1 to %d bytes of UTF-8 and not blank", longestName)
 	}
 	if !isNumber(u.Number) {
-		return errors.New("bhxh_number must be 10 digits, in quotes, or left out")
+		return errors.New("bhxh_number must be 10 or 12 digits, in quotes, or left out")
 	}
 	params, err := checkHash(u.PasswordHash.Reveal())
 	u.params = params
 	return err
 }
 
-// isNumber: a mã số BHXH has 10 digits; none is allowed too.
+// isNumber: a mã số BHXH has 10 digits, or is the 12 of the personal
+// identification number; none is allowed too.
 func isNumber(s string) bool {
-	return s == "" || len(s) == 10 && strings.Trim(s, "0123456789") == ""
+	return s == "" || (len(s) == 10 || len(s) == 12) && strings.Trim(s, "0123456789") == ""
 }
 
 // Bounds of what a hash may ask of this machine, and below which it is none:

@@ -160,6 +160,7 @@ func TestMistakesInAFileAreToldByLineAndWithoutValues(t *testing.T) {
 		"no list":                              {"username: canary", "1:"},
 		"a list for a name":                    {"- username: [canary]\n", "1:"},
 		"a map for a number":                   {user + "  bhxh_number: {canary: 7900000001}\n", "3:"},
+		"a tag before a word":                  {"! canary", "no YAML list"},
 		"broken YAML":                          {"- username: \"canary\n", "1:"},
 	} {
 		t.Run(name, func(t *testing.T) {
