@@ -383,12 +383,16 @@ func TestServiceAccountAndUsersTakeTurnsOnOneConnection(t *testing.T) {
 
 func TestAFailedRebindEndsTheEarlierIdentity(t *testing.T) {
 	for name, fail := range map[string]func(a *app, d *desk){
-		"wrong password":            func(a *app, _ *desk) { a.wantBind(invalid, "an", "wrong") },
-		"empty password":            func(a *app, _ *desk) { a.wantBind(unwilling, "an", "") },
-		"SASL":                      func(a *app, _ *desk) { a.write(message(a.next(), bindOp(3, "", authSASL, nil)).Bytes()); a.read() },
-		"version 2":                 func(a *app, _ *desk) { a.write(message(a.next(), bindOp(2, "", authSimple, nil)).Bytes()); a.read() },
-		"unknown user":              func(a *app, _ *desk) { a.wantBind(invalid, "who?", password) },
-		"denied":                    func(a *app, d *desk) { a.write(bindFrame(a.next(), "binh", password)); d.next(a.t).reject(login.Denied); a.read() },
+		"wrong password": func(a *app, _ *desk) { a.wantBind(invalid, "an", "wrong") },
+		"empty password": func(a *app, _ *desk) { a.wantBind(unwilling, "an", "") },
+		"SASL":           func(a *app, _ *desk) { a.write(message(a.next(), bindOp(3, "", authSASL, nil)).Bytes()); a.read() },
+		"version 2":      func(a *app, _ *desk) { a.write(message(a.next(), bindOp(2, "", authSimple, nil)).Bytes()); a.read() },
+		"unknown user":   func(a *app, _ *desk) { a.wantBind(invalid, "who?", password) },
+		"denied": func(a *app, d *desk) {
+			a.write(bindFrame(a.next(), "binh", password))
+			d.next(a.t).reject(login.Denied)
+			a.read()
+		},
 		"code without the password": func(a *app, _ *desk) { a.wantBind(unwilling, "an", ","+rightCode) },
 	} {
 		t.Run(name, func(t *testing.T) {
