@@ -134,6 +134,8 @@ func TestAskerPassesOverWhatIsNoAnswer(t *testing.T) {
 		with(right, func(b []byte) { b[len(b)-1]++ }),
 		with(right, func(b []byte) { b[3]++ }),
 		forged(right, request),
+		response(t, with(request, func(b []byte) { b[1]++ }), Accept, true), // right, of another Identifier
+		twiceSigned(request),
 		response(t, request, 5, true),
 		request,
 	} {
@@ -154,6 +156,16 @@ func forged(right, request []byte) []byte {
 		sum := md5Of(b, []byte(shared))
 		copy(b[4:], sum[:])
 	})
+}
+
+// twiceSigned is an Accept with two Message-Authenticators, the last one right.
+func twiceSigned(request []byte) []byte {
+	var auth [16]byte
+	copy(auth[:], request[4:20])
+	b := signed(2, request[1], auth, 1, attr{80, make([]byte, 16)})
+	sum := md5Of(b, []byte(shared))
+	copy(b[4:], sum[:])
+	return b
 }
 
 func TestAskerGivesUpWithItsContext(t *testing.T) {

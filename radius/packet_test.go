@@ -2,6 +2,8 @@ package radius
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/md5"
 	"encoding/binary"
 	"testing"
 
@@ -58,6 +60,8 @@ func TestOpen(t *testing.T) {
 		"a Message-Authenticator of 17 bytes":                     {resized(make([]byte, 17)), BadAuthenticator},
 		"a Message-Authenticator that runs past the end":          {with(right, func(b []byte) { b[21] = 255 }), BadAttributes},
 		"two Message-Authenticators":                              {signed(1, 7, auth, 0, user, password, attr{80, make([]byte, 16)}), BadAuthenticator},
+		"two Message-Authenticators, the last one right":          {signed(1, 7, auth, 3, user, password, attr{80, make([]byte, 16)}), BadAuthenticator},
+		"a right Message-Authenticator and a byte more":           {oversigned(auth, user, password), BadAuthenticator},
 		"Proxy-State needs Message-Authenticator":                 {pack(1, 7, auth, user, password, proxy), BareProxyState},
 		"Proxy-State with Message-Authenticator is served":        {signed(1, 7, auth, 0, user, password, proxy), ""},
 		"EAP needs Message-Authenticator":                         {pack(1, 7, auth, user, eap), NoAuthenticator},
@@ -93,6 +97,15 @@ func TestOpen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// oversigned carries a right signature in an attribute that is too long.
+func oversigned(auth [16]byte, attrs ...attr) []byte {
+	b := pack(1, 7, auth, append([]attr{{80, make([]byte, 17)}}, attrs...)...)
+	h := hmac.New(md5.New, []byte(shared))
+	h.Write(b)
+	copy(b[22:], h.Sum(nil))
+	return b
 }
 
 func TestOnlyTwoCodesAreServed(t *testing.T) {
