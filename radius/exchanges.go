@@ -114,12 +114,16 @@ func (t *exchanges) handled(x *exchange, leave func()) (goneAlready bool) {
 }
 
 // finish notes x's answer, nil for silence, and reports whether it is to be
-// sent: only the first answer to a request that nobody gave up.
+// sent: only the first answer to a request that nobody gave up. Its socket
+// stays open for it until sent is called.
 func (t *exchanges) finish(x *exchange, answer []byte, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if x.stage != held {
 		return false
+	}
+	if answer != nil {
+		x.key.socket.sending++
 	}
 	t.count(x, -1)
 	x.stage, x.answer, x.answeredAt = answered, answer, now
@@ -127,6 +131,14 @@ func (t *exchanges) finish(x *exchange, answer []byte, now time.Time) bool {
 	t.remember(x)
 	t.expire(now)
 	return answer != nil
+}
+
+// sent tells that an answer that finish gave free has left through s.
+func (t *exchanges) sent(s *socket) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.sending--
+	s.check()
 }
 
 // forget drops x as if it had never come: the same packet again is a new
@@ -202,24 +214,20 @@ func (t *exchanges) unlink(x *exchange) {
 // count notes that one more or one less request is held.
 func (t *exchanges) count(x *exchange, delta int) {
 	t.held += delta
-	s := x.key.socket
-	s.held += delta
+	x.key.socket.held += delta
 	t.meter.IdentifiersInUse(x.client.name(), delta)
-	if s.draining && s.held == 0 {
-		close(s.drained)
-	}
+	x.key.socket.check()
 }
 
 // drain lets no more requests in through s and returns a channel that is
-// closed when none is held any more.
+// closed when none is held any more and the last answer has left.
 func (t *exchanges) drain(s *socket) <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s.draining, s.drained = true, make(chan struct{})
-	if s.held == 0 {
-		close(s.drained)
-	}
-	return s.drained
+	drained := make(chan struct{})
+	s.draining, s.drained = true, sync.OnceFunc(func() { close(drained) })
+	s.check()
+	return drained
 }
 
 // end removes everything that came through s and returns what tells the

@@ -31,7 +31,9 @@ func (t *table) exchange(port uint16, id byte, n int) *exchange {
 func (t *table) answered(port uint16, id byte, n int, answer []byte) *exchange {
 	x := t.exchange(port, id, n)
 	t.begin(x, t.now)
-	t.finish(x, answer, t.now)
+	if t.finish(x, answer, t.now) {
+		t.sent(t.socket)
+	}
 	return x
 }
 
@@ -108,6 +110,28 @@ func TestForgettingAnOldRequestLeavesTheNewOne(t *testing.T) {
 	require.Equal(t, 1, table.held)
 }
 
+func TestASocketIsDrainedWhenItsLastAnswerHasLeft(t *testing.T) {
+	table := newTable(10)
+	open := func(drained <-chan struct{}) bool {
+		select {
+		case <-drained:
+			return false
+		default:
+			return true
+		}
+	}
+	x, gone := table.exchange(1, 1, 1), table.exchange(1, 2, 2)
+	table.begin(x, table.now)
+	table.begin(gone, table.now)
+	drained := table.drain(table.socket)
+	require.Equal(t, TooManyHeld, table.begin(table.exchange(1, 3, 3), table.now).drop, "nothing new")
+	require.True(t, table.finish(x, []byte("answer"), table.now))
+	table.forget(gone)
+	require.True(t, open(drained), "an answer is still on its way")
+	table.sent(table.socket)
+	require.False(t, open(drained))
+}
+
 // Readers, handlers and leaving NASes all at once: nothing is counted twice,
 // lost, answered after it was given up, or left without being told so.
 func TestExchangesKeepTheirBooksUnderConcurrency(t *testing.T) {
@@ -137,6 +161,7 @@ func TestExchangesKeepTheirBooksUnderConcurrency(t *testing.T) {
 					table.forget(x)
 				default:
 					if table.finish(x, []byte("answer"), table.now) {
+						table.sent(table.socket)
 						sent.Add(1)
 					}
 				}
@@ -152,6 +177,7 @@ func TestExchangesKeepTheirBooksUnderConcurrency(t *testing.T) {
 	require.Len(t, ended, int(held))
 	require.Zero(t, table.held)
 	require.Zero(t, table.socket.held)
+	require.Zero(t, table.socket.sending)
 	require.Zero(t, table.answers)
 	require.Zero(t, table.bytes)
 	require.Empty(t, table.byKey)

@@ -278,6 +278,7 @@ func (x *exchange) send(r login.Reply, eap bool, eapID byte) {
 		return
 	}
 	if s.exchanges.finish(x, b, time.Now()) {
+		defer s.exchanges.sent(x.key.socket)
 		s.sendOr(x.client, x.key, b, nil)
 	}
 }

@@ -22,8 +22,16 @@ type socket struct {
 
 	// Guarded by exchanges.mu.
 	held     int
+	sending  int // answers that are on their way out
 	draining bool
-	drained  chan struct{} // closed when held is 0 after draining
+	drained  func() // told when nothing is held or sent, once draining
+}
+
+// check tells when s is drained. It is called with exchanges.mu held.
+func (s *socket) check() {
+	if s.draining && s.held == 0 && s.sending == 0 {
+		s.drained()
+	}
 }
 
 func newSocket(conn *net.UDPConn) (*socket, error) {
