@@ -225,7 +225,7 @@ func (d *LDAP) search(ctx context.Context, base string, scope int, filter string
 // it is tried again where a connection was lost: on a fresh one, then at the
 // other servers.
 func (d *LDAP) searching(ctx context.Context, operation func(*conn) error) (err error) {
-	for left := len(d.servers) + 1; left > 0 && ctx.Err() == nil; left-- {
+	for left := len(d.servers) + 1; left > 0; left-- {
 		var c *conn
 		if c, err = d.searches.borrow(ctx); err != nil {
 			return err
@@ -233,7 +233,7 @@ func (d *LDAP) searching(ctx context.Context, operation func(*conn) error) (err 
 		mine, cancel := part(ctx, min(left, len(d.servers)))
 		err = c.within(mine, func() error { return operation(c) })
 		cancel()
-		if d.searches.giveBack(ctx, c, err); answered(err) {
+		if d.searches.giveBack(c, err); answered(err) || ctx.Err() != nil {
 			return err
 		}
 	}
@@ -275,7 +275,7 @@ func (d *LDAP) bind(ctx context.Context, dn, password string) (right bool, err e
 		return false, err
 	}
 	err = c.within(ctx, func() error { return c.Bind(dn, password) })
-	d.binds.giveBack(ctx, c, err)
+	d.binds.giveBack(c, err)
 	if refused(err) {
 		return false, nil
 	}

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -40,6 +41,17 @@ func TestNamesAreLookedUpWithTheirLettersPutTogether(t *testing.T) {
 	name, ok := typedName(norm.NFD.String("lê.hương"))
 	require.True(t, ok)
 	require.Equal(t, norm.NFC.String("lê.hương"), name)
+}
+
+func TestNamesThatNobodyCanHave(t *testing.T) {
+	for why, typed := range map[string]string{
+		"empty": "", "blank": " \t\u00a0", "a NUL": "an.nv\x00", "not UTF-8": "an\xff", "too long": strings.Repeat("a", longestName+1),
+	} {
+		_, ok := typedName(typed)
+		require.False(t, ok, why)
+	}
+	_, ok := typedName(strings.Repeat("a", longestName))
+	require.True(t, ok)
 }
 
 func TestAUserFilterTakesAName(t *testing.T) {

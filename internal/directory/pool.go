@@ -47,6 +47,9 @@ func newPool(all servers, ready func(context.Context, *conn) error) *pool {
 // borrow lends a connection. The caller gives it back with giveBack, exactly
 // once.
 func (p *pool) borrow(ctx context.Context) (*conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	select {
 	case p.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -115,14 +118,14 @@ func (p *pool) open(ctx context.Context, s *server) (*conn, error) {
 	return c, nil
 }
 
-// giveBack ends a loan, after an operation that ended in err, as part of what
-// ctx bounds. Unless the directory answered, the connection is closed.
-func (p *pool) giveBack(ctx context.Context, c *conn, err error) {
-	if !answered(err) {
+// giveBack ends a loan, after an operation that ended in err. Unless the
+// directory answered, the connection is closed.
+func (p *pool) giveBack(c *conn, err error) {
+	if !answered(err) && !callerLeft(err) {
 		p.forget(c.server)
-		// A connection that was idle may just have grown old. A fresh one, or
-		// silence, tells of the server, unless the caller went away.
-		if (!c.kept || errors.Is(err, context.DeadlineExceeded)) && ctx.Err() == nil {
+		// A connection that was idle may just have grown old; a fresh one, or
+		// silence, tells of the server.
+		if !c.kept || errors.Is(err, context.DeadlineExceeded) {
 			c.server.learn(err, time.Now())
 		}
 	}
@@ -131,6 +134,10 @@ func (p *pool) giveBack(ctx context.Context, c *conn, err error) {
 	}
 	<-p.slots
 }
+
+// callerLeft tells whether an operation ended because nobody waits for it any
+// more, which tells nothing of the server.
+func callerLeft(err error) bool { return errors.Is(err, context.Canceled) }
 
 func (p *pool) keep(c *conn) bool {
 	p.mu.Lock()

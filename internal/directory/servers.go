@@ -203,7 +203,7 @@ func (s *server) attempt(ctx context.Context, left int, use func(context.Context
 	mine, cancel := part(ctx, left)
 	defer cancel()
 	err := use(mine, s)
-	if err == nil || ctx.Err() == nil { // else the caller went away, which tells nothing
+	if !callerLeft(err) {
 		s.learn(err, time.Now())
 	}
 	return err
