@@ -93,6 +93,7 @@ func (p *People) Mention(ctx context.Context, id login.Identity) (Account, login
 		if errors.Is(err, ErrNotFound) {
 			r.ID = id.ID
 			r.Created, err = p.store.Now(ctx)
+			r.Created = r.Created.UTC()
 		}
 		if err != nil {
 			return Account{}, "", fmt.Errorf("account %s: %w", id.ID, err)

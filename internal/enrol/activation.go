@@ -77,7 +77,7 @@ func (p *People) AddActivation(ctx context.Context, account string) (Activation,
 	code, short := random(codeBytes), random(shortBytes)
 	r := activationRecord{
 		Account: account, Person: a.Person,
-		Expires: now.Add(ActivationFor), Short: p.shortIndexes(a.Username, short)[0],
+		Expires: now.Add(ActivationFor).UTC(), Short: p.shortIndexes(a.Username, short)[0],
 	}
 	rec := login.Record{Key: activationKey(code), Expires: r.Expires.Add(afterwards)}
 	if _, err := p.save(ctx, rec, r, login.Condition{}); err != nil {

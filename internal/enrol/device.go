@@ -166,7 +166,7 @@ func (p *People) Revoke(ctx context.Context, id string) (Device, error) {
 	}
 	r, err := edit(ctx, p, deviceKey(id), func(r *deviceRecord, rec login.Record) error {
 		if r.Revoked == nil {
-			now := rec.Read
+			now := rec.Read.UTC()
 			r.Revoked, r.PushToken = &now, ""
 		}
 		return nil

@@ -101,7 +101,7 @@ func (p *People) add(ctx context.Context, e Enrolment, act activationRecord, tak
 			ID: e.Device, Person: act.Person, Account: act.Account,
 			Name: e.Name, Platform: e.Platform, AppVersion: e.AppVersion,
 			Can: e.Can, Notifications: e.Notifications, SignedIn: true,
-			Enrolled: taken.Read,
+			Enrolled: taken.Read.UTC(),
 		},
 		PushToken: e.PushToken.Reveal(), Key: e.Key, Activation: taken.Key,
 	}
