@@ -391,6 +391,8 @@ func (c *conn) goodbye(why error) {
 func (c *conn) notice(why error) (*farewell, string) {
 	var f *farewell
 	switch {
+	case errors.Is(why, errHandshake):
+		return nil, "tls"
 	case errors.As(why, &f) && f.code == ldap.LDAPResultBusy:
 		return f, "busy"
 	case errors.As(why, &f) && f.code == ldap.LDAPResultProtocolError:
@@ -401,8 +403,6 @@ func (c *conn) notice(why error) (*farewell, string) {
 		return &farewell{ldap.LDAPResultProtocolError, why.Error()}, "bad_frame"
 	case errors.Is(why, os.ErrDeadlineExceeded):
 		return &farewell{ldap.LDAPResultUnavailable, "nothing was heard for too long"}, "deadline"
-	case errors.Is(why, errHandshake):
-		return nil, "tls"
 	}
 	return nil, ""
 }

@@ -176,10 +176,11 @@ func decodeBindResponse(h header, frame []byte) (code uint64, err error) {
 	if len(op.Children) < 3 || !is(op.Children[0], tagEnumerated) || !is(op.Children[1], tagOctets) || !is(op.Children[2], tagOctets) {
 		return 0, errMalformed
 	}
-	if n := len(op.Children[0].ByteValue); n < 1 || n > 4 {
+	value := op.Children[0].ByteValue
+	if len(value) < 1 || len(value) > 4 || value[0] >= 0x80 {
 		return 0, errMalformed
 	}
-	return ber.DecodeInteger(op.Children[0].ByteValue), nil
+	return ber.DecodeInteger(value), nil
 }
 
 // is tells whether a packet has exactly that identifier octet.

@@ -1,0 +1,219 @@
+package ldapproxy
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nmcclain/ldap"
+	"github.com/stretchr/testify/require"
+
+	"vssgate/internal/login"
+)
+
+// heldEnv makes the test program a Server in a process of its own, so that its
+// memory is its own: the value is the directory's address.
+const heldEnv = "VSSGATE_BENCH_HELD"
+
+func TestMain(m *testing.M) {
+	if addr := os.Getenv(heldEnv); addr != "" {
+		serveHeld(addr)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// distant is a directory that is only dialled.
+type distant string
+
+func (d distant) ResolveBind(context.Context, string) (login.Identity, error) {
+	return login.Identity{ID: "id", DN: userDN}, nil
+}
+func (d distant) NobodyDN() string { return nobodyName }
+func (d distant) Dial(ctx context.Context) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", string(d))
+}
+
+// forever holds every bind as an engine does: no goroutine, an entry in a table.
+type forever struct{ held chan *login.Request }
+
+func (f *forever) Handle(r *login.Request) func() {
+	checked, err := r.First.Check(context.Background(), login.Identity{ID: "id", DN: userDN}, r.Password)
+	if err != nil || checked.First != login.FirstRight {
+		fmt.Fprintln(os.Stderr, "not checked:", err)
+		os.Exit(1)
+	}
+	f.held <- r
+	return func() {}
+}
+
+// serveHeld prints its address; then, for each number read, waits for that many
+// held binds and prints its resident memory; and last answers them all.
+func serveHeld(directory string) {
+	f := &forever{held: make(chan *login.Request, 20000)}
+	s, err := New(Options{
+		Clients: []Client{{Login: &login.Client{Name: "app"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Directory: distant(directory)}},
+		Handler: f, Text: func(*login.Client, login.Reply) string { return "" }, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		panic(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	go s.Serve(context.Background(), ln, false)
+	fmt.Println(ln.Addr())
+	var all []*login.Request
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		n, err := strconv.Atoi(in.Text())
+		if err != nil {
+			break
+		}
+		for len(all) < n {
+			all = append(all, <-f.held)
+		}
+		debug.FreeOSMemory()
+		fmt.Println(resident())
+	}
+	for _, r := range all {
+		r.Reply(login.Reply{Kind: login.Accept})
+	}
+	io.Copy(io.Discard, os.Stdin)
+	time.Sleep(time.Hour) // until the parent ends it
+}
+
+// resident is this process's memory in bytes.
+func resident() int {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		panic(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	kib, _ := strconv.Atoi(strings.Fields(rest)[0])
+	return kib << 10
+}
+
+// BenchmarkHeldBind measures what a held bind costs a Server in resident memory,
+// with both its connections over TCP.
+func BenchmarkHeldBind(b *testing.B) {
+	const held, spare = 2000, 200
+	for b.Loop() {
+		tree := newTree(b)
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), heldEnv+"="+tree.addr)
+		cmd.Stderr = os.Stderr
+		in, err := cmd.StdinPipe()
+		require.NoError(b, err)
+		pipe, err := cmd.StdoutPipe()
+		require.NoError(b, err)
+		require.NoError(b, cmd.Start())
+		defer func() { cmd.Process.Kill(); cmd.Wait() }()
+		out := bufio.NewScanner(pipe)
+		line := func() string { out.Scan(); return out.Text() }
+		addr := line()
+		all := holdBinds(b, addr, spare)
+		measure := func(n int) int {
+			fmt.Fprintln(in, n)
+			size, err := strconv.Atoi(line())
+			require.NoError(b, err)
+			return size
+		}
+		before := measure(spare)
+		all = append(all, holdBinds(b, addr, held)...)
+		each := float64(measure(spare+held)-before) / held
+		b.ReportMetric(each, "B/held")
+		if each > 30<<10 {
+			b.Errorf("a held bind costs %.0f bytes", each)
+		}
+		fmt.Fprintln(in, "answer")
+		for _, conn := range all {
+			src := source{r: conn}
+			_, frame, err := readFrame(&src, false)
+			require.NoError(b, err)
+			require.Equal(b, successWithControl(1), frame)
+			conn.Close()
+		}
+	}
+}
+
+func holdBinds(b *testing.B, addr string, n int) (all []net.Conn) {
+	for range n {
+		conn, err := net.Dial("tcp", addr)
+		require.NoError(b, err)
+		_, err = conn.Write(bindFrame(1, userDN, password))
+		require.NoError(b, err)
+		all = append(all, conn)
+	}
+	return all
+}
+
+// BenchmarkRelaySearch relays searches with 1000 entries each; allocations and
+// time are per frame that passed.
+func BenchmarkRelaySearch(b *testing.B) {
+	const entries = 1000
+	tree, desk := newTree(b), newDesk()
+	var all []byte
+	for range entries {
+		all = append(all, entry(1, 400)...)
+	}
+	all = append(all, encodeResult(1, ldap.ApplicationSearchResultDone, 0, "")...)
+	tree.onOther = func(*session, header, []byte) []byte { return all }
+	a := front(b, tree, desk, nil).connect()
+	a.conn.SetDeadline(time.Time{})
+	request, buf := searchFrame(1), make([]byte, len(all))
+	b.ReportAllocs()
+	b.SetBytes(int64(len(all)))
+	for b.Loop() {
+		tree.mu.Lock()
+		tree.frames = tree.frames[:0]
+		tree.mu.Unlock()
+		if _, err := a.conn.Write(request); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(a.conn, buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/entries, "ns/frame")
+}
+
+// BenchmarkBind is a whole bind of an exempt account: the engine adds nothing.
+func BenchmarkBind(b *testing.B) {
+	tree, desk := newTree(b), newDesk()
+	a := front(b, tree, desk, exempting()).connect()
+	a.conn.SetDeadline(time.Time{})
+	b.ReportAllocs()
+	for b.Loop() {
+		a.wantBind(success, serviceDN, password)
+	}
+}
+
+// BenchmarkDecodeBind is what a bind costs before anybody is asked.
+func BenchmarkDecodeBind(b *testing.B) {
+	frame := bindFrame(1, userDN, password)
+	b.ReportAllocs()
+	for b.Loop() {
+		h, err := parseHeader(frame, maxInspected, true)
+		if err == nil {
+			err = guard(h, frame)
+		}
+		if err == nil {
+			_, _, err = decodeBind(h, frame, true, nil)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
