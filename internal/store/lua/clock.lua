@@ -1,0 +1,2 @@
+-- KEYS: any key of the partition whose clock is asked
+return int(now())

@@ -1,0 +1,79 @@
+-- What every script begins with. Times are microseconds since 1970, as text;
+-- 0 is never. See redis.go for the keys and pack.go for packed names.
+
+local function now()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000000 + tonumber(t[2])
+end
+
+local function int(n) return string.format('%.0f', n) end
+
+-- The epoch names this primary's memory: it changes when the process restarts
+-- and when a replica becomes the primary.
+local function epoch()
+  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  local repl = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+  return string.sub(run, 1, 12) .. string.sub(repl, 1, 12)
+end
+
+local function past(expires, t) return expires ~= 0 and expires <= t end
+
+-- cleanAt is when Redis may clean up: five minutes after the expiry.
+local function cleanAt(expires) return int(math.floor(expires / 1000) + 300000) end
+
+-- head reads a record's header: "version expires epoch ops length names value".
+-- ops are the last operations, newest first, 12 bytes each. Version 0 is a
+-- deleted record whose operations are still known.
+local function head(raw)
+  local r = {version = 0, expires = 0, epoch = '-', ops = '', names = string.char(0)}
+  if raw then
+    local v, x, e, ops, n, at = string.match(raw, '^(%d+) (%d+) (%S+) (%S+) (%d+) ()')
+    r.version, r.expires, r.epoch, r.ops = tonumber(v), tonumber(x), e, ops
+    r.names = string.sub(raw, at, at + tonumber(n) - 1)
+  end
+  return r
+end
+
+-- alive: it exists, has not expired, and is durable or of this epoch.
+local function alive(r, t)
+  return r.version > 0 and not past(r.expires, t) and (r.epoch == '-' or r.epoch == epoch())
+end
+
+-- names unpacks names.
+local function names(packed)
+  local list, at = {}, 2
+  for i = 1, string.byte(packed, 1) do
+    local n = string.byte(packed, at)
+    list[i] = string.sub(packed, at + 1, at + n)
+    at = at + 1 + n
+  end
+  return list
+end
+
+local function pack(list)
+  local out = {string.char(#list)}
+  for _, name in ipairs(list) do out[#out + 1] = string.char(#name) .. name end
+  return table.concat(out)
+end
+
+-- without returns the names of a that are in none of the sets.
+local function without(a, sets)
+  local known, left = {}, {}
+  for _, set in ipairs(sets) do
+    for _, name in ipairs(set) do known[name] = true end
+  end
+  for _, name in ipairs(a) do
+    if not known[name] then left[#left + 1] = name end
+  end
+  return left
+end
+
+local opSize = 12
+
+-- place finds op among ops: how many operations came after it, or nil.
+local function place(ops, op)
+  for i = 1, #ops, opSize do
+    if string.sub(ops, i, i + opSize - 1) == op then return (i - 1) / opSize end
+  end
+  return nil
+end

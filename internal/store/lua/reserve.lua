@@ -1,0 +1,30 @@
+-- Lists a record that is about to be written, and notes who is about to.
+-- KEYS: index, lease of this member
+-- ARGV: record key, op, at most (-1: any number), expires
+-- Answers: {'ok', time} or {'full', time, members}
+local t = now()
+local ttl = redis.call('PTTL', KEYS[1])
+local atMost = tonumber(ARGV[3])
+if atMost >= 0 then
+  local others = redis.call('ZCARD', KEYS[1])
+  if redis.call('ZSCORE', KEYS[1], ARGV[1]) then others = others - 1 end
+  if others >= atMost then
+    return {'full', int(t), redis.call('ZRANGE', KEYS[1], 0, atMost + 50)}
+  end
+end
+
+redis.call('ZADD', KEYS[1], 0, ARGV[1])
+local expires = tonumber(ARGV[4])
+if expires == 0 then
+  redis.call('PERSIST', KEYS[1])
+elseif ttl == -2 or ttl >= 0 and tonumber(cleanAt(expires)) > t / 1000 + ttl then
+  redis.call('PEXPIREAT', KEYS[1], cleanAt(expires))
+end
+
+local leases = {}
+for other, till in string.gmatch(redis.call('GET', KEYS[2]) or '', '(%S+) (%d+);') do
+  if tonumber(till) > t and other ~= ARGV[2] then leases[#leases + 1] = other .. ' ' .. till .. ';' end
+end
+leases[#leases + 1] = ARGV[2] .. ' ' .. int(t + 10000000) .. ';'
+redis.call('SET', KEYS[2], table.concat(leases), 'PX', '10000')
+return {'ok', int(t)}

@@ -1,0 +1,45 @@
+-- Writes one record, if the version and the conditions allow it.
+-- KEYS: record, change stream
+-- ARGV: op, version, before, expires, durable, delete, names, value,
+--       names reserved by op, until when those count, record key, channel, partition
+-- Answers: {what, time, version, names there now or before, ops, names to reserve}
+local t = now()
+local old = head(redis.call('GET', KEYS[1]))
+local op = ARGV[1]
+
+local after = place(old.ops, op)
+if after then
+  return {'done', int(t), int(math.max(old.version - after, 0)), old.names, old.ops, string.char(0)}
+end
+
+if not alive(old, t) then old.version, old.names = 0, string.char(0) end
+local function refuse(why, need)
+  return {why, int(t), int(old.version), old.names, old.ops, need or string.char(0)}
+end
+if old.version ~= tonumber(ARGV[2]) then return refuse('conflict') end
+local before = tonumber(ARGV[3])
+if before ~= 0 and t >= before then return refuse('late') end
+
+local expires, delete = tonumber(ARGV[4]), ARGV[6] == '1'
+local oldNames, newNames = names(old.names), names(ARGV[7])
+local reserved = names(ARGV[9])
+local longer = old.expires ~= 0 and (expires == 0 or expires > old.expires)
+local need = without(newNames, {reserved, longer and {} or oldNames})
+if #need > 0 then return refuse('need', pack(need)) end
+if #reserved > 0 and t >= tonumber(ARGV[10]) then return refuse('slow') end
+
+local ops = string.sub(op .. old.ops, 1, 4 * opSize)
+local version, e, keep = old.version + 1, '-', {}
+if delete then
+  version, keep = 0, {'PX', '60000'}
+else
+  if ARGV[5] ~= '1' then e = epoch() end
+  if expires ~= 0 then keep = {'PXAT', cleanAt(expires)} end
+end
+redis.call('SET', KEYS[1], table.concat({int(version), int(expires), e, ops, #ARGV[7], ARGV[7] .. ARGV[8]}, ' '), unpack(keep))
+
+local told = oldNames
+for _, name in ipairs(without(newNames, {oldNames})) do told[#told + 1] = name end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', '20000', '*', 'k', ARGV[11], 'n', pack(told))
+redis.call('PUBLISH', ARGV[12], ARGV[13])
+return {'ok', int(t), int(version), old.names, ops, string.char(0)}

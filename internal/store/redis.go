@@ -1,0 +1,389 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"vssgate/internal/login"
+	"vssgate/internal/secret"
+)
+
+// Redis is the login.Store of any number of nodes that share one Redis: a
+// single server, one behind Sentinel, or a Cluster. See doc.go for the order of
+// its writes.
+type Redis struct {
+	client redis.UniversalClient
+	log    *slog.Logger
+	parts  int
+	closed atomic.Bool
+}
+
+// RedisOptions say where Redis is. All nodes of an installation say the same.
+type RedisOptions struct {
+	Addresses  []string // host:port; with MasterName: of the Sentinels; with Cluster: of some of its nodes
+	MasterName string   // as the Sentinels call it; "": no Sentinel
+	Cluster    bool
+	Username   string
+	Password   secret.Secret
+	TLS        *tls.Config // nil: no TLS
+	Log        *slog.Logger
+}
+
+var _ login.Store = (*Redis)(nil)
+
+// clusterParts is into how many parts keys are divided in a Cluster, where the
+// keys of a part share a slot. Elsewhere there is one part.
+const clusterParts = 32
+
+// OpenRedis connects, and fails when Redis does not answer now or is too old.
+func OpenRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
+	switch {
+	case len(o.Addresses) == 0:
+		return nil, errors.New("redis: no address")
+	case o.Cluster && o.MasterName != "":
+		return nil, errors.New("redis: Cluster and Sentinel exclude each other")
+	case len(o.Addresses) > 1 && !o.Cluster && o.MasterName == "":
+		return nil, errors.New("redis: several addresses need a master name (Sentinel) or cluster")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	logTo(o.Log)
+	r := &Redis{client: redis.NewUniversalClient(o.universal()), log: o.Log, parts: 1}
+	if o.Cluster {
+		r.parts = clusterParts
+	}
+	if err := r.greet(ctx); err != nil {
+		_ = r.client.Close()
+		return nil, fmt.Errorf("open redis at %s: %w", strings.Join(o.Addresses, ", "), err)
+	}
+	return r, nil
+}
+
+// universal are the client's options. It does not ask again by itself: only
+// this package knows how to do that without doing a thing twice.
+func (o RedisOptions) universal() *redis.UniversalOptions {
+	return &redis.UniversalOptions{
+		Addrs: o.Addresses, MasterName: o.MasterName, IsClusterMode: o.Cluster,
+		Username: o.Username, Password: o.Password.Reveal(), TLSConfig: o.TLS,
+		MaxRetries: -1, DialerRetries: 1,
+		DialTimeout: tryLimit, ReadTimeout: tryLimit, WriteTimeout: tryLimit, PoolTimeout: callLimit,
+		ContextTimeoutEnabled: true, PoolSize: 64, DisableIdentity: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+}
+
+// greet sees whether Redis can do what the scripts need, and makes this node
+// the first that sees the epoch, if it is.
+func (r *Redis) greet(ctx context.Context) error {
+	if _, err := r.Since(ctx); err != nil {
+		return err
+	}
+	info, err := r.client.Info(ctx, "server").Result()
+	if err != nil {
+		return err
+	}
+	_, version, _ := strings.Cut(info, "redis_version:")
+	version, _, _ = strings.Cut(version, "\r\n")
+	if major, _, _ := strings.Cut(version, "."); len(major) == 1 && major < "7" {
+		return fmt.Errorf("version %s is too old: 7.0 or later is needed", version)
+	}
+	return nil
+}
+
+// A librarian hands what the client library logs to slog. The library has one
+// logger for all clients: the store opened last lends its own.
+type librarian struct{ to atomic.Pointer[slog.Logger] }
+
+func (l *librarian) Printf(ctx context.Context, format string, v ...any) {
+	l.to.Load().WarnContext(ctx, "redis client", "said", fmt.Sprintf(format, v...))
+}
+
+var (
+	library     librarian
+	libraryOnce sync.Once
+)
+
+func logTo(log *slog.Logger) {
+	library.to.Store(log)
+	libraryOnce.Do(func() { redis.SetLogger(&library) })
+}
+
+// Keys. The braces hold the part, which decides the slot in a Cluster.
+func (r *Redis) name(part int, kind string) string {
+	return "vssgate:{" + strconv.Itoa(part) + "}:" + kind
+}
+
+func (r *Redis) part(key string) int {
+	if r.parts == 1 {
+		return 0
+	}
+	h := fnv.New32a()
+	h.Write([]byte(key))
+	return int(h.Sum32() % uint32(r.parts))
+}
+
+func (r *Redis) recordKey(key string) string  { return r.name(r.part(key), "r:"+key) }
+func (r *Redis) indexKey(index string) string { return r.name(r.part(index), "i:"+index) }
+func (r *Redis) streamKey(part int) string    { return r.name(part, "changes") }
+func (r *Redis) markKey(key string) string    { return r.name(r.part(key), "m:"+key) }
+func (r *Redis) eventsKey(key string) string  { return r.name(r.part(key), "c:"+key) }
+func (r *Redis) undoneKey(key, op string) string {
+	return r.name(r.part(key), "u:"+op)
+}
+
+func (r *Redis) leaseKey(index, key string) string {
+	return r.name(r.part(index), "l:"+index+"\x00"+key)
+}
+
+// newOp names one operation, however often it is sent: 12 bytes without spaces.
+func newOp() string { return rand.Text()[:12] }
+
+// micros is how Redis keeps instants: microseconds since 1970, 0 is never.
+type micros int64
+
+func toMicros(t time.Time) micros {
+	if t.IsZero() {
+		return 0
+	}
+	return micros(t.UnixMicro())
+}
+
+func (m micros) time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(m))
+}
+
+func (m micros) String() string { return strconv.FormatInt(int64(m), 10) }
+
+func parseMicros(s string) (micros, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	return micros(n), err
+}
+
+// limited bounds one Store method.
+func limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, callLimit, errors.New("no answer in time"))
+}
+
+// Now implements login.Store. In a Cluster it is one node's clock.
+func (r *Redis) Now(ctx context.Context) (time.Time, error) {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	answer, err := r.run(ctx, scriptClock, []string{r.name(0, "since")})
+	if err != nil {
+		return time.Time{}, err
+	}
+	read := &reply{rest: []any{answer}}
+	now := read.micros()
+	return now.time(), read.err
+}
+
+// Since implements login.Store. Ask for it after UseOnce, not before: then a
+// failover in between is seen. In a Cluster it is the latest of all parts.
+func (r *Redis) Since(ctx context.Context) (time.Time, error) {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	calls := make([]call, r.parts)
+	for part := range calls {
+		calls[part] = call{script: scriptSince, keys: []string{r.name(part, "since")}}
+	}
+	answers, err := r.runAll(ctx, calls)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var latest micros
+	for _, answer := range answers {
+		read := newReply(answer)
+		read.micros()
+		latest = max(latest, read.micros())
+		if read.err != nil {
+			return time.Time{}, read.err
+		}
+	}
+	return latest.time(), nil
+}
+
+// Count implements login.Store.
+func (r *Redis) Count(ctx context.Context, key string, limit int, window time.Duration) (counted bool, err error) {
+	if err := checkKey(key); err != nil {
+		return false, err
+	}
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	answer, err := r.run(ctx, scriptCount, []string{r.eventsKey(key)}, newOp(), limit, window.Microseconds())
+	if err != nil {
+		return false, err
+	}
+	read := &reply{rest: []any{answer}}
+	return read.number() == 1, read.err
+}
+
+// Uncount implements login.Store.
+func (r *Redis) Uncount(ctx context.Context, key string) error {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	_, err := r.run(ctx, scriptUncount, []string{r.eventsKey(key), r.undoneKey(key, newOp())})
+	return err
+}
+
+// UseOnce implements login.Store.
+func (r *Redis) UseOnce(ctx context.Context, key string, expiry time.Time, durable bool) (first bool, err error) {
+	if err := checkKey(key); err != nil {
+		return false, err
+	}
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	answer, err := r.run(ctx, scriptUse, []string{r.markKey(key)}, newOp(), toMicros(expiry).String(), flag(durable))
+	if err != nil {
+		return false, err
+	}
+	switch answer {
+	case "first":
+		return true, nil
+	case "used":
+		return false, nil
+	case "late":
+		return false, login.ErrLate
+	}
+	return false, fmt.Errorf("redis: a script answered %v", answer)
+}
+
+func flag(set bool) string {
+	if set {
+		return "1"
+	}
+	return "0"
+}
+
+// Load implements login.Store.
+func (r *Redis) Load(ctx context.Context, key string) (login.Record, error) {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	all, err := r.peek(ctx, []string{key})
+	if err != nil {
+		return login.Record{}, err
+	}
+	if !all[0].alive {
+		return login.Record{}, login.ErrNotFound
+	}
+	return all[0].Record, nil
+}
+
+// A sighting is what was stored under a key at one instant, Read.
+type sighting struct {
+	login.Record
+	alive bool   // neither absent, expired nor of another epoch
+	ops   string // the last operations: those settled by then
+}
+
+// lists tells whether the record was listed under index.
+func (s *sighting) lists(index string) bool { return s.alive && slices.Contains(s.Indexes, index) }
+
+// peekAtOnce is how many records one script reads: others wait for it.
+const peekAtOnce = 128
+
+// peek reads records, in the order of keys.
+func (r *Redis) peek(ctx context.Context, keys []string) ([]sighting, error) {
+	var calls []call
+	var places [][]int // of each call's keys
+	for part, of := range r.byPart(keys) {
+		for chunk := range slices.Chunk(of, peekAtOnce) {
+			c := call{script: scriptLoad}
+			for _, at := range chunk {
+				c.keys = append(c.keys, r.name(part, "r:"+keys[at]))
+			}
+			calls, places = append(calls, c), append(places, chunk)
+		}
+	}
+	answers, err := r.runAll(ctx, calls)
+	if err != nil {
+		return nil, err
+	}
+	seen := make([]sighting, len(keys))
+	for i, answer := range answers {
+		read := newReply(answer)
+		now := read.micros()
+		for _, at := range places[i] {
+			alive, raw := read.number() == 1, read.text()
+			if read.err != nil {
+				return nil, read.err
+			}
+			if seen[at], err = parseStored(raw); err != nil {
+				return nil, fmt.Errorf("redis: record %s: %w", keys[at], err)
+			}
+			seen[at].Key, seen[at].Read, seen[at].alive = keys[at], now.time(), alive
+		}
+	}
+	return seen, nil
+}
+
+// byPart sorts the places of keys by part.
+func (r *Redis) byPart(keys []string) map[int][]int {
+	parts := map[int][]int{}
+	for at, key := range keys {
+		parts[r.part(key)] = append(parts[r.part(key)], at)
+	}
+	return parts
+}
+
+// parseStored reads what save.lua wrote: "version expires epoch ops length
+// names value". Nothing at all is a record that was never there.
+func parseStored(raw string) (s sighting, err error) {
+	if raw == "" {
+		return s, nil
+	}
+	var fields [5]string
+	for i := range fields {
+		var ok bool
+		if fields[i], raw, ok = strings.Cut(raw, " "); !ok {
+			return s, errPacked
+		}
+	}
+	version, err1 := strconv.ParseUint(fields[0], 10, 64)
+	expires, err2 := parseMicros(fields[1])
+	length, err3 := strconv.Atoi(fields[4])
+	if errors.Join(err1, err2, err3) != nil || length < 0 || length > len(raw) {
+		return s, errPacked
+	}
+	names, rest, err := cutNames(raw[:length])
+	if err != nil || rest != "" {
+		return s, errPacked
+	}
+	s.Record = login.Record{
+		Value: []byte(raw[length:]), Version: version, Indexes: names,
+		Expires: expires.time(), Durable: fields[2] == "-",
+	}
+	s.ops = fields[3]
+	return s, nil
+}
+
+// Ping tells whether Redis answers and takes writes.
+func (r *Redis) Ping(ctx context.Context) error {
+	_, err := r.Since(ctx)
+	return err
+}
+
+// Close closes the connections. Closing twice is harmless.
+func (r *Redis) Close() error {
+	if r.closed.Swap(true) {
+		return nil
+	}
+	return r.client.Close()
+}

@@ -1,0 +1,244 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"vssgate/internal/login"
+)
+
+// channel is where a Save says in which part it took place. That is a hint to
+// look at once; what changed is in the part's stream.
+const channel = "vssgate:changed"
+
+// lookEvery is how often all streams are read, hint or not.
+const lookEvery = time.Second
+
+// lookBack is from when on the first look reads, so that nothing is missed
+// between what a node read before and its first look.
+const lookBack = 30 * time.Second
+
+// A reader follows the change streams.
+type reader struct {
+	*Redis
+	changed func(login.Change)
+	cursors []string // the last entry read, by part
+	failing bool
+}
+
+// Changes implements login.Store. A node that could not read for so long that
+// the stream has forgotten (20,000 changes) is told of every record there is,
+// but not of those deleted meanwhile.
+func (r *Redis) Changes(ctx context.Context, changed func(login.Change)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	rd := &reader{Redis: r, changed: changed, cursors: make([]string, r.parts)}
+	hints := r.client.Subscribe(ctx, channel)
+	defer hints.Close()
+	heard := hints.Channel()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	rd.lookAll(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case hint, open := <-heard:
+			if !open {
+				heard = nil // the client is closed; ctx ends soon
+				continue
+			}
+			rd.lookAt(ctx, drain(hint, heard))
+		case <-tick.C:
+			rd.lookAll(ctx)
+		}
+	}
+}
+
+// drain takes all hints that wait: many saves are one look.
+func drain(hint *redis.Message, heard <-chan *redis.Message) map[string]bool {
+	parts := map[string]bool{hint.Payload: true}
+	for {
+		select {
+		case more, open := <-heard:
+			if !open {
+				return parts
+			}
+			parts[more.Payload] = true
+		default:
+			return parts
+		}
+	}
+}
+
+func (rd *reader) lookAt(ctx context.Context, parts map[string]bool) {
+	for name := range parts {
+		if part, err := strconv.Atoi(name); err == nil && part >= 0 && part < rd.parts && rd.cursors[part] != "" {
+			rd.report(ctx, rd.read(ctx, part))
+		}
+	}
+}
+
+func (rd *reader) lookAll(ctx context.Context) {
+	for part := range rd.cursors {
+		err := rd.check(ctx, part)
+		if err == nil {
+			err = rd.read(ctx, part)
+		}
+		if rd.report(ctx, err) {
+			return // the others would fail as well; in a second they are asked again
+		}
+	}
+}
+
+// report logs the first of several failures, and that they are over.
+func (rd *reader) report(ctx context.Context, err error) (failed bool) {
+	if ctx.Err() != nil {
+		return true
+	}
+	if err != nil && !rd.failing {
+		rd.log.Warn("the store's changes cannot be read", "error", err)
+	}
+	if err == nil && rd.failing {
+		rd.log.Info("the store's changes are read again")
+	}
+	rd.failing = err != nil
+	return rd.failing
+}
+
+// check sees whether the stream is the one that the cursor is of.
+func (rd *reader) check(ctx context.Context, part int) error {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	if rd.cursors[part] == "" {
+		now, err := rd.Now(ctx)
+		if err != nil {
+			return err
+		}
+		rd.cursors[part] = strconv.FormatInt(now.Add(-lookBack).UnixMilli(), 10) + "-0"
+		return nil
+	}
+	info, err := rd.client.XInfoStream(ctx, rd.streamKey(part)).Result()
+	switch {
+	case redis.HasErrorPrefix(err, "ERR no such key"):
+		rd.cursors[part] = "0-0" // empty, or began anew: then from its beginning
+		return nil
+	case err != nil:
+		return fmt.Errorf("redis: %w", err)
+	case later(rd.cursors[part], info.LastGeneratedID):
+		rd.cursors[part] = "0-0"
+	case info.EntriesAdded > info.Length && later(info.FirstEntry.ID, rd.cursors[part]) && rd.cursors[part] != "0-0":
+		return rd.catchUp(ctx, part, info.LastGeneratedID)
+	}
+	return nil
+}
+
+// read tells what is behind the cursor.
+func (rd *reader) read(ctx context.Context, part int) error {
+	const most = 1000
+	for {
+		entries, err := rd.readPage(ctx, part, most)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			rd.cursors[part] = e.ID
+			rd.tell(e)
+		}
+		if len(entries) < most {
+			return nil
+		}
+	}
+}
+
+func (rd *reader) readPage(ctx context.Context, part int, most int64) ([]redis.XMessage, error) {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	entries, err := rd.client.XRangeN(ctx, rd.streamKey(part), "("+rd.cursors[part], "+", most).Result()
+	if err != nil {
+		return nil, fmt.Errorf("redis: read changes: %w", err)
+	}
+	return entries, nil
+}
+
+func (rd *reader) tell(e redis.XMessage) {
+	key, _ := e.Values["k"].(string)
+	packed, _ := e.Values["n"].(string)
+	names, _, err := cutNames(packed)
+	if err != nil {
+		rd.log.Error("a change cannot be read", "record", key, "error", err)
+		return
+	}
+	rd.changed(login.Change{Key: key, Indexes: names})
+}
+
+// catchUp tells of every record in the part, since what changed is forgotten.
+func (rd *reader) catchUp(ctx context.Context, part int, last string) error {
+	rd.log.Warn("the store's changes were not read in time; all records are looked at again", "part", part)
+	prefix := rd.name(part, "r:")
+	err := rd.scan(ctx, prefix, func(keys []string) error {
+		seen, err := rd.peek(ctx, keys)
+		for _, s := range seen {
+			if s.alive {
+				rd.changed(login.Change{Key: s.Key, Indexes: s.Indexes})
+			}
+		}
+		return err
+	})
+	if err == nil {
+		rd.cursors[part] = last
+	}
+	return err
+}
+
+// scan visits all keys with a prefix, cut off, on whichever servers they are.
+func (rd *reader) scan(ctx context.Context, prefix string, visit func([]string) error) error {
+	one := func(ctx context.Context, c *redis.Client) error {
+		for cursor := uint64(0); ; {
+			keys, next, err := c.Scan(ctx, cursor, glob(prefix)+"*", 500).Result()
+			if err != nil {
+				return err
+			}
+			for i := range keys {
+				keys[i] = strings.TrimPrefix(keys[i], prefix)
+			}
+			if err := visit(keys); err != nil || next == 0 {
+				return err
+			}
+			cursor = next
+		}
+	}
+	switch c := rd.client.(type) {
+	case *redis.ClusterClient:
+		return c.ForEachMaster(ctx, one)
+	case *redis.Client:
+		return one(ctx, c)
+	}
+	return errors.New("redis: unknown kind of client")
+}
+
+// glob escapes what SCAN would take for a pattern.
+func glob(s string) string {
+	return strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `\`, `\\`).Replace(s)
+}
+
+// later tells whether stream entry a comes after b.
+func later(a, b string) bool {
+	aMs, aSeq := entryID(a)
+	bMs, bSeq := entryID(b)
+	return aMs > bMs || aMs == bMs && aSeq > bSeq
+}
+
+func entryID(s string) (ms, seq uint64) {
+	before, after, _ := strings.Cut(s, "-")
+	ms, _ = strconv.ParseUint(before, 10, 64)
+	seq, _ = strconv.ParseUint(after, 10, 64)
+	return ms, seq
+}

@@ -1,0 +1,210 @@
+package store
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed lua/*.lua
+var luaFiles embed.FS
+
+// The scripts. All of them may run twice for one operation: an op, noted with
+// what they change, tells them that they have run before.
+var (
+	scriptSave    = script("save")
+	scriptLoad    = script("load")
+	scriptReserve = script("reserve")
+	scriptDrop    = script("drop")
+	scriptCount   = script("count")
+	scriptUncount = script("uncount")
+	scriptUse     = script("use")
+	scriptSince   = script("since")
+	scriptClock   = script("clock")
+)
+
+func script(name string) *redis.Script {
+	prelude, err1 := luaFiles.ReadFile("lua/prelude.lua")
+	body, err2 := luaFiles.ReadFile("lua/" + name + ".lua")
+	if err := errors.Join(err1, err2); err != nil {
+		panic(err) // it is part of the program
+	}
+	return redis.NewScript(string(prelude) + "\n" + string(body))
+}
+
+// A call is one run of a script. Its keys are in one slot.
+type call struct {
+	script *redis.Script
+	keys   []string
+	args   []any
+}
+
+// Time limits: of one Store method; of one try to reach Redis within it, so that
+// a connection that died silently leaves time for another; between tries.
+const (
+	callLimit = time.Second
+	tryLimit  = 400 * time.Millisecond
+	askAgain  = 10 * time.Millisecond
+)
+
+// run runs one script, again and again until it is answered or ctx ends.
+func (r *Redis) run(ctx context.Context, s *redis.Script, keys []string, args ...any) (any, error) {
+	answers, err := r.runAll(ctx, []call{{s, keys, args}})
+	if err != nil {
+		return nil, err
+	}
+	return answers[0], nil
+}
+
+// runAll runs scripts side by side. They have no order among each other.
+func (r *Redis) runAll(ctx context.Context, calls []call) ([]any, error) {
+	if len(calls) == 0 {
+		return nil, nil
+	}
+	for {
+		answers, err := r.try(ctx, calls)
+		if err == nil {
+			return answers, nil
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("redis: %w", errors.Join(context.Cause(ctx), lastWord(err)))
+		}
+		if !again(err) {
+			return nil, fmt.Errorf("redis: %w", err)
+		}
+		r.log.Debug("redis is asked again", "error", err)
+		if err := pause(ctx, askAgain); err != nil {
+			return nil, fmt.Errorf("redis: %w", errors.Join(context.Cause(ctx), lastWord(err)))
+		}
+	}
+}
+
+// lastWord leaves out of an error that time was up, which is said already.
+func lastWord(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// pause waits for d, give or take half, so that nodes do not keep in step.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d/2 + rand.N(d))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// again tells errors that pass from those that stay: a lost connection or an
+// answer that did not come, and what servers say while they start, fail over
+// or move slots. Any other answer is the server's word.
+func again(err error) bool {
+	var said redis.Error
+	if !errors.As(err, &said) {
+		return true
+	}
+	for _, passing := range []string{"LOADING", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "MOVED", "ASK", "BUSY", "UNBLOCKED"} {
+		if strings.HasPrefix(said.Error(), passing) {
+			return true
+		}
+	}
+	return false
+}
+
+// try runs the scripts once by their hashes, and with their text where the
+// server does not know them, as after its restart.
+func (r *Redis) try(ctx context.Context, calls []call) ([]any, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryLimit)
+	defer cancel()
+	answers, err := r.send(ctx, calls, func(c redis.Cmdable, x call) *redis.Cmd {
+		return c.EvalSha(ctx, x.script.Hash(), x.keys, x.args...)
+	})
+	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
+		return r.send(ctx, calls, func(c redis.Cmdable, x call) *redis.Cmd { return x.script.Eval(ctx, c, x.keys, x.args...) })
+	}
+	return answers, err
+}
+
+func (r *Redis) send(ctx context.Context, calls []call, eval func(redis.Cmdable, call) *redis.Cmd) ([]any, error) {
+	if len(calls) == 1 {
+		answer, err := eval(r.client, calls[0]).Result()
+		return []any{answer}, err
+	}
+	pipe := r.client.Pipeline()
+	cmds := make([]*redis.Cmd, len(calls))
+	for i, x := range calls {
+		cmds[i] = eval(pipe, x)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	answers := make([]any, len(calls))
+	for i, cmd := range cmds {
+		answers[i] = cmd.Val()
+	}
+	return answers, nil
+}
+
+// A reply reads what a script answered, in order; the first thing that is not
+// as it should be is remembered.
+type reply struct {
+	rest []any
+	err  error
+}
+
+func newReply(answer any) *reply {
+	list, ok := answer.([]any)
+	if !ok {
+		return &reply{err: fmt.Errorf("redis: a script answered %T", answer)}
+	}
+	return &reply{rest: list}
+}
+
+func next[T any](r *reply) (v T) {
+	if r.err != nil {
+		return v
+	}
+	if len(r.rest) == 0 {
+		r.err = errors.New("redis: a script's answer is too short")
+		return v
+	}
+	v, ok := r.rest[0].(T)
+	if !ok {
+		r.err = fmt.Errorf("redis: a script answered %T where %T is due", r.rest[0], v)
+	}
+	r.rest = r.rest[1:]
+	return v
+}
+
+func (r *reply) text() string   { return next[string](r) }
+func (r *reply) number() int64  { return next[int64](r) }
+func (r *reply) list() []any    { return next[[]any](r) }
+func (r *reply) micros() micros { return r.parse(r.text()) }
+
+func (r *reply) parse(s string) micros {
+	m, err := parseMicros(s)
+	if r.err == nil {
+		r.err = err
+	}
+	return m
+}
+
+func (r *reply) names() []string {
+	packed := r.text()
+	if r.err != nil {
+		return nil
+	}
+	names, _, err := cutNames(packed)
+	r.err = err
+	return names
+}

@@ -1,0 +1,155 @@
+package testenv
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// RedisServer is a running redis-server that keeps nothing on disk.
+type RedisServer struct {
+	Addr string // 127.0.0.1:PORT
+
+	t       testing.TB
+	dir     string
+	args    []string
+	process *exec.Cmd
+	ended   chan struct{} // closed when process has ended
+	log     output
+}
+
+// Redis starts a redis-server, stops it when the test ends, and returns its
+// address.
+func Redis(t testing.TB) (addr string) {
+	t.Helper()
+	return StartRedis(t).Addr
+}
+
+// RedisCluster starts a Cluster of one server that has all slots, and returns
+// its address. It refuses whatever touches two slots at once.
+func RedisCluster(t testing.TB) (addr string) {
+	t.Helper()
+	s := StartRedis(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
+	s.Do("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+	deadline := time.Now().Add(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		if strings.Contains(s.Do("CLUSTER", "INFO"), "cluster_state:ok") {
+			return s.Addr
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("redis-server: the cluster does not come up")
+		}
+	}
+	return ""
+}
+
+// StartRedis starts a redis-server with more arguments, and stops it when the
+// test ends. It returns when the server answers.
+func StartRedis(t testing.TB, args ...string) *RedisServer {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Fatal("redis-server is missing: apt-get install redis-server")
+	}
+	s := &RedisServer{t: t, dir: t.TempDir(), args: args}
+	var err error
+	for range 5 { // somebody else may take the port meanwhile
+		s.Addr = freeAddr(t)
+		if err = s.start(); err == nil {
+			t.Cleanup(s.Stop)
+			return s
+		}
+	}
+	t.Fatal(err)
+	return nil
+}
+
+// Start starts a stopped server again at the same address, empty.
+func (s *RedisServer) Start() {
+	s.t.Helper()
+	must(s.t, s.start())
+}
+
+// Stop ends the server and all its connections. Stopping twice is harmless.
+func (s *RedisServer) Stop() {
+	if s.process == nil {
+		return
+	}
+	_ = s.process.Process.Signal(syscall.SIGCONT) // it may be frozen
+	_ = s.process.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.ended:
+	case <-time.After(10 * time.Second):
+		_ = s.process.Process.Kill()
+		<-s.ended
+	}
+	s.process = nil
+}
+
+// Freeze stops the server's process without ending it: connections are
+// accepted by the kernel and nobody answers. Thaw lets it go on.
+func (s *RedisServer) Freeze() { must(s.t, s.process.Process.Signal(syscall.SIGSTOP)) }
+
+// Thaw ends Freeze.
+func (s *RedisServer) Thaw() { must(s.t, s.process.Process.Signal(syscall.SIGCONT)) }
+
+func (s *RedisServer) start() error {
+	_, port, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		return err
+	}
+	args := append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no"}, s.args...)
+	cmd := exec.Command("redis-server", args...)
+	cmd.Stdout, cmd.Stderr = &s.log, &s.log
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	s.process, s.ended = cmd, ended
+	if err := listening(ended, s.Addr); err != nil {
+		s.Stop()
+		return fmt.Errorf("redis-server: %w\n%s", err, s.log.String())
+	}
+	return nil
+}
+
+// Do runs one command and returns what the server said, as it said it.
+func (s *RedisServer) Do(words ...string) string {
+	s.t.Helper()
+	conn, err := net.Dial("tcp", s.Addr)
+	must(s.t, err)
+	defer conn.Close()
+	must(s.t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "*%d\r\n", len(words))
+	for _, word := range words {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(word), word)
+	}
+	_, err = conn.Write(b.Bytes())
+	must(s.t, err)
+	r := bufio.NewReader(conn)
+	line, err := r.ReadString('\n')
+	must(s.t, err)
+	var size int
+	if _, err := fmt.Sscanf(line, "$%d\r\n", &size); err != nil || size < 0 {
+		return strings.TrimSuffix(line, "\r\n")
+	}
+	text := make([]byte, size)
+	for read := 0; read < size; {
+		n, err := r.Read(text[read:])
+		must(s.t, err)
+		read += n
+	}
+	return string(text)
+}
