@@ -38,12 +38,15 @@ type Asker struct {
 
 // Dial makes an Asker for the server at addr ("192.0.2.1:1812"), from one port
 // of its own until Close.
-func Dial(addr string, shared secret.Secret) (*Asker, error) {
+func Dial(addr string, shared secret.Secret) (*Asker, error) { return DialFrom(nil, addr, shared) }
+
+// DialFrom is Dial from an address of this machine's; nil: any.
+func DialFrom(local *net.UDPAddr, addr string, shared secret.Secret) (*Asker, error) {
 	remote, err := net.ResolveUDPAddr("udp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("radius: %w", err)
 	}
-	conn, err := net.DialUDP("udp", nil, remote)
+	conn, err := net.DialUDP("udp", local, remote)
 	if err != nil {
 		return nil, fmt.Errorf("radius: %w", err)
 	}

@@ -44,7 +44,7 @@ type Unlock struct {
 // Activation is what a phone is enrolled with, once.
 type Activation struct {
 	ActivationCode string    `json:"activation_code"`
-	Short          string    `json:"short,omitempty"` // to type, together with the user name
+	TypedCode      string    `json:"typed_code"` // the same by hand: USER:ABCD-EFGH
 	Expires        time.Time `json:"expires"`
 	URL            string    `json:"url"`
 }

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vssgate/internal/admin"
+)
+
+func accountCommand(w *where) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "account",
+		Short: "accounts: what logs in, and whose social insurance number stands behind it",
+		Long: `USER is resolved in the directory as at login, and the account is created on
+first mention. The commands talk to the running daemon.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(accountListCommand(w), accountShowCommand(w), accountSetCommand(w), accountUnlockCommand(w))
+	return cmd
+}
+
+// call sends a command to the daemon and prints the answer, as JSON or by show.
+func call[Out any](cmd *cobra.Command, w *where, asJSON bool, path string, in any, show func(io.Writer, Out)) error {
+	socket, err := w.adminSocket()
+	if err != nil {
+		return err
+	}
+	out, err := admin.Call[Out](cmd.Context(), socket, path, in)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		e := json.NewEncoder(cmd.OutOrStdout())
+		e.SetIndent("", "  ")
+		return e.Encode(out)
+	}
+	show(cmd.OutOrStdout(), out)
+	return nil
+}
+
+func accountListCommand(w *where) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "all accounts that were ever mentioned",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return call(cmd, w, asJSON, "/account/list", admin.None{}, func(out io.Writer, all []admin.Account) {
+				t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+				fmt.Fprintln(t, "USER\tNAME\tNUMBER\tDEVICES\tCAN LOG IN")
+				for _, a := range all {
+					fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", a.Username, a.DisplayName, cmp.Or(a.BHXHNumber, a.PersonalID, "-"), len(a.Devices), state(a))
+				}
+				t.Flush()
+			})
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// state says in a word whether the account could log in now.
+func state(a admin.Account) string {
+	switch {
+	case a.Locked && a.LockedUntil == nil:
+		return "no: locked until `vssgate account unlock`"
+	case a.Locked:
+		return "no: locked until " + a.LockedUntil.Local().Format(time.DateTime)
+	case a.Problem != "":
+		return "no: " + a.Problem
+	}
+	return "yes"
+}
+
+func accountShowCommand(w *where) *cobra.Command {
+	var in admin.Show
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "show USER",
+		Short: "one account; numbers are masked, --reveal --why shows and audits them",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in.User = args[0]
+			if in.Reveal && strings.TrimSpace(in.Why) == "" {
+				return errUsage{fmt.Errorf("--reveal needs --why: who asked, and for what")}
+			}
+			return call(cmd, w, asJSON, "/account/show", in, showAccount)
+		},
+	}
+	cmd.Flags().BoolVar(&in.Reveal, "reveal", false, "show the numbers in full (audited)")
+	cmd.Flags().StringVar(&in.Why, "why", "", "reason, for the audit")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func showAccount(out io.Writer, a admin.Account) {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "user\t%s\n", a.Username)
+	fmt.Fprintf(t, "name\t%s\n", a.DisplayName)
+	fmt.Fprintf(t, "id\t%s\n", a.ID)
+	fmt.Fprintf(t, "mã số BHXH\t%s\n", cmp.Or(a.BHXHNumber, "-"))
+	fmt.Fprintf(t, "personal id\t%s\n", cmp.Or(a.PersonalID, "-"))
+	fmt.Fprintf(t, "can log in\t%s\n", state(a))
+	t.Flush()
+	showDevices(out, a.Devices)
+}
+
+func accountSetCommand(w *where) *cobra.Command {
+	var in admin.SetNumbers
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "set USER",
+		Short:   "declare the numbers of the person behind an account, or confirm a changed one",
+		Example: "  vssgate account set an.nv --bhxh-number 0123456789",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in.User = args[0]
+			if in.BHXHNumber == "" && in.PersonalID == "" {
+				return errUsage{fmt.Errorf("nothing to set: give --bhxh-number (10 digits), --personal-id (12 digits), or both")}
+			}
+			return call(cmd, w, asJSON, "/account/set", in, showAccount)
+		},
+	}
+	cmd.Flags().StringVar(&in.BHXHNumber, "bhxh-number", "", "social insurance number, 10 digits")
+	cmd.Flags().StringVar(&in.PersonalID, "personal-id", "", "personal identification number, 12 digits")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func accountUnlockCommand(w *where) *cobra.Command {
+	var in admin.Unlock
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "unlock USER --why REASON",
+		Short: "let an account that wrong codes have locked log in again",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in.User = args[0]
+			return call(cmd, w, asJSON, "/account/unlock", in, showAccount)
+		},
+	}
+	cmd.Flags().StringVar(&in.Why, "why", "", "reason, for the audit")
+	cmd.MarkFlagRequired("why")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func jsonFlag(cmd *cobra.Command, asJSON *bool) {
+	cmd.Flags().BoolVar(asJSON, "json", false, "print as JSON")
+}

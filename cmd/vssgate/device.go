@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vssgate/internal/admin"
+	"vssgate/internal/enrol"
+	"vssgate/internal/secret"
+)
+
+func deviceCommand(w *where) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "device",
+		Short: "devices: the phones whose VssID confirms logins",
+		Args:  noArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(deviceAddCommand(w), deviceListCommand(w), deviceRevokeCommand(w))
+	return cmd
+}
+
+func deviceAddCommand(w *where) *cobra.Command {
+	var in admin.User
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "add --account USER",
+		Short: "make an activation code for a phone, once, for ten minutes",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return call(cmd, w, asJSON, "/device/add", in, showActivation)
+		},
+	}
+	cmd.Flags().StringVar(&in.User, "account", "", "whose phone it is")
+	cmd.MarkFlagRequired("account")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func showActivation(out io.Writer, a admin.Activation) {
+	if qr, err := (enrol.Activation{URL: secret.Secret(a.URL)}).QR(); err == nil {
+		fmt.Fprintln(out, qr)
+	}
+	fmt.Fprintf(out, "Scan this with VssID, or type %s there.\n", a.TypedCode)
+	fmt.Fprintf(out, "activation code  %s\nvalid until      %s, once\n", a.ActivationCode, a.Expires.Local().Format(time.DateTime))
+}
+
+func deviceListCommand(w *where) *cobra.Command {
+	var in admin.User
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list --account USER",
+		Short: "the devices of the person behind an account",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return call(cmd, w, asJSON, "/device/list", in, showDevices)
+		},
+	}
+	cmd.Flags().StringVar(&in.User, "account", "", "whose phones")
+	cmd.MarkFlagRequired("account")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func showDevices(out io.Writer, all []admin.Device) {
+	if len(all) == 0 {
+		fmt.Fprintln(out, "no device is enrolled: vssgate device add --account USER")
+		return
+	}
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "DEVICE\tNAME\tPLATFORM\tVSSID\tCAN\tPUSH\tSIGNED IN\tENROLLED")
+	for _, d := range all {
+		push := "no"
+		switch {
+		case d.Notifications == "denied":
+			push = "not allowed on the phone"
+		case d.Push:
+			push = "yes"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%t\t%s\n", d.ID, d.Name, d.Platform, d.AppVersion, strings.Join(d.Can, ","), push, d.SignedIn,
+			d.Enrolled.Local().Format(time.DateTime))
+	}
+	t.Flush()
+}
+
+func deviceRevokeCommand(w *where) *cobra.Command {
+	var in admin.Revoke
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "revoke DEVICE",
+		Short: "end a device for good, and the open logins of its person",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in.Device = args[0]
+			return call(cmd, w, asJSON, "/device/revoke", in, func(out io.Writer, d admin.Device) {
+				fmt.Fprintf(out, "revoked: %s (%s, %s)\n", d.ID, d.Name, d.Platform)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&in.Why, "why", "", "reason, for the audit")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}

@@ -1,0 +1,119 @@
+// Command vssgate is a second-factor server for network logins: RADIUS and
+// LDAP in front, the directory behind, and VssID on the user's phone.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"vssgate/internal/phone"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+// errUsage marks a mistake in how the program was called.
+type errUsage struct{ error }
+
+// errQuiet ends with exit code 1; what there is to say was said.
+var errQuiet = errors.New("")
+
+// run is the program: tests call it too.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	var usage errUsage
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errQuiet):
+		return exitError
+	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"), strings.HasPrefix(err.Error(), "required flag"):
+		fmt.Fprintf(stderr, "vssgate: %v\nTry '%s --help'.\n", err, cmd.CommandPath())
+		return exitUsage
+	default:
+		fmt.Fprintf(stderr, "vssgate: %v\n", err)
+		return exitError
+	}
+}
+
+// where is how commands find the configuration and the daemon.
+type where struct {
+	config string
+	socket string
+}
+
+func rootCommand() *cobra.Command {
+	w := &where{}
+	root := &cobra.Command{
+		Use:   "vssgate",
+		Short: "second factor for network logins, confirmed in VssID",
+		Long: `vssgate holds a login until its user confirms it in VssID.
+
+VPN gateways and other NASes speak RADIUS to it, applications speak LDAP. It
+checks the password at the real directory, then holds the login until the user
+confirms it in the VssID app or types the code that VssID shows.
+
+  vssgate demo              see all of it work, with nothing else installed
+  vssgate init DIR          write a commented configuration and a fresh key
+  vssgate check             find all mistakes in a configuration at once
+  vssgate serve             run
+  vssgate try radius        log in as a NAS would, and see the exchange`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          noArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
+	root.PersistentFlags().StringVar(&w.config, "config", "/etc/vssgate/vssgate.yaml", "configuration `FILE`")
+	root.PersistentFlags().StringVar(&w.socket, "socket", "", "the daemon's admin socket, instead of the one named in the configuration")
+	root.AddCommand(serveCommand(w), checkCommand(w), initCommand(), tryCommand(), demoCommand(), accountCommand(w), deviceCommand(w), versionCommand())
+	root.AddCommand(phone.Commands())
+	usageArgs(root)
+	return root
+}
+
+// usageArgs makes wrong numbers of arguments usage errors, for all commands.
+func usageArgs(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return errUsage{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		usageArgs(sub)
+	}
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unknown command or argument %q for %q", args[0], cmd.CommandPath())
+	}
+	return nil
+}

@@ -1,0 +1,283 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sync/errgroup"
+
+	"vssgate/internal/admin"
+	"vssgate/internal/audit"
+	"vssgate/internal/config"
+	"vssgate/internal/enrol"
+	"vssgate/internal/login"
+	"vssgate/internal/phoneapi"
+	"vssgate/internal/texts"
+	"vssgate/ldapproxy"
+	"vssgate/otp"
+	"vssgate/push"
+	"vssgate/radius"
+)
+
+// drainFor is how long held requests may still be answered after SIGTERM.
+// What is open then is kept (see Store), and the NAS's retry joins it.
+const drainFor = 5 * time.Second
+
+// An App is one node, from its configuration to its listeners.
+type App struct {
+	config      *config.Config
+	log         *slog.Logger
+	metrics     *metrics
+	keys        *otp.Keys
+	store       Store
+	audit       *audit.Log
+	texts       *texts.Texts
+	people      *enrol.People
+	prompter    *push.Prompter
+	engine      *login.Engine
+	directories map[string]*firstFactor
+	radius      *radius.Server
+	ldap        *ldapproxy.Server
+	phones      *phoneapi.API
+	phoneTLS    *tls.Config // nil: plain HTTP, behind a proxy
+
+	listeners listeners
+	healthy   atomic.Pointer[error] // why the node cannot decide now; nil: it can
+}
+
+// Store is a login.Store as a node owns it.
+type Store interface {
+	login.Store
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// New builds a node. Nothing listens and no goroutine runs before Run.
+func New(ctx context.Context, c *config.Config, log *slog.Logger) (*App, error) {
+	a := &App{config: c, log: log, metrics: newMetrics(), directories: map[string]*firstFactor{}}
+	for _, build := range []func(context.Context) error{a.buildKeys, a.buildTexts, a.buildDirectories, a.buildStore, a.buildAudit, a.buildPeople, a.buildEngine, a.buildFrontEnds} {
+		if err := build(ctx); err != nil {
+			return nil, errors.Join(err, a.close())
+		}
+	}
+	return a, nil
+}
+
+// Addresses are where a running node listens.
+type Addresses struct {
+	RADIUS, LDAP, LDAPS []string
+	Phones, Metrics     string
+	Admin               string
+}
+
+// Run binds every listener, calls ready, and serves until ctx ends or a part
+// fails. It drains, and closes the store last.
+func (a *App) Run(ctx context.Context, ready func(Addresses)) error {
+	addresses, err := a.listen()
+	if err != nil {
+		return errors.Join(err, a.listeners.close(), a.close())
+	}
+	err = a.serve(ctx, func() {
+		a.log.Info("vssgate ready", "radius", addresses.RADIUS, "ldap", addresses.LDAP, "ldaps", addresses.LDAPS,
+			"phone_api", addresses.Phones, "metrics", addresses.Metrics, "admin", addresses.Admin)
+		daemon.SdNotify(false, daemon.SdNotifyReady)
+		if ready != nil {
+			ready(addresses)
+		}
+	})
+	return errors.Join(err, a.close())
+}
+
+// serve runs everything in two groups: the front ends end first, so that what
+// they hold can still be answered; then what they stand on.
+func (a *App) serve(ctx context.Context, ready func()) error {
+	base, stopBase := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBase()
+	under, underCtx := errgroup.WithContext(base)
+	under.Go(func() error { return a.engine.Run(base) })
+	under.Go(func() error { return a.prompter.Run(base) })
+	under.Go(func() error { return a.audit.Run(base) })
+	under.Go(func() error { return a.serveMetrics(base) })
+	under.Go(func() error { a.watchHealth(base); return nil })
+
+	front, frontCtx := errgroup.WithContext(ctx)
+	defer context.AfterFunc(underCtx, func() { front.Go(func() error { return context.Cause(underCtx) }) })()
+	for _, conn := range a.listeners.radius {
+		front.Go(func() error { return a.radius.Serve(frontCtx, conn) })
+	}
+	for _, l := range a.listeners.ldap {
+		front.Go(func() error { return a.ldap.Serve(frontCtx, l, false) })
+	}
+	for _, l := range a.listeners.ldaps {
+		front.Go(func() error { return a.ldap.Serve(frontCtx, l, true) })
+	}
+	if l := a.listeners.phones; l != nil {
+		front.Go(func() error { return a.phones.Serve(frontCtx, l, a.phoneTLS) })
+	}
+	front.Go(func() error { return admin.Serve(frontCtx, a.listeners.admin, a.commands(), a.log) })
+	front.Go(func() error {
+		<-frontCtx.Done()
+		daemon.SdNotify(false, daemon.SdNotifyStopping)
+		a.log.Info("vssgate stops: no new logins", "held_requests_are_answered_for", drainFor)
+		return nil
+	})
+	ready()
+	err := front.Wait()
+	stopBase()
+	return errors.Join(err, under.Wait())
+}
+
+// close gives back what New took, in reverse order.
+func (a *App) close() error {
+	var errs []error
+	for _, d := range a.directories {
+		d.close()
+	}
+	if a.store != nil {
+		errs = append(errs, a.store.Close())
+	}
+	if a.audit != nil {
+		errs = append(errs, a.audit.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// listeners are the node's sockets.
+type listeners struct {
+	radius  []*net.UDPConn
+	ldap    []net.Listener
+	ldaps   []net.Listener
+	phones  net.Listener
+	metrics net.Listener
+	admin   *net.UnixListener
+}
+
+func (l *listeners) close() error {
+	for _, c := range l.radius {
+		c.Close()
+	}
+	for _, c := range append(l.ldap, l.ldaps...) {
+		c.Close()
+	}
+	for _, c := range []net.Listener{l.phones, l.metrics} {
+		if c != nil {
+			c.Close()
+		}
+	}
+	if l.admin != nil {
+		l.admin.Close()
+	}
+	return nil
+}
+
+// listen binds every listener, or says which one cannot be, and what to do.
+func (a *App) listen() (Addresses, error) {
+	var at Addresses
+	c, l := a.config, &a.listeners
+	if a.radius != nil {
+		for _, addr := range c.RADIUS.Listen {
+			udp, err := net.ResolveUDPAddr("udp", addr)
+			if err != nil {
+				return at, taken("radius.listen", addr, err)
+			}
+			conn, err := net.ListenUDP("udp", udp)
+			if err != nil {
+				return at, taken("radius.listen", addr, err)
+			}
+			l.radius, at.RADIUS = append(l.radius, conn), append(at.RADIUS, conn.LocalAddr().String())
+		}
+	}
+	tcp := func(key, addr string, into *[]net.Listener, named *[]string) error {
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			return taken(key, addr, err)
+		}
+		*into, *named = append(*into, ln), append(*named, ln.Addr().String())
+		return nil
+	}
+	if a.ldap != nil {
+		for _, addr := range c.LDAP.Listen {
+			if err := tcp("ldap.listen", addr, &l.ldap, &at.LDAP); err != nil {
+				return at, err
+			}
+		}
+		for _, addr := range c.LDAP.TLS.Listen {
+			if err := tcp("ldap.tls.listen", addr, &l.ldaps, &at.LDAPS); err != nil {
+				return at, err
+			}
+		}
+	}
+	var err error
+	if l.phones, err = net.Listen("tcp", c.VssID.Listen); err != nil {
+		return at, taken("vssid.listen", c.VssID.Listen, err)
+	}
+	at.Phones = l.phones.Addr().String()
+	if l.metrics, err = net.Listen("tcp", c.Metrics.Listen); err != nil {
+		return at, taken("metrics.listen", c.Metrics.Listen, err)
+	}
+	at.Metrics = l.metrics.Addr().String()
+	if l.admin, err = admin.Listen(c.Admin.Socket, c.Admin.Group); err != nil {
+		return at, err
+	}
+	at.Admin = c.Admin.Socket
+	return at, nil
+}
+
+func taken(key, addr string, err error) error {
+	return fmt.Errorf("%s: cannot listen on %s (is another program there? choose another port in the configuration): %w", key, addr, err)
+}
+
+// watchHealth asks what the node stands on, again and again.
+func (a *App) watchHealth(ctx context.Context) {
+	for {
+		err := a.check(ctx)
+		was := a.healthy.Swap(&err)
+		switch {
+		case err != nil && (was == nil || *was == nil || (*was).Error() != err.Error()):
+			a.log.Error("this node cannot decide logins now", "error", err)
+		case err == nil && was != nil && *was != nil:
+			a.log.Info("this node can decide logins again")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(healthEvery):
+		}
+	}
+}
+
+const (
+	healthEvery   = 2 * time.Second
+	healthTimeout = 3 * time.Second
+)
+
+// check tells whether store and directories can be asked.
+func (a *App) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	var errs []error
+	if err := a.store.Ping(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("store: %w", err))
+	}
+	for name, d := range a.directories {
+		if err := d.ping(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("first factor %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Ready tells whether the node can decide logins, and why not.
+func (a *App) Ready() error {
+	if p := a.healthy.Load(); p != nil {
+		return *p
+	}
+	return errors.New("starting")
+}

@@ -1,0 +1,286 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"vssgate/internal/audit"
+	"vssgate/internal/config"
+	"vssgate/internal/directory"
+	"vssgate/internal/enrol"
+	"vssgate/internal/login"
+	"vssgate/internal/phoneapi"
+	"vssgate/internal/store"
+	"vssgate/internal/texts"
+	"vssgate/ldapproxy"
+	"vssgate/otp"
+	"vssgate/push"
+	"vssgate/radius"
+)
+
+// patience bounds everything one decision waits for; maxBusy how many are
+// decided at once; maxOpen how many logins of one account at one client may be
+// open.
+const (
+	patience = 20 * time.Second
+	maxBusy  = 8192
+	maxOpen  = 3
+)
+
+func (a *App) buildKeys(context.Context) error {
+	file, err := os.ReadFile(a.config.SecretKeyFile)
+	if err != nil {
+		return fmt.Errorf("secret_key_file: %w", err)
+	}
+	if a.keys, err = otp.ParseKeys(file); err != nil {
+		return fmt.Errorf("secret_key_file %s: %w", a.config.SecretKeyFile, err)
+	}
+	return nil
+}
+
+func (a *App) buildTexts(context.Context) (err error) {
+	c := a.config
+	a.texts, err = texts.New(texts.Options{
+		Language: c.Language, AccountURL: c.Texts.AccountURL, Support: c.Texts.Support, PlainASCII: c.PlainASCII, TimeZone: c.Location,
+		CodeDigits: c.SecondFactor.CodeDigits, MinVersion: c.VssID.MinVersion, ValidFor: c.SecondFactor.ValidFor, Grace: c.SecondFactor.Grace,
+		ReportLock: c.SecondFactor.Lockout.For,
+	})
+	return err
+}
+
+func (a *App) buildStore(ctx context.Context) error {
+	c := a.config
+	if r := c.Store.Redis; r != nil {
+		var secure *tls.Config
+		if r.TLS != nil {
+			var err error
+			if secure, err = clientTLS(r.TLS.CAFile, r.TLS.CertFile, r.TLS.KeyFile, r.TLS.ServerName); err != nil {
+				return fmt.Errorf("store.redis.tls: %w", err)
+			}
+		}
+		s, err := store.OpenRedis(ctx, store.RedisOptions{
+			Addresses: r.Addresses, MasterName: r.MasterName, Cluster: r.Cluster, Username: r.Username, Password: r.Password, TLS: secure, Log: a.log,
+		})
+		if err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+		a.store = s
+		return nil
+	}
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	s, err := store.OpenEmbedded(filepath.Join(c.DataDir, "vssgate.db"), a.log)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	a.store = s
+	return nil
+}
+
+func clientTLS(caFile, certFile, keyFile, serverName string) (*tls.Config, error) {
+	roots, err := authorities(caFile)
+	if err != nil {
+		return nil, err
+	}
+	t := &tls.Config{RootCAs: roots, ServerName: serverName, MinVersion: tls.VersionTLS12}
+	if certFile != "" {
+		cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			return nil, err
+		}
+		t.Certificates = []tls.Certificate{cert}
+	}
+	return t, nil
+}
+
+// serverTLS is nil where no certificate is configured.
+func serverTLS(key, certFile, keyFile string) (*tls.Config, error) {
+	if certFile == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+func (a *App) buildAudit(context.Context) (err error) {
+	path := a.config.Audit.File
+	if path == "" {
+		if err := os.MkdirAll(a.config.DataDir, 0o700); err != nil {
+			return fmt.Errorf("data_dir: %w", err)
+		}
+		path = filepath.Join(a.config.DataDir, "audit.jsonl")
+	}
+	a.audit, err = audit.Open(path, a.keys, a.log)
+	return err
+}
+
+func (a *App) buildPeople(context.Context) error {
+	c := a.config
+	var err error
+	a.people, err = enrol.New(a.store, a.keys, enrol.Options{
+		MinVersion: c.VssID.MinVersion, Platforms: c.VssID.Platforms, MaxDevices: c.VssID.MaxDevices, PublicURL: c.VssID.PublicURL,
+	})
+	if err != nil {
+		return err
+	}
+	var sender push.Sender
+	if f := c.Push.FCM; f != nil {
+		credentials, err := os.ReadFile(f.CredentialsFile)
+		if err != nil {
+			return fmt.Errorf("push.fcm.credentials_file: %w", err)
+		}
+		sender, err = push.NewFCM(push.Options{
+			CredentialsJSON: credentials, ProjectID: f.ProjectID, Endpoint: f.Endpoint, Proxy: f.Proxy, Log: a.log,
+			Alert: push.Alert{Title: a.texts.Get("vi", "push.title", nil), Body: a.texts.Get("vi", "push.body", nil)},
+		})
+		if err != nil {
+			return fmt.Errorf("push.fcm: %w", err)
+		}
+	}
+	a.prompter = push.NewPrompter(sender, targets{a.people}, push.PrompterOptions{Log: a.log, Meter: a.metrics})
+	return nil
+}
+
+// targets gives push the devices that enrol knows.
+type targets struct{ *enrol.People }
+
+func (t targets) Targets(ctx context.Context, person string) ([]push.Target, error) {
+	known, err := t.People.Targets(ctx, person)
+	all := make([]push.Target, len(known))
+	for i, k := range known {
+		all[i] = push.Target{Device: k.Device, Platform: k.Platform, Token: k.Token}
+	}
+	return all, err
+}
+
+func (a *App) buildEngine(context.Context) error {
+	s, t := a.config.SecondFactor, a.config.Throttle
+	a.engine = login.New(login.Options{
+		Policy: login.Policy{
+			ValidFor: s.ValidFor, Grace: s.Grace, CodeDigits: s.CodeDigits, NumberDigits: s.NumberDigits, WrongCodes: s.WrongCodes, MaxOpen: maxOpen,
+			Lockout:   login.Lockout{After: s.Lockout.After, For: s.Lockout.For, StopAfter: s.Lockout.StopAfter},
+			Throttle:  login.Throttle{PerAccount: t.PerAccount, PerSource: t.PerSource, Within: t.Within},
+			PushLimit: login.Limit{Count: s.PushLimit.Count, Within: s.PushLimit.Within},
+		},
+		Store: a.store, Keys: a.keys, People: a.people, Prompter: a.prompter, Auditor: a.audit, Meter: a.metrics, Log: a.log,
+		Patience: patience, MaxBusy: maxBusy,
+	})
+	return nil
+}
+
+func (a *App) buildFrontEnds(context.Context) (err error) {
+	a.phones, err = phoneapi.New(phoneapi.Options{
+		People: a.people, Engine: a.engine, Store: a.store, Texts: a.texts, PublicURL: a.config.VssID.PublicURL, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	if a.phoneTLS, err = serverTLS("vssid.tls", a.config.VssID.TLS.CertFile, a.config.VssID.TLS.KeyFile); err != nil {
+		return err
+	}
+	if err := a.buildRADIUS(); err != nil {
+		return err
+	}
+	return a.buildLDAP()
+}
+
+func (a *App) buildRADIUS() error {
+	c := a.config.RADIUS
+	if len(c.Clients) == 0 {
+		return nil
+	}
+	var clients []radius.Client
+	for _, k := range c.Clients {
+		clients = append(clients, radius.Client{
+			Login: &login.Client{
+				Name: k.Name, Mode: login.Mode(k.Mode), Hold: k.Hold, Then: login.Then(k.Then), Separator: k.Separator, JoinUser: k.Join == "user",
+				Approval: login.Approval(k.Approval), Language: k.Language,
+			},
+			Prefixes: k.Addresses, Secret: k.Secret, First: a.directories[k.FirstFactor],
+		})
+	}
+	var err error
+	a.radius, err = radius.New(radius.Options{
+		Clients: clients, Handler: a.engine, Text: a.texts.Reply, Ready: func() bool { return a.Ready() == nil },
+		MaxHeld: c.MaxHeld, DrainFor: drainFor, Meter: a.metrics, Log: a.log,
+	})
+	return err
+}
+
+func (a *App) buildLDAP() error {
+	c := a.config.LDAP
+	if len(c.Clients) == 0 {
+		return nil
+	}
+	secure, err := serverTLS("ldap.tls", c.TLS.CertFile, c.TLS.KeyFile)
+	if err != nil {
+		return err
+	}
+	o := ldapproxy.Options{
+		TLS: secure, RequireTLS: c.RequireTLS, MaxConnections: c.MaxConnections, Handler: a.engine, Text: a.texts.Reply, Meter: a.metrics, Log: a.log,
+	}
+	upstreams := map[string]ldapproxy.Directory{}
+	for _, k := range c.Clients {
+		if upstreams[k.FirstFactor] == nil {
+			if upstreams[k.FirstFactor], err = a.upstream(k.FirstFactor); err != nil {
+				return err
+			}
+		}
+		o.Clients = append(o.Clients, ldapproxy.Client{
+			Login: &login.Client{
+				Name: k.Name, Mode: login.Mode(k.Mode), Hold: k.Hold, Then: login.ThenReject, Separator: k.Separator,
+				Approval: login.Approval(k.Approval), Language: k.Language,
+			},
+			Prefixes: k.Addresses, Directory: upstreams[k.FirstFactor],
+		})
+	}
+	for _, x := range c.ExemptBinds {
+		o.Exempt = append(o.Exempt, ldapproxy.Exempt{DN: x.DN, From: x.From, Why: x.Why})
+	}
+	a.ldap, err = ldapproxy.New(o)
+	return err
+}
+
+// An upstream is where an application's binds and operations go: names are
+// found in the directory of the first factor, connections are opened to it or
+// to ldap.upstream.
+type upstream struct{ names, servers *directory.LDAP }
+
+func (u upstream) ResolveBind(ctx context.Context, name string) (login.Identity, error) {
+	return u.names.ResolveBind(ctx, name)
+}
+
+func (u upstream) NobodyDN() string                           { return u.names.NobodyDN() }
+func (u upstream) Dial(ctx context.Context) (net.Conn, error) { return u.servers.Dial(ctx) }
+
+func (a *App) upstream(name string) (ldapproxy.Directory, error) {
+	f := a.directories[name]
+	if f == nil || f.ldap == nil {
+		return nil, fmt.Errorf("ldap.clients: first factor %q is no LDAP directory; applications need one behind them", name)
+	}
+	up := a.config.LDAP.Upstream
+	if len(up.URLs) == 0 {
+		return upstream{f.ldap, f.ldap}, nil
+	}
+	var of *config.LDAPDirectory
+	for _, c := range a.config.FirstFactors {
+		if c.Name == name {
+			of = c.LDAP
+		}
+	}
+	dialer, err := a.newLDAP(name+" (ldap.upstream)", of, up.URLs, up.StartTLS, up.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	a.directories[name+" (ldap.upstream)"] = &firstFactor{FirstFactor: dialer, ldap: dialer}
+	return upstream{f.ldap, dialer}, nil
+}

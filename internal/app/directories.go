@@ -1,0 +1,91 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+
+	"vssgate/internal/config"
+	"vssgate/internal/directory"
+	"vssgate/internal/login"
+)
+
+// A firstFactor is a configured directory or file.
+type firstFactor struct {
+	login.FirstFactor
+	ldap *directory.LDAP // nil: a file
+}
+
+func (f *firstFactor) ping(ctx context.Context) error {
+	if f.ldap == nil {
+		return nil
+	}
+	return f.ldap.Ping(ctx)
+}
+
+func (f *firstFactor) close() {
+	if f.ldap != nil {
+		f.ldap.Close()
+	}
+}
+
+func (a *App) buildDirectories(context.Context) error {
+	for _, c := range a.config.FirstFactors {
+		f, err := a.newFirstFactor(c)
+		if err != nil {
+			return err
+		}
+		a.directories[c.Name] = f
+	}
+	return nil
+}
+
+func (a *App) newFirstFactor(c config.FirstFactor) (*firstFactor, error) {
+	if c.LDAP == nil {
+		file, err := directory.NewFile(c.File, a.log)
+		if err != nil {
+			return nil, fmt.Errorf("first factor %s: %w", c.Name, err)
+		}
+		return &firstFactor{FirstFactor: file}, nil
+	}
+	d, err := a.newLDAP(c.Name, c.LDAP, c.LDAP.URLs, c.LDAP.StartTLS, c.LDAP.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	return &firstFactor{FirstFactor: d, ldap: d}, nil
+}
+
+// newLDAP makes a directory from its configuration, at these servers.
+func (a *App) newLDAP(name string, c *config.LDAPDirectory, urls []string, startTLS bool, caFile string) (*directory.LDAP, error) {
+	roots, err := authorities(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("first factor %s: %w", name, err)
+	}
+	return directory.NewLDAP(directory.LDAPOptions{
+		Name: name, URLs: urls, StartTLS: startTLS, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		BindDN: c.BindDN, BindPassword: c.BindPassword, BaseDNs: c.BaseDNs, UserFilter: c.UserFilter, Domains: c.Domains,
+		Attributes: directory.Attributes{
+			ID: c.Attributes.ID, Username: c.Attributes.Username, DisplayName: c.Attributes.DisplayName,
+			Number: c.Attributes.BHXHNumber, Groups: c.Attributes.Groups,
+		},
+		Timeout: c.Timeout, Log: a.log,
+	})
+}
+
+// authorities reads a CA file; none means the system's.
+func authorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s: no certificate in it", file)
+	}
+	return pool, nil
+}

@@ -1,0 +1,218 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"vssgate/internal/admin"
+	"vssgate/internal/audit"
+	"vssgate/internal/enrol"
+	"vssgate/internal/login"
+)
+
+// commands are what `vssgate account` and `vssgate device` ask of the daemon.
+func (a *App) commands() *admin.Mux {
+	m := &admin.Mux{}
+	admin.Handle(m, "/account/list", a.listAccounts)
+	admin.Handle(m, "/account/show", a.showAccount)
+	admin.Handle(m, "/account/set", a.setNumbers)
+	admin.Handle(m, "/account/unlock", a.unlock)
+	admin.Handle(m, "/device/add", a.addDevice)
+	admin.Handle(m, "/device/list", a.listDevices)
+	admin.Handle(m, "/device/revoke", a.revokeDevice)
+	return m
+}
+
+// wrong marks an error as the caller's to mend.
+func wrong(format string, args ...any) error {
+	return fmt.Errorf("%w%w", fmt.Errorf(format, args...), admin.ErrWrong)
+}
+
+// resolve finds whom USER means, as at login, in the first factors in their
+// order.
+func (a *App) resolve(ctx context.Context, user string) (login.Identity, error) {
+	for _, f := range a.config.FirstFactors {
+		id, err := a.directories[f.Name].Resolve(ctx, user)
+		if err != nil {
+			return id, fmt.Errorf("first factor %s: %w", f.Name, err)
+		}
+		if id.ID != "" {
+			return id, nil
+		}
+	}
+	return login.Identity{}, wrong("nobody is called %q in the directory: check the spelling, base_dns and user_filter", user)
+}
+
+// mention resolves USER and creates the account on first mention.
+func (a *App) mention(ctx context.Context, user string) (login.Identity, enrol.Account, error) {
+	id, err := a.resolve(ctx, user)
+	if err != nil {
+		return id, enrol.Account{}, err
+	}
+	account, _, err := a.people.Mention(ctx, id)
+	return id, account, err
+}
+
+func (a *App) record(by, action, target, why string) error {
+	return a.audit.Admin(audit.Admin{By: by, Action: action, Target: target, Why: why})
+}
+
+// describe is what is known of an account; the numbers masked unless revealed.
+func (a *App) describe(ctx context.Context, account enrol.Account, id *login.Identity, reveal bool) (admin.Account, error) {
+	out := admin.Account{ID: account.ID, Username: account.Username, DisplayName: account.DisplayName, Devices: []admin.Device{}}
+	out.BHXHNumber, out.PersonalID = enrol.Mask(account.BHXH), enrol.Mask(account.Personal)
+	if reveal {
+		out.BHXHNumber, out.PersonalID = account.BHXH.Reveal(), account.Personal.Reveal()
+	}
+	if id != nil {
+		state, err := a.people.Account(ctx, *id)
+		if err != nil {
+			return out, err
+		}
+		out.Problem = string(state.Problem)
+	}
+	locked, until, err := a.engine.LockedUntil(ctx, account.ID)
+	if err != nil {
+		return out, err
+	}
+	if out.Locked = locked; locked && !until.IsZero() {
+		out.LockedUntil = &until
+	}
+	if account.Person == "" {
+		return out, nil
+	}
+	devices, err := a.people.Devices(ctx, account.Person)
+	for _, d := range devices {
+		out.Devices = append(out.Devices, device(d))
+	}
+	return out, err
+}
+
+func device(d enrol.Device) admin.Device {
+	return admin.Device{
+		ID: d.ID, Name: d.Name, Platform: d.Platform, AppVersion: d.AppVersion, Can: d.Can, Notifications: d.Notifications,
+		Push: d.PushToken != "", SignedIn: d.SignedIn, Enrolled: d.Enrolled,
+	}
+}
+
+func (a *App) listAccounts(ctx context.Context, _ string, _ admin.None) ([]admin.Account, error) {
+	known, err := a.people.Accounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := []admin.Account{}
+	for _, account := range known {
+		one, err := a.describe(ctx, account, nil, false)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case account.Person == "":
+			one.Problem = string(login.NoNumber)
+		case len(one.Devices) == 0:
+			one.Problem = string(login.NoDevice)
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+func (a *App) showAccount(ctx context.Context, by string, in admin.Show) (admin.Account, error) {
+	id, account, err := a.mention(ctx, in.User)
+	if err != nil {
+		return admin.Account{}, err
+	}
+	if in.Reveal {
+		if in.Why == "" {
+			return admin.Account{}, wrong("revealing a number needs a reason")
+		}
+		if err := a.record(by, "account reveal", account.ID, in.Why); err != nil {
+			return admin.Account{}, err
+		}
+	}
+	return a.describe(ctx, account, &id, in.Reveal)
+}
+
+func (a *App) setNumbers(ctx context.Context, by string, in admin.SetNumbers) (admin.Account, error) {
+	id, before, err := a.mention(ctx, in.User)
+	if err != nil {
+		return admin.Account{}, err
+	}
+	account, err := a.people.SetNumbers(ctx, id, in.BHXHNumber, in.PersonalID)
+	if errors.Is(err, enrol.ErrNumber) || errors.Is(err, enrol.ErrTwoPersons) {
+		return admin.Account{}, wrong("%w", err)
+	}
+	if err != nil {
+		return admin.Account{}, err
+	}
+	if err := a.record(by, "account set", account.ID, ""); err != nil {
+		return admin.Account{}, err
+	}
+	if before.Person != "" && before.Person != account.Person { // other devices answer now: what is open was meant for the old ones
+		if err := a.engine.Withdraw(ctx, before.Person, func(id string) bool { return id == account.ID }); err != nil {
+			return admin.Account{}, err
+		}
+	}
+	return a.describe(ctx, account, &id, false)
+}
+
+func (a *App) unlock(ctx context.Context, by string, in admin.Unlock) (admin.Account, error) {
+	if in.Why == "" {
+		return admin.Account{}, wrong("unlocking needs a reason")
+	}
+	id, account, err := a.mention(ctx, in.User)
+	if err != nil {
+		return admin.Account{}, err
+	}
+	if err := a.record(by, "account unlock", account.ID, in.Why); err != nil {
+		return admin.Account{}, err
+	}
+	if err := a.engine.Unlock(ctx, account.ID); err != nil {
+		return admin.Account{}, err
+	}
+	return a.describe(ctx, account, &id, false)
+}
+
+func (a *App) addDevice(ctx context.Context, by string, in admin.User) (admin.Activation, error) {
+	_, account, err := a.mention(ctx, in.User)
+	if err != nil {
+		return admin.Activation{}, err
+	}
+	activation, err := a.people.AddActivation(ctx, account.ID)
+	if errors.Is(err, enrol.ErrNoNumber) {
+		return admin.Activation{}, wrong("no social insurance number is known for %s: fill in the directory's attribute, or vssgate account set %s --bhxh-number N", account.Username, account.Username)
+	}
+	if err != nil {
+		return admin.Activation{}, err
+	}
+	if err := a.record(by, "device add", account.ID, ""); err != nil {
+		return admin.Activation{}, err
+	}
+	p := activation.Print()
+	return admin.Activation{ActivationCode: p.ActivationCode, TypedCode: p.TypedCode, Expires: p.Expires, URL: p.URL}, nil
+}
+
+func (a *App) listDevices(ctx context.Context, _ string, in admin.User) ([]admin.Device, error) {
+	_, account, err := a.mention(ctx, in.User)
+	if err != nil {
+		return nil, err
+	}
+	described, err := a.describe(ctx, account, nil, false)
+	return described.Devices, err
+}
+
+func (a *App) revokeDevice(ctx context.Context, by string, in admin.Revoke) (admin.Device, error) {
+	d, err := a.people.Revoke(ctx, in.Device)
+	if errors.Is(err, enrol.ErrNotFound) {
+		return admin.Device{}, wrong("no device %q: vssgate device list --account USER shows their ids", in.Device)
+	}
+	if err != nil {
+		return admin.Device{}, err
+	}
+	if err := a.record(by, "device revoke", d.ID, in.Why); err != nil {
+		return admin.Device{}, err
+	}
+	// What it may have approved a moment ago must not be collected.
+	return device(d), a.engine.Withdraw(ctx, d.Person, func(string) bool { return true })
+}
