@@ -5,10 +5,13 @@ import (
 	"crypto/rand"
 	"fmt"
 	"runtime"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"vssgate/internal/login"
+	"vssgate/internal/testenv"
 )
 
 // openAttempt is a record the size of an open attempt: some 600 bytes sealed,
@@ -135,4 +138,58 @@ func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+func BenchmarkRedisSave(b *testing.B) {
+	ctx := context.Background()
+	r := openRedis(b, RedisOptions{Addresses: []string{testenv.Redis(b)}})
+	value := sealed()
+	b.Run("new", func(b *testing.B) {
+		b.SetParallelism(16)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				rec := openAttempt(0, value)
+				rec.Key = "attempt:" + rand.Text()
+				for i := 1; i < len(rec.Indexes); i++ {
+					rec.Indexes[i] = rand.Text() + rand.Text()
+				}
+				if _, err := r.Save(ctx, rec, login.Condition{}); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+		b.ReportMetric(redisMemory(b, r)/float64(b.N), "B/record")
+	})
+	b.Run("again", func(b *testing.B) {
+		b.SetParallelism(16)
+		b.RunParallel(func(pb *testing.PB) {
+			rec := openAttempt(0, value)
+			rec.Key = "attempt:" + rand.Text()
+			for pb.Next() {
+				var err error
+				if rec, err = r.Save(ctx, rec, login.Condition{}); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
+}
+
+// redisMemory is what the data takes, leases of the last 10 s included, and
+// empties the server.
+func redisMemory(b *testing.B, r *Redis) float64 {
+	info, err := r.client.Info(context.Background(), "memory").Result()
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, text, _ := strings.Cut(info, "used_memory_dataset:")
+	text, _, _ = strings.Cut(text, "\r\n")
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := r.client.FlushAll(context.Background()).Err(); err != nil {
+		b.Fatal(err)
+	}
+	return n
 }

@@ -254,15 +254,20 @@ func (r *Redis) UseOnce(ctx context.Context, key string, expiry time.Time, durab
 	if err != nil {
 		return false, err
 	}
-	switch answer {
-	case "first":
-		return true, nil
-	case "used":
-		return false, nil
-	case "late":
+	read := newReply(answer)
+	what, epoch, replicas := read.text(), read.text(), read.number()
+	switch {
+	case read.err != nil:
+		return false, read.err
+	case what == "late":
 		return false, login.ErrLate
+	case what == "used":
+		return false, nil
 	}
-	return false, fmt.Errorf("redis: a script answered %v", answer)
+	if err := r.confirm(ctx, r.part(key), epoch, replicas); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 func flag(set bool) string {

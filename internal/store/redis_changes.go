@@ -127,17 +127,28 @@ func (rd *reader) check(ctx context.Context, part int) error {
 	}
 	info, err := rd.client.XInfoStream(ctx, rd.streamKey(part)).Result()
 	switch {
-	case redis.HasErrorPrefix(err, "ERR no such key"):
+	case redis.HasErrorPrefix(err, "no such key"):
 		rd.cursors[part] = "0-0" // empty, or began anew: then from its beginning
 		return nil
 	case err != nil:
 		return fmt.Errorf("redis: %w", err)
-	case later(rd.cursors[part], info.LastGeneratedID):
-		rd.cursors[part] = "0-0"
-	case info.EntriesAdded > info.Length && later(info.FirstEntry.ID, rd.cursors[part]) && rd.cursors[part] != "0-0":
+	}
+	if later(rd.cursors[part], info.LastGeneratedID) {
+		rd.cursors[part] = "0-0" // it began anew
+	}
+	if forgotten(info, rd.cursors[part]) {
 		return rd.catchUp(ctx, part, info.LastGeneratedID)
 	}
 	return nil
+}
+
+// forgotten tells whether the stream may have dropped entries behind cursor.
+func forgotten(info *redis.XInfoStream, cursor string) bool {
+	oldest := info.LastGeneratedID
+	if info.Length > 0 {
+		oldest = info.FirstEntry.ID
+	}
+	return info.EntriesAdded > info.Length && later(oldest, cursor)
 }
 
 // read tells what is behind the cursor.

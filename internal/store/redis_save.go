@@ -60,6 +60,7 @@ func (s *saveOp) write(ctx context.Context) (login.Record, error) {
 	read := newReply(answer)
 	what, now, version := read.text(), read.micros(), read.micros()
 	listed, ops, need := read.names(), read.text(), read.names()
+	epoch, replicas := read.text(), read.number()
 	if read.err != nil {
 		return login.Record{}, read.err
 	}
@@ -67,7 +68,7 @@ func (s *saveOp) write(ctx context.Context) (login.Record, error) {
 	case "ok", "done":
 		s.unlist(ctx, without(append(listed, s.reserved...), s.Indexes), now, ops)
 		s.Version, s.Read = uint64(version), now.time()
-		return s.Record, nil
+		return s.Record, s.confirm(ctx, s.part(s.Key), epoch, replicas)
 	case "need":
 		return login.Record{}, cmp.Or(s.reserve(ctx, listed, need), errAgain)
 	case "slow":

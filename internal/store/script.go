@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ var (
 	scriptUse     = script("use")
 	scriptSince   = script("since")
 	scriptClock   = script("clock")
+	scriptSync    = script("sync")
 )
 
 func script(name string) *redis.Script {
@@ -67,30 +69,26 @@ func (r *Redis) runAll(ctx context.Context, calls []call) ([]any, error) {
 	if len(calls) == 0 {
 		return nil, nil
 	}
+	var last error // what was said before the time was up
 	for {
 		answers, err := r.try(ctx, calls)
-		if err == nil {
+		switch {
+		case err == nil:
 			return answers, nil
-		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("redis: %w", errors.Join(context.Cause(ctx), lastWord(err)))
-		}
-		if !again(err) {
+		case ctx.Err() == nil && !again(err):
 			return nil, fmt.Errorf("redis: %w", err)
+		case !timeUp(err):
+			last = err
 		}
-		r.log.Debug("redis is asked again", "error", err)
-		if err := pause(ctx, askAgain); err != nil {
-			return nil, fmt.Errorf("redis: %w", errors.Join(context.Cause(ctx), lastWord(err)))
+		if ctx.Err() != nil || pause(ctx, askAgain) != nil {
+			return nil, fmt.Errorf("redis: %w", errors.Join(context.Cause(ctx), last))
 		}
 	}
 }
 
-// lastWord leaves out of an error that time was up, which is said already.
-func lastWord(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
+// timeUp tells errors that say no more than that time was up.
+func timeUp(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // pause waits for d, give or take half, so that nodes do not keep in step.

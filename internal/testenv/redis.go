@@ -51,6 +51,27 @@ func RedisCluster(t testing.TB) (addr string) {
 	return ""
 }
 
+// RedisTLS starts a redis-server that speaks TLS only, with a certificate of
+// the authority, and returns its address.
+func RedisTLS(t testing.TB, ca *Authority) (addr string) {
+	t.Helper()
+	var err error
+	for range 5 {
+		addr = freeAddr(t)
+		_, port, _ := net.SplitHostPort(addr)
+		s := &RedisServer{t: t, dir: t.TempDir(), Addr: addr, args: []string{
+			"--port", "0", "--tls-port", port, "--tls-auth-clients", "no",
+			"--tls-cert-file", ca.CertFile, "--tls-key-file", ca.KeyFile, "--tls-ca-cert-file", ca.CAFile,
+		}}
+		if err = s.start(); err == nil {
+			t.Cleanup(s.Stop)
+			return addr
+		}
+	}
+	t.Fatal(err)
+	return ""
+}
+
 // StartRedis starts a redis-server with more arguments, and stops it when the
 // test ends. It returns when the server answers.
 func StartRedis(t testing.TB, args ...string) *RedisServer {

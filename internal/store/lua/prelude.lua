@@ -9,11 +9,17 @@ end
 local function int(n) return string.format('%.0f', n) end
 
 -- The epoch names this primary's memory: it changes when the process restarts
--- and when a replica becomes the primary.
-local function epoch()
+-- and when a replica becomes the primary. Besides, how many replicas listen.
+local function server()
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-  local repl = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
-  return string.sub(run, 1, 12) .. string.sub(repl, 1, 12)
+  local info = redis.call('INFO', 'replication')
+  local repl = string.match(info, 'master_replid:(%x+)')
+  return string.sub(run, 1, 12) .. string.sub(repl, 1, 12), tonumber(string.match(info, 'connected_slaves:(%d+)'))
+end
+
+local function epoch()
+  local e = server()
+  return e
 end
 
 local function past(expires, t) return expires ~= 0 and expires <= t end
@@ -76,4 +82,13 @@ local function place(ops, op)
     if string.sub(ops, i, i + opSize - 1) == op then return (i - 1) / opSize end
   end
   return nil
+end
+
+-- vouched ends an answer: for what is durable, in which epoch it was written and
+-- how many replicas are to confirm it.
+local function vouched(answer, durable)
+  local e, replicas = '', 0
+  if durable == '1' then e, replicas = server() end
+  answer[#answer + 1], answer[#answer + 2] = e, replicas
+  return answer
 end
