@@ -155,6 +155,7 @@ func TestABindIsCheckedOnceOnly(t *testing.T) {
 	}), nil).connect()
 	a.wantBind(unavailable, "an", password)
 	require.Len(t, tree.bindsSeen(), 1)
+	require.Equal(t, "anonymous", a.whoAmI(), "and answered once only")
 }
 
 func TestBindsThatAreRefusedBeforeAnybodyIsAsked(t *testing.T) {

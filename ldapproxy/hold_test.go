@@ -1,7 +1,12 @@
 package ldapproxy
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"io"
+	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -205,6 +210,117 @@ func TestAStrayBindResponseNeverReachesTheClient(t *testing.T) {
 				a.wantNotice(unavailable)
 			})
 		}
+	}
+}
+
+func TestABindResponseBehindAnotherAnswerNeverReachesTheClient(t *testing.T) {
+	tree, desk := newTree(t), newDesk()
+	tree.onOther = func(s *session, h header, _ []byte) []byte {
+		return append(append(entry(h.id, 10), s.whoIs(h)...), successWithControl(h.id)...)
+	}
+	a := front(t, tree, desk, nil).connect()
+	a.write(searchFrame(a.next()))
+	require.Equal(t, byte(opSearchEntry), a.read().op)
+	require.Equal(t, "anonymous", a.read().text)
+	a.wantNotice(unavailable)
+}
+
+func TestAHeldBindIsNotAnsweredInTheMiddleOfAnotherMessage(t *testing.T) {
+	tree, desk := newTree(t), newDesk()
+	half, lost := entry(9, 30000)[:20000], make(chan struct{})
+	tree.onBind = func(s *session, h header, r bindRequest) []byte {
+		s.conn.Write(append(successWithControl(h.id), half...))
+		<-lost
+		s.conn.(*net.TCPConn).CloseWrite()
+		return nil
+	}
+	a := front(t, tree, desk, nil).connect()
+	a.write(bindFrame(a.next(), "an", password))
+	held := desk.next(t)
+	close(lost)
+	got, err := io.ReadAll(a.conn)
+	require.NoError(t, err)
+	require.Equal(t, half, got)
+	held.wantLeft(t)
+}
+
+func TestASuccessWhoseConnectionIsGoneLetsNobodyIn(t *testing.T) {
+	c := &conn{}
+	b := &bind{c: c, frame: successWithControl(1), by: &upstream{}}
+	require.Nil(t, b.accept(), "it is lost")
+	c.up = &upstream{}
+	require.Nil(t, b.accept(), "it is another one")
+	require.Equal(t, anonymous, c.standing)
+	c.up = b.by
+	require.NotNil(t, b.accept())
+}
+
+func TestNothingOfARetiredConnectionReachesTheClient(t *testing.T) {
+	var out, in net.Conn
+	out, in = net.Pipe()
+	defer in.Close()
+	defer out.Close()
+	c := &conn{server: &Server{limits: defaultLimits}, raw: out, out: out}
+	u := &upstream{c: c, conn: out}
+	u.src.r = bytes.NewReader(entry(1, 10))
+	u.retired.Store(true)
+	h, err := u.header()
+	require.NoError(t, err)
+	require.ErrorIs(t, u.pass(h), errGone)
+}
+
+// undecided is a directory that takes its time to find somebody.
+type undecided struct {
+	*tree
+	found chan struct{}
+}
+
+func (d *undecided) ResolveBind(ctx context.Context, name string) (login.Identity, error) {
+	<-d.found
+	return d.tree.ResolveBind(ctx, name)
+}
+
+func TestControlsOfABindAreItsOwnWhateverComesBehindIt(t *testing.T) {
+	tree, desk := &undecided{newTree(t), make(chan struct{})}, newDesk()
+	a := front(t, tree, desk, nil).connect()
+	bind := withControls(a.next(), bindOp(3, "an", authSimple, []byte(password)), []string{"1.3.6.1.4.1.42.2.27.8.5.1"})
+	a.write(bind)
+	eventually(t, "the bind is not asked about", func() bool { return desk.asked() == 1 })
+	for range 2 { // they take the place of the bind in the read buffer
+		a.write(searchFrame(a.next(), strings.Repeat("9", len(bind))))
+	}
+	a.wantSilence(20 * time.Millisecond)
+	close(tree.found)
+	desk.next(t).accept()
+	require.Equal(t, success, a.read().code)
+	require.Equal(t, "\x30\x1b\x04\x191.3.6.1.4.1.42.2.27.8.5.1", string(tree.bindsSeen()[0].controls))
+}
+
+// slowTree lets a test decide when a connection to the directory is there.
+type slowTree struct {
+	*tree
+	dial chan struct{}
+}
+
+func (d *slowTree) Dial(ctx context.Context) (net.Conn, error) {
+	<-d.dial
+	return d.tree.Dial(ctx)
+}
+
+func TestWhatComesAfterTheAnswerIsNotCountedAsWaitingBehindTheBind(t *testing.T) {
+	tree, desk := &slowTree{newTree(t), make(chan struct{}, 1)}, newDesk()
+	tree.dial <- struct{}{}
+	a := front(t, tree, desk, nil).connect()
+	a.write(bindFrame(a.next(), "an", password), searchFrame(a.next()))
+	desk.next(t).reject(login.Denied)
+	require.Equal(t, invalid, a.read().code)
+	for range 2 * maxQueued {
+		a.write(searchFrame(a.next()))
+	}
+	a.wantSilence(20 * time.Millisecond)
+	tree.dial <- struct{}{}
+	for range 2*maxQueued + 1 {
+		require.Equal(t, "anonymous", a.read().text)
 	}
 }
 
