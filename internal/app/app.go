@@ -95,8 +95,8 @@ func (a *App) Run(ctx context.Context, ready func(Addresses)) error {
 	return errors.Join(err, a.close())
 }
 
-// serve runs everything in two groups: the front ends end first, so that what
-// they hold can still be answered; then what they stand on.
+// serve runs everything in two groups: what takes logins ends first, so that
+// what it holds can still be answered; then what that stands on.
 func (a *App) serve(ctx context.Context, ready func()) error {
 	base, stopBase := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBase()
@@ -105,25 +105,25 @@ func (a *App) serve(ctx context.Context, ready func()) error {
 	under.Go(func() error { return a.prompter.Run(base) })
 	under.Go(func() error { return a.audit.Run(base) })
 	under.Go(func() error { return a.serveMetrics(base) })
+	under.Go(func() error { return a.phones.Serve(base, a.listeners.phones, a.phoneTLS) })
+	under.Go(func() error { return admin.Serve(base, a.listeners.admin, a.commands(), a.log) })
 	under.Go(func() error { a.watchHealth(base); return nil })
 
-	front, frontCtx := errgroup.WithContext(ctx)
-	defer context.AfterFunc(underCtx, func() { front.Go(func() error { return context.Cause(underCtx) }) })()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(underCtx, stop)() // one part that fails ends the node
+	front, ctx := errgroup.WithContext(ctx)
 	for _, conn := range a.listeners.radius {
-		front.Go(func() error { return a.radius.Serve(frontCtx, conn) })
+		front.Go(func() error { return a.radius.Serve(ctx, conn) })
 	}
 	for _, l := range a.listeners.ldap {
-		front.Go(func() error { return a.ldap.Serve(frontCtx, l, false) })
+		front.Go(func() error { return a.ldap.Serve(ctx, l, false) })
 	}
 	for _, l := range a.listeners.ldaps {
-		front.Go(func() error { return a.ldap.Serve(frontCtx, l, true) })
+		front.Go(func() error { return a.ldap.Serve(ctx, l, true) })
 	}
-	if l := a.listeners.phones; l != nil {
-		front.Go(func() error { return a.phones.Serve(frontCtx, l, a.phoneTLS) })
-	}
-	front.Go(func() error { return admin.Serve(frontCtx, a.listeners.admin, a.commands(), a.log) })
 	front.Go(func() error {
-		<-frontCtx.Done()
+		<-ctx.Done()
 		daemon.SdNotify(false, daemon.SdNotifyStopping)
 		a.log.Info("vssgate stops: no new logins", "held_requests_are_answered_for", drainFor)
 		return nil

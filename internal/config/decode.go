@@ -53,7 +53,6 @@ type decoder struct {
 	dir      string // relative paths are relative to it
 	places   map[string]place
 	problems []Problem
-	aliases  map[string]bool
 }
 
 // Load reads and checks a file. Its error is Problems, or says why the file

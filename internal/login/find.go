@@ -30,7 +30,7 @@ const (
 )
 
 var (
-	errBadState = errors.New("State unknown, foreign or used")
+	errBadState = errors.New("unknown, foreign or used State")
 	errTaken    = errors.New("the attempt has its asker already")
 )
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"vssgate/internal/login"
 )
@@ -86,7 +87,7 @@ func openEmbedded(path string, log *slog.Logger, clock *clock) (*Embedded, error
 
 func openFile(path string) (*bolt.DB, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("open %s: another vssgate is running on this data_dir: %w", path, err)
 	}
 	if err != nil {

@@ -31,7 +31,6 @@ type Texts struct {
 	o       Options
 	books   map[string]*book // as they are
 	replies map[string]*book // what Reply uses: as they are, or in plain ASCII
-	support map[string]string
 	matcher language.Matcher
 }
 
