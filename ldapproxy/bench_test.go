@@ -3,6 +3,7 @@ package ldapproxy
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,11 +21,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vssgate/internal/login"
+	"vssgate/internal/testenv"
 )
 
 // heldEnv makes the test program a Server in a process of its own, so that its
 // memory is its own: the value is the directory's address.
 const heldEnv = "VSSGATE_BENCH_HELD"
+
+// heldCertEnv makes that Server speak LDAPS: certificate and key files.
+const heldCertEnv = "VSSGATE_BENCH_HELD_CERT"
 
 func TestMain(m *testing.M) {
 	if addr := os.Getenv(heldEnv); addr != "" {
@@ -62,7 +67,17 @@ func (f *forever) Handle(r *login.Request) func() {
 // held binds and prints its resident memory; and last answers them all.
 func serveHeld(directory string) {
 	f := &forever{held: make(chan *login.Request, 20000)}
+	var secure *tls.Config
+	if files := os.Getenv(heldCertEnv); files != "" {
+		cert, key, _ := strings.Cut(files, " ")
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			panic(err)
+		}
+		secure = &tls.Config{Certificates: []tls.Certificate{pair}}
+	}
 	s, err := New(Options{
+		TLS:     secure,
 		Clients: []Client{{Login: &login.Client{Name: "app"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Directory: distant(directory)}},
 		Handler: f, Text: func(*login.Client, login.Reply) string { return "" }, Log: slog.New(slog.DiscardHandler),
 	})
@@ -73,7 +88,7 @@ func serveHeld(directory string) {
 	if err != nil {
 		panic(err)
 	}
-	go s.Serve(context.Background(), ln, false)
+	go s.Serve(context.Background(), ln, secure != nil)
 	fmt.Println(ln.Addr())
 	var all []*login.Request
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
@@ -90,8 +105,7 @@ func serveHeld(directory string) {
 	for _, r := range all {
 		r.Reply(login.Reply{Kind: login.Accept})
 	}
-	io.Copy(io.Discard, os.Stdin)
-	time.Sleep(time.Hour) // until the parent ends it
+	select {} // until the parent ends it
 }
 
 // resident is this process's memory in bytes.
@@ -106,41 +120,30 @@ func resident() int {
 }
 
 // BenchmarkHeldBind measures what a held bind costs a Server in resident memory,
-// with both its connections over TCP.
+// with both its connections; the one to the directory is plain TCP.
 func BenchmarkHeldBind(b *testing.B) {
+	ca := testenv.CA(b)
+	plain := func(addr string) (net.Conn, error) { return net.Dial("tcp", addr) }
+	secure := func(addr string) (net.Conn, error) { return tls.Dial("tcp", addr, &tls.Config{RootCAs: ca.Pool}) }
+	b.Run("ldap", func(b *testing.B) { benchmarkHeld(b, "", plain, 30<<10) })
+	b.Run("ldaps", func(b *testing.B) { benchmarkHeld(b, ca.CertFile+" "+ca.KeyFile, secure, 100<<10) })
+}
+
+func benchmarkHeld(b *testing.B, cert string, dial func(string) (net.Conn, error), limit float64) {
 	const held, spare = 2000, 200
 	for b.Loop() {
-		tree := newTree(b)
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), heldEnv+"="+tree.addr)
-		cmd.Stderr = os.Stderr
-		in, err := cmd.StdinPipe()
-		require.NoError(b, err)
-		pipe, err := cmd.StdoutPipe()
-		require.NoError(b, err)
-		require.NoError(b, cmd.Start())
-		defer func() { cmd.Process.Kill(); cmd.Wait() }()
-		out := bufio.NewScanner(pipe)
-		line := func() string { out.Scan(); return out.Text() }
-		addr := line()
-		all := holdBinds(b, addr, spare)
-		measure := func(n int) int {
-			fmt.Fprintln(in, n)
-			size, err := strconv.Atoi(line())
-			require.NoError(b, err)
-			return size
-		}
-		before := measure(spare)
-		all = append(all, holdBinds(b, addr, held)...)
-		each := float64(measure(spare+held)-before) / held
+		server := startHeld(b, cert)
+		all := holdBinds(b, dial, server.addr, spare)
+		before := server.measure(spare)
+		all = append(all, holdBinds(b, dial, server.addr, held)...)
+		each := float64(server.measure(spare+held)-before) / held
 		b.ReportMetric(each, "B/held")
-		if each > 30<<10 {
+		if each > limit {
 			b.Errorf("a held bind costs %.0f bytes", each)
 		}
-		fmt.Fprintln(in, "answer")
+		fmt.Fprintln(server.in, "answer")
 		for _, conn := range all {
-			src := source{r: conn}
-			_, frame, err := readFrame(&src, false)
+			_, frame, err := readFrame(&source{r: conn}, false)
 			require.NoError(b, err)
 			require.Equal(b, successWithControl(1), frame)
 			conn.Close()
@@ -148,9 +151,42 @@ func BenchmarkHeldBind(b *testing.B) {
 	}
 }
 
-func holdBinds(b *testing.B, addr string, n int) (all []net.Conn) {
+// heldServer is a Server in a process of its own.
+type heldServer struct {
+	b    *testing.B
+	addr string
+	in   io.Writer
+	out  *bufio.Scanner
+}
+
+func startHeld(b *testing.B, cert string) *heldServer {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), heldEnv+"="+newTree(b).addr, heldCertEnv+"="+cert)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(b, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(b, err)
+	require.NoError(b, cmd.Start())
+	b.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	s := &heldServer{b: b, in: in, out: bufio.NewScanner(out)}
+	s.addr = s.line()
+	return s
+}
+
+func (s *heldServer) line() string { s.out.Scan(); return s.out.Text() }
+
+// measure is the Server's resident memory as soon as it holds n binds.
+func (s *heldServer) measure(n int) int {
+	fmt.Fprintln(s.in, n)
+	size, err := strconv.Atoi(s.line())
+	require.NoError(s.b, err)
+	return size
+}
+
+func holdBinds(b *testing.B, dial func(string) (net.Conn, error), addr string, n int) (all []net.Conn) {
 	for range n {
-		conn, err := net.Dial("tcp", addr)
+		conn, err := dial(addr)
 		require.NoError(b, err)
 		_, err = conn.Write(bindFrame(1, userDN, password))
 		require.NoError(b, err)

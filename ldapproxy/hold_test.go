@@ -381,7 +381,7 @@ func TestADirectoryLostBeforeTheRebindIsDialledAgain(t *testing.T) {
 func TestAHeldClientMayBeSilentForAsLongAsTheHold(t *testing.T) {
 	tree, desk := newTree(t), newDesk()
 	a := front(t, tree, desk, func(_ *Options, l *limits) {
-		l.first, l.anonymous = 500*time.Millisecond, 50*time.Millisecond
+		l.anonymous = 50 * time.Millisecond
 	}).connect()
 	a.write(bindFrame(a.next(), "an", password))
 	held := desk.next(t)

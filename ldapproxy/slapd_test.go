@@ -343,7 +343,7 @@ func TestSlapdStoppedDuringAHoldIsUnavailable(t *testing.T) {
 }
 
 func TestAFrozenDirectoryAnswersUnavailableInTime(t *testing.T) {
-	s := newScene(t, testenv.SlapdOptions{}, func(_ *Options, l *limits) { l.answer = 200 * time.Millisecond })
+	s := newScene(t, testenv.SlapdOptions{}, func(_ *Options, l *limits) { l.answer = time.Second })
 	a := s.connect()
 	a.wantBind(success, user, userPassword+","+rightCode)
 	s.slapd.Freeze()
