@@ -113,16 +113,25 @@ func (e *Engine) Logins(ctx context.Context, person string) (Logins, error) {
 // `since` ("": as soon as there are any), or as they are when ctx ends.
 func (e *Engine) Wait(ctx context.Context, person, since string) (Logins, error) {
 	for {
-		changed := e.next(indexPerson + person)
-		list, err := e.Logins(context.WithoutCancel(ctx), person)
-		if err != nil || since != "" && list.Version != since || since == "" && len(list.Open) > 0 {
+		list, again, err := e.waitOnce(ctx, person, since)
+		if err != nil || !again {
 			return list, err
 		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return list, nil
-		}
+	}
+}
+
+func (e *Engine) waitOnce(ctx context.Context, person, since string) (list Logins, again bool, err error) {
+	changed, release := e.next(indexPerson + person)
+	defer release()
+	list, err = e.Logins(context.WithoutCancel(ctx), person)
+	if err != nil || since != "" && list.Version != since || since == "" && len(list.Open) > 0 {
+		return list, false, err
+	}
+	select {
+	case <-changed:
+		return list, true, nil
+	case <-ctx.Done():
+		return list, false, nil
 	}
 }
 
@@ -135,7 +144,6 @@ const answerPatience = 2 * time.Second
 // the first answer stands.
 func (e *Engine) Answer(ctx context.Context, id ID, ans Answering) (Answered, error) {
 	for range maxRounds {
-		collected := e.next(attemptKey + id.String())
 		s, err := e.load(ctx, id)
 		if errors.Is(err, ErrNotFound) {
 			return Answered{}, ErrNotYours
@@ -156,7 +164,7 @@ func (e *Engine) Answer(ctx context.Context, id ID, ans Answering) (Answered, er
 		case err != nil:
 			return Answered{}, err
 		}
-		return e.fate(ctx, s, collected)
+		return e.fate(ctx, id)
 	}
 	return Answered{}, errRaces
 }
@@ -273,36 +281,45 @@ func (e *Engine) unclaimApproved(ctx context.Context, a *Attempt) error {
 	return e.Store.Uncount(ctx, e.pushKey(a))
 }
 
-// fate tells what became of an answer that is recorded.
-func (e *Engine) fate(ctx context.Context, s *saved, changed <-chan struct{}) (Answered, error) {
-	patience := time.NewTimer(answerPatience)
-	defer patience.Stop()
+// fate tells what became of an answer that is recorded: at once, or when the
+// request that waits has collected it.
+func (e *Engine) fate(ctx context.Context, id ID) (Answered, error) {
+	patient, cancel := context.WithTimeout(ctx, answerPatience)
+	defer cancel()
 	for {
-		a := &s.Attempt
-		switch {
-		case a.Answer.refusal() == WrongNumber:
-			return Answered{}, ErrWrongNumber
-		case a.Answer.refusal() != "":
-			return Answered{Outcome: OutcomeRejected}, nil
-		case a.Verdict != nil && a.Verdict.Reason == Accepted:
-			return Answered{Outcome: OutcomeAccepted}, nil
-		case a.Verdict != nil:
-			return Answered{}, &EndedError{a.Verdict.Reason}
-		case !a.waited(s.rec.Read):
-			return Answered{Outcome: OutcomeRetry, RetryWithin: a.Answer.At.Add(e.Policy.Grace).Sub(s.rec.Read)}, nil
+		fate, waits, err := e.fateOnce(patient, id)
+		if err != nil || !waits {
+			return fate, err
 		}
-		select {
-		case <-changed:
-		case <-patience.C:
-			return Answered{Outcome: OutcomeRetry, RetryWithin: a.Answer.At.Add(e.Policy.Grace).Sub(s.rec.Read)}, nil
-		case <-ctx.Done():
-			return Answered{}, ctx.Err()
-		}
-		changed = e.next(attemptKey + a.ID.String())
-		var err error
-		if s, err = e.load(ctx, a.ID); err != nil {
-			return Answered{}, err
-		}
+	}
+}
+
+func (e *Engine) fateOnce(ctx context.Context, id ID) (fate Answered, waits bool, err error) {
+	changed, release := e.next(attemptKey + id.String())
+	defer release()
+	s, err := e.load(context.WithoutCancel(ctx), id)
+	if err != nil {
+		return fate, false, err
+	}
+	a := &s.Attempt
+	retry := Answered{Outcome: OutcomeRetry, RetryWithin: a.Answer.At.Add(e.Policy.Grace).Sub(s.rec.Read)}
+	switch {
+	case a.Answer.refusal() == WrongNumber:
+		return fate, false, ErrWrongNumber
+	case a.Answer.refusal() != "":
+		return Answered{Outcome: OutcomeRejected}, false, nil
+	case a.Verdict != nil && a.Verdict.Reason == Accepted:
+		return Answered{Outcome: OutcomeAccepted}, false, nil
+	case a.Verdict != nil:
+		return fate, false, &EndedError{a.Verdict.Reason}
+	case !a.waited(s.rec.Read):
+		return retry, false, nil
+	}
+	select {
+	case <-changed:
+		return fate, true, nil
+	case <-ctx.Done():
+		return retry, false, nil
 	}
 }
 

@@ -71,7 +71,6 @@ type Attempt struct {
 	Prompted bool // the prompt is claimed, or will never be sent
 	Pushes   int  // devices that were prompted
 	Waiting  bool // prompted when the account's other attempt at this client ends
-	NoPush   bool // past push_limit: only the push is missing
 	Notify   PushState
 	Number   bool // some device can type a number
 	Simple   bool // some device can approve without one

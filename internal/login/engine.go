@@ -41,11 +41,11 @@ type Engine struct {
 	working sync.WaitGroup
 
 	mu       sync.Mutex
-	held     map[ID][]*asking         // requests by the attempt they belong to
-	seen     map[ID]*watchOver        // open attempts this node knows
-	checking map[string]*flight       // first factors being asked, by join key
-	rounds   map[string]*round        // first factors of several rounds, by State
-	watchers map[string]chan struct{} // closed at the next change of an index or key
+	held     map[ID][]*asking    // requests by the attempt they belong to
+	seen     map[ID]*watchOver   // open attempts this node knows
+	checking map[string]*flight  // first factors being asked, by join key
+	rounds   map[string]*round   // first factors of several rounds, by State
+	watchers map[string]*watcher // who waits for the next change of an index or key
 }
 
 // watchOver is what a node keeps of an open attempt besides the store: when it
@@ -91,7 +91,7 @@ func New(o Options) *Engine {
 		seen:     map[ID]*watchOver{},
 		checking: map[string]*flight{},
 		rounds:   map[string]*round{},
-		watchers: map[string]chan struct{}{},
+		watchers: map[string]*watcher{},
 	}
 }
 
@@ -345,8 +345,8 @@ func (e *Engine) changed(c Change) {
 		woken = slices.Clone(e.held[id])
 	}
 	for _, name := range append(slices.Clone(c.Indexes), c.Key) {
-		if ch := e.watchers[name]; ch != nil {
-			close(ch)
+		if w := e.watchers[name]; w != nil {
+			close(w.changed)
 			delete(e.watchers, name)
 		}
 	}
@@ -356,16 +356,30 @@ func (e *Engine) changed(c Change) {
 	}
 }
 
+// A watcher is closed at the next change; waiting counts who looks at it.
+type watcher struct {
+	changed chan struct{}
+	waiting int
+}
+
 // next returns a channel that is closed at the next change of an index or key.
-func (e *Engine) next(name string) <-chan struct{} {
+// release must be called when nobody looks at it any more.
+func (e *Engine) next(name string) (changed <-chan struct{}, release func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	ch := e.watchers[name]
-	if ch == nil {
-		ch = make(chan struct{})
-		e.watchers[name] = ch
+	w := e.watchers[name]
+	if w == nil {
+		w = &watcher{changed: make(chan struct{})}
+		e.watchers[name] = w
 	}
-	return ch
+	w.waiting++
+	return w.changed, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if w.waiting--; w.waiting == 0 && e.watchers[name] == w {
+			delete(e.watchers, name)
+		}
+	}
 }
 
 // watch arms the deadline of an open attempt.

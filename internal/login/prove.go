@@ -277,7 +277,14 @@ func (e *Engine) sameLogin(ctx context.Context, q *asking) (*saved, error) {
 		return nil, err
 	}
 	for _, s := range all {
-		if a := &s.Attempt; a.live(s.rec.Read, e.Policy.Grace) && !(q.req.FrontEnd == LDAP && a.waited(s.rec.Read)) {
+		a := &s.Attempt
+		switch {
+		case !a.live(s.rec.Read, e.Policy.Grace): // its node did not live to end it
+			if _, err := e.meetDeadline(ctx, a.ID); err != nil {
+				return nil, err
+			}
+		case q.req.FrontEnd == LDAP && a.waited(s.rec.Read):
+		default:
 			e.Meter.Joined()
 			return s, q.joins(e, s)
 		}

@@ -530,7 +530,6 @@ func (e *Engine) claimPush(ctx context.Context, a *Attempt) error {
 	if ok {
 		a.Pushes = 1
 	}
-	a.NoPush = !ok
 	return err
 }
 
