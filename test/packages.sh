@@ -19,6 +19,7 @@ need expect /usr/bin/expect
 need python3-ldap /usr/lib/python3/dist-packages/ldap/__init__.py
 need postgresql '/usr/lib/postgresql/*/bin/initdb'
 need gcc /usr/bin/gcc
+need libc6-dev /usr/include/stdlib.h
 
 if [ -z "$missing" ]; then
 	echo 'packages: everything the tests need is installed'
