@@ -175,14 +175,14 @@ func BenchmarkRedisSave(b *testing.B) {
 	})
 }
 
-// redisMemory is what the data takes, leases of the last 10 s included, and
-// empties the server.
+// redisMemory is what the server takes, leases of the last 10 s included, and
+// empties it.
 func redisMemory(b *testing.B, r *Redis) float64 {
 	info, err := r.client.Info(context.Background(), "memory").Result()
 	if err != nil {
 		b.Fatal(err)
 	}
-	_, text, _ := strings.Cut(info, "used_memory_dataset:")
+	_, text, _ := strings.Cut(info, "used_memory:")
 	text, _, _ = strings.Cut(text, "\r\n")
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil {

@@ -14,6 +14,7 @@ const (
 	maxKey     = 200
 	maxName    = 255
 	maxIndexes = 255
+	maxValue   = 1 << 20 // far more than anything that is kept; bounds what a damaged file can ask for
 )
 
 // errPacked is what a decoder says of bytes that no encoder of ours made.
@@ -32,6 +33,9 @@ func checkKey(key string) error {
 func checkRecord(r *login.Record) error {
 	if err := checkKey(r.Key); err != nil {
 		return err
+	}
+	if len(r.Value) > maxValue {
+		return fmt.Errorf("the value of record %s has %d bytes, more than %d", r.Key, len(r.Value), maxValue)
 	}
 	r.Indexes = unique(r.Indexes)
 	if len(r.Indexes) > maxIndexes {
@@ -137,9 +141,12 @@ func parseEntry(raw []byte) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, _, err := cutNames(rest)
+	names, value, err := cutNames(rest)
 	if err != nil {
 		return nil, err
+	}
+	if len(value) > maxValue {
+		return nil, errPacked
 	}
 	return e, checkRecord(&login.Record{Key: key, Indexes: names})
 }

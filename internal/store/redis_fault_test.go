@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"vssgate/internal/login"
@@ -287,6 +287,7 @@ func TestAServerThatDoesNotAnswerIsAnErrorSoon(t *testing.T) {
 	rec, err := r.Save(ctx, login.Record{Key: "k", Value: []byte("x"), Indexes: []string{"i"}}, login.Condition{})
 	require.NoError(t, err)
 	server.Freeze()
+	var asking sync.WaitGroup
 	for name, ask := range map[string]func() error{
 		"Now":     func() error { _, err := r.Now(ctx); return err },
 		"Since":   func() error { _, err := r.Since(ctx); return err },
@@ -298,14 +299,17 @@ func TestAServerThatDoesNotAnswerIsAnErrorSoon(t *testing.T) {
 		"UseOnce": func() error { _, err := r.UseOnce(ctx, "m", time.Now().Add(time.Hour), false); return err },
 		"Ping":    func() error { return r.Ping(ctx) },
 	} {
-		began := time.Now()
-		err := ask()
-		require.Error(t, err, name)
-		for _, answer := range []error{login.ErrNotFound, login.ErrConflict, login.ErrLate, login.ErrFull} {
-			require.False(t, errors.Is(err, answer), "%s made up an answer: %v", name, err)
-		}
-		require.Less(t, time.Since(began), 3*callLimit, name)
+		asking.Go(func() {
+			began := time.Now()
+			err := ask()
+			assert.Error(t, err, name)
+			for _, answer := range []error{login.ErrNotFound, login.ErrConflict, login.ErrLate, login.ErrFull} {
+				assert.NotErrorIs(t, err, answer, "%s made up an answer", name)
+			}
+			assert.Less(t, time.Since(began), 3*callLimit, name)
+		})
 	}
+	asking.Wait()
 	server.Thaw()
 	require.NoError(t, r.Ping(ctx))
 }
@@ -505,7 +509,7 @@ func TestAReaderThatWasAwayTooLongLooksAtEverything(t *testing.T) {
 }
 
 func TestWhatIsDurableIsAtTheReplicasBeforeItIsAnswered(t *testing.T) {
-	server := testenv.StartRedis(t)
+	server := testenv.StartRedis(t, "--repl-diskless-sync-delay", "0")
 	host, port, err := net.SplitHostPort(server.Addr)
 	require.NoError(t, err)
 	replica := testenv.StartRedis(t, "--replicaof", host, port)

@@ -28,7 +28,7 @@ const (
 	snapshotMagic = "vssgate volatile state 1\n"
 	snapshotEnd   = 'e'
 	nonceSize     = 16
-	maxFrame      = 1 << 26
+	maxFrame      = 2 * maxValue
 )
 
 var keyClean = []byte("clean") // in bucketMeta: the nonce of the snapshot that counts

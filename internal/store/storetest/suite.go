@@ -35,7 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) login.Store) {
 		"records are found in order, page by page":                  paging,
 		"a save replaces the indexes":                               replacesIndexes,
 		"a durable record may become volatile and the other way":    durability,
-		"keys and names that are too long are refused":              tooLong,
+		"keys, names and values that are too long are refused":      tooLong,
 		"a cancelled context is an error":                           cancelled,
 		"the clock never steps back and Since is not after it":      clocks,
 		"at most limit events are counted in a window":              counts,
@@ -409,6 +409,7 @@ func tooLong(b *bench) {
 	for _, r := range []record{
 		{Key: "", Value: []byte("x")},
 		{Key: long, Value: []byte("x")},
+		{Key: b.key(1), Value: make([]byte, 1<<20+1)},
 		{Key: b.key(1), Value: []byte("x"), Indexes: []string{""}},
 		{Key: b.key(1), Value: []byte("x"), Indexes: []string{strings.Repeat("n", 256)}},
 	} {
