@@ -15,6 +15,9 @@ import (
 // Each runs for as long as the test that asks for it.
 var redisKinds = map[string]func(t testing.TB) RedisOptions{
 	"one server": func(t testing.TB) RedisOptions { return RedisOptions{Addresses: []string{testenv.Redis(t)}} },
+	"behind Sentinel": func(t testing.TB) RedisOptions {
+		return RedisOptions{Addresses: []string{testenv.RedisSentinel(t, testenv.StartRedis(t), "vssgate")}, MasterName: "vssgate"}
+	},
 	"a Cluster": func(t testing.TB) RedisOptions {
 		return RedisOptions{Addresses: []string{testenv.RedisCluster(t)}, Cluster: true}
 	},

@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,12 +18,13 @@ import (
 type RedisServer struct {
 	Addr string // 127.0.0.1:PORT
 
-	t       testing.TB
-	dir     string
-	args    []string
-	process *exec.Cmd
-	ended   chan struct{} // closed when process has ended
-	log     output
+	t        testing.TB
+	dir      string
+	args     []string
+	sentinel string // its configuration file, if it is a Sentinel
+	process  *exec.Cmd
+	ended    chan struct{} // closed when process has ended
+	log      output
 }
 
 // Redis starts a redis-server, stops it when the test ends, and returns its
@@ -66,6 +69,25 @@ func RedisTLS(t testing.TB, ca *Authority) (addr string) {
 		if err = s.start(); err == nil {
 			t.Cleanup(s.Stop)
 			return addr
+		}
+	}
+	t.Fatal(err)
+	return ""
+}
+
+// RedisSentinel starts a Sentinel that watches primary under a name, alone, and
+// returns its address.
+func RedisSentinel(t testing.TB, primary *RedisServer, name string) (addr string) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(primary.Addr)
+	must(t, err)
+	for range 5 {
+		s := &RedisServer{t: t, dir: t.TempDir(), Addr: freeAddr(t)}
+		s.sentinel = filepath.Join(s.dir, "sentinel.conf")
+		must(t, os.WriteFile(s.sentinel, fmt.Appendf(nil, "sentinel monitor %s %s %s 1\n", name, host, port), 0o600))
+		if err = s.start(); err == nil {
+			t.Cleanup(s.Stop)
+			return s.Addr
 		}
 	}
 	t.Fatal(err)
@@ -127,6 +149,9 @@ func (s *RedisServer) start() error {
 		return err
 	}
 	args := append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no"}, s.args...)
+	if s.sentinel != "" {
+		args = []string{s.sentinel, "--sentinel", "--port", port, "--bind", "127.0.0.1", "--dir", s.dir}
+	}
 	cmd := exec.Command("redis-server", args...)
 	cmd.Stdout, cmd.Stderr = &s.log, &s.log
 	if err := cmd.Start(); err != nil {
