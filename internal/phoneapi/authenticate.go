@@ -195,18 +195,18 @@ func (c *call) broughtKey() (*ecdsa.PublicKey, error) {
 // once lets a signed request through one time. What was issued before the
 // store's memory begins may have been used already.
 func (a *API) once(ctx context.Context, device string, c claims) error {
-	since, err := a.Store.Since(ctx)
-	if err != nil {
-		return err
-	}
-	if c.issued().Before(since) {
-		return problem(Replayed)
-	}
 	sum := sha256.Sum256([]byte(c.ID))
 	key := "jti:" + device + ":" + base64.RawURLEncoding.EncodeToString(sum[:])
 	first, err := a.Store.UseOnce(ctx, key, c.until(), false)
-	if err == nil && !first {
-		err = problem(Replayed)
+	if err != nil {
+		return err
 	}
-	return err
+	since, err := a.Store.Since(ctx) // after the mark: the memory it is in began then
+	if err != nil {
+		return err
+	}
+	if !first || c.issued().Before(since) {
+		return problem(Replayed)
+	}
+	return nil
 }

@@ -64,7 +64,7 @@ func OpenEmbedded(path string, log *slog.Logger) (*Embedded, error) {
 }
 
 func openEmbedded(path string, log *slog.Logger, clock *clock) (*Embedded, error) {
-	db, err := openFile(path)
+	db, fresh, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -80,20 +80,25 @@ func openEmbedded(path string, log *slog.Logger, clock *clock) (*Embedded, error
 		_ = db.Close()
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
+	if fresh {
+		e.since = 0 // there is nothing that could have been forgotten
+	}
 	e.working.Add(1)
 	go e.sweep()
 	return e, nil
 }
 
-func openFile(path string) (*bolt.DB, error) {
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType})
+// openFile opens the file, or makes it: then it is fresh.
+func openFile(path string) (db *bolt.DB, fresh bool, err error) {
+	db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType})
 	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, fmt.Errorf("open %s: another vssgate is running on this data_dir: %w", path, err)
+		return nil, false, fmt.Errorf("open %s: another vssgate is running on this data_dir: %w", path, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, false, fmt.Errorf("open %s: %w", path, err)
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
+		fresh = tx.Bucket(bucketMeta) == nil
 		for _, name := range [][]byte{bucketRecords, bucketMarks, bucketMeta} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
@@ -103,9 +108,9 @@ func openFile(path string) (*bolt.DB, error) {
 	})
 	if err != nil {
 		_ = db.Close()
-		return nil, fmt.Errorf("prepare %s: %w", path, err)
+		return nil, false, fmt.Errorf("prepare %s: %w", path, err)
 	}
-	return db, nil
+	return db, fresh, nil
 }
 
 // load reads what is durable, and what was volatile if the last stop was clean.
@@ -152,7 +157,8 @@ func (e *Embedded) Now(ctx context.Context) (time.Time, error) {
 	return instant(e.clock.now()), e.enter(ctx, nil)
 }
 
-// Since is the start of the first process after the last unclean stop.
+// Since is the start of the first process after the last unclean stop; 1970
+// while there was none.
 func (e *Embedded) Since(ctx context.Context) (since time.Time, err error) {
 	err = e.enter(ctx, func() error {
 		since = instant(e.since)
