@@ -4,16 +4,15 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"vssgate/internal/app"
 	"vssgate/internal/directory"
 	"vssgate/internal/secret"
 	"vssgate/radius"
@@ -207,7 +206,7 @@ func (f *tryFlags) ldap(cmd *cobra.Command) error {
 	if err := t.ask(&f.password, "Password"); err != nil {
 		return err
 	}
-	roots, err := authorities(f.caFile)
+	roots, err := app.Authorities(f.caFile)
 	if err != nil {
 		return err
 	}
@@ -228,19 +227,4 @@ func (f *tryFlags) ldap(cmd *cobra.Command) error {
 		t.say(time.Now(), "<- %d entries below %s", r.Seen, f.base)
 	}
 	return t.end(cmd)
-}
-
-func authorities(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil // the system's
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s: no certificate in it", file)
-	}
-	return pool, nil
 }

@@ -84,7 +84,7 @@ func (a *App) buildStore(ctx context.Context) error {
 }
 
 func clientTLS(caFile, certFile, keyFile, serverName string) (*tls.Config, error) {
-	roots, err := authorities(caFile)
+	roots, err := Authorities(caFile)
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,7 @@ func (a *App) newFirstFactor(c config.FirstFactor) (*firstFactor, error) {
 
 // newLDAP makes a directory from its configuration, at these servers.
 func (a *App) newLDAP(name string, c *config.LDAPDirectory, urls []string, startTLS bool, caFile string) (*directory.LDAP, error) {
-	roots, err := authorities(caFile)
+	roots, err := Authorities(caFile)
 	if err != nil {
 		return nil, fmt.Errorf("first factor %s: %w", name, err)
 	}
@@ -74,8 +74,8 @@ func (a *App) newLDAP(name string, c *config.LDAPDirectory, urls []string, start
 	})
 }
 
-// authorities reads a CA file; none means the system's.
-func authorities(file string) (*x509.CertPool, error) {
+// Authorities reads a CA file; none means the system's.
+func Authorities(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
