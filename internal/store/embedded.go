@@ -157,7 +157,7 @@ func (e *Embedded) Now(ctx context.Context) (time.Time, error) {
 	return instant(e.clock.now()), e.enter(ctx, nil)
 }
 
-// Since is the start of the first process after the last unclean stop; 1970
+// Since is the start of the first process after the last unclean stop; zero
 // while there was none.
 func (e *Embedded) Since(ctx context.Context) (since time.Time, err error) {
 	err = e.enter(ctx, func() error {
