@@ -8,15 +8,16 @@ import (
 )
 
 // Config is a configuration that was checked: every value is usable as it is.
+// Where a comment says "default", Default or a setDefaults below gives it.
 type Config struct {
-	Language      string        `yaml:"language"`        // vi or en: what users read, where a client says nothing else
-	PlainASCII    bool          `yaml:"plain_ascii"`     // no diacritics in RADIUS and LDAP texts
-	TimeZone      string        `yaml:"time_zone"`       // of the times that users read
-	DataDir       string        `yaml:"data_dir"`        // embedded store and audit
-	SecretKeyFile string        `yaml:"secret_key_file"` // the installation's keys, the same on all nodes
+	Language      string        `yaml:"language"`        // vi or en; default vi: what users read, where a client says nothing else
+	PlainASCII    bool          `yaml:"plain_ascii"`     // default false; no diacritics in RADIUS and LDAP texts, for clients that show them as rubbish
+	TimeZone      string        `yaml:"time_zone"`       // default Asia/Ho_Chi_Minh: users read times as on their clocks, wherever the server is
+	DataDir       string        `yaml:"data_dir"`        // absolute; default /var/lib/vssgate: embedded store and audit
+	SecretKeyFile string        `yaml:"secret_key_file"` // absolute; default /etc/vssgate/secret.key: the installation's keys, the same on all nodes
 	Texts         Texts         `yaml:"texts"`
 	Store         Store         `yaml:"store"`
-	FirstFactors  []FirstFactor `yaml:"first_factors"`
+	FirstFactors  []FirstFactor `yaml:"first_factors"` // at least one; no default, for passwords must be checked by somebody
 	Throttle      Throttle      `yaml:"throttle"`
 	SecondFactor  SecondFactor  `yaml:"second_factor"`
 	VssID         VssID         `yaml:"vssid"`
@@ -29,174 +30,177 @@ type Config struct {
 	Log           Log           `yaml:"log"`
 
 	Location *time.Location `yaml:"-"` // of TimeZone
-	Warnings []Problem      `yaml:"-"`
+	Warnings []Problem      `yaml:"-"` // what works but should not stay so
 }
 
 // Texts go into what users read.
 type Texts struct {
-	AccountURL string `yaml:"account_url"` // where a missing number is declared
-	Support    string `yaml:"support"`     // added where it fits
+	AccountURL string `yaml:"account_url"` // default the page where a missing number is declared
+	Support    string `yaml:"support"`     // default none; like "IT: 1900 1234", added where it fits
 }
 
-// Store: left out, embedded in data_dir.
+// Store says where open logins, accounts and devices are kept. Left out, the
+// store is embedded, in data_dir: nothing else to install, one node.
 type Store struct {
-	Redis *Redis `yaml:"redis"`
+	Redis *Redis `yaml:"redis"` // nil: embedded
 }
 
 // Redis is the store of several nodes.
 type Redis struct {
-	Addresses  []string      `yaml:"addresses"`
-	MasterName string        `yaml:"master_name"` // Sentinel
-	Cluster    bool          `yaml:"cluster"`
-	Username   string        `yaml:"username"`
-	Password   secret.Secret `yaml:"password"`
-	TLS        *ClientTLS    `yaml:"tls"`
+	Addresses  []string      `yaml:"addresses"`   // HOST:PORT; default this machine's; several with Sentinel or Cluster
+	MasterName string        `yaml:"master_name"` // as the Sentinels call it; default none: no Sentinel
+	Cluster    bool          `yaml:"cluster"`     // default false
+	Username   string        `yaml:"username"`    // default none: Redis' default user
+	Password   secret.Secret `yaml:"password"`    // default none
+	TLS        *ClientTLS    `yaml:"tls"`         // nil: none, which is warned of beyond this machine
 }
 
 // ClientTLS is how we show and verify ourselves as a client.
 type ClientTLS struct {
-	CAFile     string `yaml:"ca_file"`
-	CertFile   string `yaml:"cert_file"`
-	KeyFile    string `yaml:"key_file"`
-	ServerName string `yaml:"server_name"`
+	CAFile     string `yaml:"ca_file"`     // default none: the system's authorities
+	CertFile   string `yaml:"cert_file"`   // default none: we show no certificate
+	KeyFile    string `yaml:"key_file"`    // of cert_file
+	ServerName string `yaml:"server_name"` // default none: the name we connect to
 }
 
-// FirstFactor checks passwords: a directory or a file.
+// FirstFactor checks passwords: exactly one of a directory and a file.
 type FirstFactor struct {
-	Name string         `yaml:"name"`
+	Name string         `yaml:"name"` // clients choose by it
 	LDAP *LDAPDirectory `yaml:"ldap"`
-	File string         `yaml:"file"`
+	File string         `yaml:"file"` // absolute; users with their password hashes, for trials and emergencies
 }
 
 // LDAPDirectory is a directory as first factor.
 type LDAPDirectory struct {
-	Kind         string            `yaml:"kind"` // presets
-	URLs         []string          `yaml:"urls"` // in order
-	StartTLS     bool              `yaml:"start_tls"`
-	CAFile       string            `yaml:"ca_file"`
-	BindDN       string            `yaml:"bind_dn"`
-	BindPassword secret.Secret     `yaml:"bind_password"`
-	BaseDNs      []string          `yaml:"base_dns"`
-	UserFilter   string            `yaml:"user_filter"` // {username} is always escaped
-	Domains      map[string]string `yaml:"domains"`
+	Kind         string            `yaml:"kind"`          // presets; default openldap
+	URLs         []string          `yaml:"urls"`          // in order; a dead one is passed over and tried again later
+	StartTLS     bool              `yaml:"start_tls"`     // default false; on ldap:// only
+	CAFile       string            `yaml:"ca_file"`       // default none: the system's authorities
+	BindDN       string            `yaml:"bind_dn"`       // the account that finds users; default none: anonymous
+	BindPassword secret.Secret     `yaml:"bind_password"` // of bind_dn
+	BaseDNs      []string          `yaml:"base_dns"`      // where users are
+	UserFilter   string            `yaml:"user_filter"`   // default (uid={username}); {username} is always escaped
+	Domains      map[string]string `yaml:"domains"`       // default none; what DOMAIN\user and user@domain stand for
 	Attributes   Attributes        `yaml:"attributes"`
-	Timeout      time.Duration     `yaml:"timeout"`
+	Timeout      time.Duration     `yaml:"timeout"` // default 5s: less than a NAS waits, for the whole of a check over all servers
 }
 
 // Attributes name what a directory knows of a user.
 type Attributes struct {
-	ID          string `yaml:"id"` // immutable
-	Username    string `yaml:"username"`
-	DisplayName string `yaml:"display_name"`
-	BHXHNumber  string `yaml:"bhxh_number"` // "": numbers are set in vssgate
-	Groups      string `yaml:"groups"`
+	ID          string `yaml:"id"`           // default entryUUID: must never change, for everything is filed under it
+	Username    string `yaml:"username"`     // default uid
+	DisplayName string `yaml:"display_name"` // default cn
+	BHXHNumber  string `yaml:"bhxh_number"`  // default none: numbers are set in vssgate
+	Groups      string `yaml:"groups"`       // default memberOf
 }
 
 // Throttle bounds the wrong passwords passed to the directory, so that nobody
 // is locked out there through us.
 type Throttle struct {
-	PerAccount int           `yaml:"per_account"`
-	PerSource  int           `yaml:"per_source"`
-	Within     time.Duration `yaml:"within"`
+	PerAccount int           `yaml:"per_account"` // default 4: below the five at which directories commonly lock
+	PerSource  int           `yaml:"per_source"`  // default 20: many people share the address of one office
+	Within     time.Duration `yaml:"within"`      // default 10m
 }
 
 // SecondFactor is the policy of codes and approvals.
 type SecondFactor struct {
-	ValidFor     time.Duration `yaml:"valid_for"`
-	CodeDigits   int           `yaml:"code_digits"`
-	WrongCodes   int           `yaml:"wrong_codes"` // per login
-	Lockout      Lockout       `yaml:"lockout"`     // per account
-	Approval     string        `yaml:"approval"`
-	NumberDigits int           `yaml:"number_digits"`
+	ValidFor     time.Duration `yaml:"valid_for"`   // default 2m, as long as VssID's codes are to be valid; at most 10m
+	CodeDigits   int           `yaml:"code_digits"` // 6 to 8; default 6
+	WrongCodes   int           `yaml:"wrong_codes"` // of one login; default 3
+	Lockout      Lockout       `yaml:"lockout"`
+	Approval     string        `yaml:"approval"`      // number, simple or off; default number, which nobody can approve by habit
+	NumberDigits int           `yaml:"number_digits"` // 2 to 6; default 2, easily remembered from one screen to the other
 	PushLimit    PushLimit     `yaml:"push_limit"`
-	Grace        time.Duration `yaml:"grace"` // late approval
+	Grace        time.Duration `yaml:"grace"` // default 60s: an approval that came when nobody waited can be collected so long
 }
 
-// Lockout doubles up to a day, and stops at StopAfter until unlocked.
+// Lockout bounds an account's wrong codes and numbers across logins, clients
+// and nodes.
 type Lockout struct {
-	After     int           `yaml:"after"`
-	For       time.Duration `yaml:"for"`
-	StopAfter int           `yaml:"stop_after"`
+	After     int           `yaml:"after"`      // wrong codes; default 5
+	For       time.Duration `yaml:"for"`        // default 15m; doubles each time, up to 24h
+	StopAfter int           `yaml:"stop_after"` // default 100 without success: then until `vssgate account unlock`
 }
 
-// PushLimit bounds prompts that were not approved, per account.
+// PushLimit bounds prompts that were not approved, per account: past it phones
+// are not disturbed, but the login still waits for who looks.
 type PushLimit struct {
-	Count  int           `yaml:"count"`
-	Within time.Duration `yaml:"within"`
+	Count  int           `yaml:"count"`  // default 3
+	Within time.Duration `yaml:"within"` // default 10m
 }
 
-// ServerTLS is a certificate of ours.
+// ServerTLS is a certificate of ours, with its key; both or neither.
 type ServerTLS struct {
-	CertFile string `yaml:"cert_file"`
+	CertFile string `yaml:"cert_file"` // absolute; default none
 	KeyFile  string `yaml:"key_file"`
 }
 
 // VssID is the phone API.
 type VssID struct {
-	Listen     string    `yaml:"listen"`
-	PublicURL  string    `yaml:"public_url"` // what phones sign as aud
-	TLS        ServerTLS `yaml:"tls"`
-	MinVersion string    `yaml:"min_version"`
-	Platforms  []string  `yaml:"platforms"`
-	MaxDevices int       `yaml:"max_devices"` // of one person
+	Listen     string    `yaml:"listen"`      // ADDRESS:PORT; default 127.0.0.1:8080, for a proxy in front
+	PublicURL  string    `yaml:"public_url"`  // what phones sign as aud; default where it listens, if that is this machine
+	TLS        ServerTLS `yaml:"tls"`         // default none: plain HTTP
+	MinVersion string    `yaml:"min_version"` // default 1.6.8, the first VssID that shows codes
+	Platforms  []string  `yaml:"platforms"`   // of ios, android and web; default the first two
+	MaxDevices int       `yaml:"max_devices"` // of one person; default 5
 }
 
-// Push: left out, phones see logins when they are opened.
+// Push says how phones are told. Left out, they see logins when VssID is opened.
 type Push struct {
-	FCM *FCM `yaml:"fcm"`
+	FCM *FCM `yaml:"fcm"` // nil: nothing is pushed
 }
 
 // FCM is Firebase Cloud Messaging.
 type FCM struct {
-	CredentialsFile string `yaml:"credentials_file"`
-	ProjectID       string `yaml:"project_id"`
-	Endpoint        string `yaml:"endpoint"` // with /v1
-	Proxy           string `yaml:"proxy"`
+	CredentialsFile string `yaml:"credentials_file"` // absolute; the service account's key file
+	ProjectID       string `yaml:"project_id"`       // default the one in credentials_file
+	Endpoint        string `yaml:"endpoint"`         // with /v1; default Google's
+	Proxy           string `yaml:"proxy"`            // URL; default none
 }
 
 // RADIUS is the front end of NASes.
 type RADIUS struct {
-	Listen  []string       `yaml:"listen"`
-	MaxHeld int            `yaml:"max_held"`
+	Listen  []string       `yaml:"listen"`   // ADDRESS:PORT; default 127.0.0.1:1812, so that nothing is open by accident
+	MaxHeld int            `yaml:"max_held"` // requests waiting for an answer; default 200000; more stay unanswered, so that the NAS asks elsewhere
 	Clients []RADIUSClient `yaml:"clients"`
 }
 
 // RADIUSClient is a NAS, or several with one secret.
 type RADIUSClient struct {
-	Name        string         `yaml:"name"`
+	Name        string         `yaml:"name"`      // in the audit and on the phones
 	Addresses   []netip.Prefix `yaml:"addresses"` // the longest match wins
 	Secret      secret.Secret  `yaml:"secret"`
-	FirstFactor string         `yaml:"first_factor"` // "": the first one
-	Mode        string         `yaml:"mode"`
-	Hold        time.Duration  `yaml:"hold"`
-	Then        string         `yaml:"then"`
-	Separator   string         `yaml:"separator"`
-	Join        string         `yaml:"join"`
-	Approval    string         `yaml:"approval"`
-	Language    string         `yaml:"language"`
+	FirstFactor string         `yaml:"first_factor"` // default the first one
+	Mode        string         `yaml:"mode"`         // challenge, hold or append; default challenge, the only one that can show a number
+	Hold        time.Duration  `yaml:"hold"`         // default 5s in mode challenge; 55s in mode hold, below what a NAS waits
+	Then        string         `yaml:"then"`         // reject or challenge, when hold ends; default reject
+	Separator   string         `yaml:"separator"`    // between password and code; default ","; "": the last digits are the code
+	Join        string         `yaml:"join"`         // strict or user; default strict: a login joins only from its own station
+	Approval    string         `yaml:"approval"`     // default second_factor.approval, in mode challenge only
+	Language    string         `yaml:"language"`     // default the general one
 }
 
 // LDAP is the front end of applications.
 type LDAP struct {
-	Listen         []string     `yaml:"listen"`
+	Listen         []string     `yaml:"listen"` // ADDRESS:PORT; default 127.0.0.1:3389
 	TLS            LDAPTLS      `yaml:"tls"`
-	RequireTLS     bool         `yaml:"require_tls"`
+	RequireTLS     bool         `yaml:"require_tls"` // default true: a password on a plain connection is refused
 	Upstream       Upstream     `yaml:"upstream"`
-	MaxConnections int          `yaml:"max_connections"`
-	ExemptBinds    []ExemptBind `yaml:"exempt_binds"`
+	MaxConnections int          `yaml:"max_connections"` // default 9000: two descriptors each, below a daemon's usual limit
+	ExemptBinds    []ExemptBind `yaml:"exempt_binds"`    // default none
 	Clients        []LDAPClient `yaml:"clients"`
 }
 
-// LDAPTLS: the certificate also serves StartTLS.
+// LDAPTLS is LDAP over TLS; the certificate also serves StartTLS.
 type LDAPTLS struct {
-	Listen   []string `yaml:"listen"`
+	Listen   []string `yaml:"listen"` // ADDRESS:PORT; default none
 	CertFile string   `yaml:"cert_file"`
 	KeyFile  string   `yaml:"key_file"`
 }
 
-// Upstream is where operations go; left out, to the first factor's servers.
+// Upstream is where operations go.
 type Upstream struct {
-	URLs     []string `yaml:"urls"`
+	URLs     []string `yaml:"urls"` // default those of the first factor
 	StartTLS bool     `yaml:"start_tls"`
 	CAFile   string   `yaml:"ca_file"`
 }
@@ -204,45 +208,46 @@ type Upstream struct {
 // ExemptBind is a service account that needs no second factor.
 type ExemptBind struct {
 	DN   string         `yaml:"dn"`
-	From []netip.Prefix `yaml:"from"`
-	Why  string         `yaml:"why"`
+	From []netip.Prefix `yaml:"from"` // default every client, which is warned of
+	Why  string         `yaml:"why"`  // goes into the audit
 }
 
 // LDAPClient is an application.
 type LDAPClient struct {
 	Name        string         `yaml:"name"`
-	Addresses   []netip.Prefix `yaml:"addresses"`
+	Addresses   []netip.Prefix `yaml:"addresses"` // the longest match wins; outside all of them connections are closed
 	FirstFactor string         `yaml:"first_factor"`
-	Mode        string         `yaml:"mode"`
-	Hold        time.Duration  `yaml:"hold"`
-	Separator   string         `yaml:"separator"`
-	Approval    string         `yaml:"approval"`
+	Mode        string         `yaml:"mode"`      // hold or append; default hold
+	Hold        time.Duration  `yaml:"hold"`      // default 55s, below what an application waits
+	Separator   string         `yaml:"separator"` // default ","
+	Approval    string         `yaml:"approval"`  // simple or off; default simple: LDAP cannot show a number
 	Language    string         `yaml:"language"`
 }
 
 // Admin is the socket that commands use.
 type Admin struct {
-	Socket string `yaml:"socket"`
-	Group  string `yaml:"group"`
+	Socket string `yaml:"socket"` // absolute; default /run/vssgate/admin.sock
+	Group  string `yaml:"group"`  // may use it too; default none: root and our own user only
 }
 
 // Metrics serves /metrics, /healthz and /readyz.
 type Metrics struct {
-	Listen string `yaml:"listen"`
+	Listen string `yaml:"listen"` // ADDRESS:PORT; default 127.0.0.1:9290
 }
 
 // Audit is the chained record of logins and changes.
 type Audit struct {
-	File string `yaml:"file"` // "": DATA_DIR/audit.jsonl
+	File string `yaml:"file"` // absolute; "": audit.jsonl in data_dir
 }
 
 // Log goes to standard error.
 type Log struct {
-	Level  string `yaml:"level"`
-	Format string `yaml:"format"`
+	Level  string `yaml:"level"`  // debug, info, warn or error; default info
+	Format string `yaml:"format"` // text or json; default text
 }
 
-// Default is what holds where the file says nothing.
+// Default is what holds where the file says nothing. It is safe: it listens on
+// this machine only, and lets nobody in.
 func Default() *Config {
 	return &Config{
 		Language: "vi", TimeZone: "Asia/Ho_Chi_Minh", DataDir: "/var/lib/vssgate", SecretKeyFile: "/etc/vssgate/secret.key",
@@ -261,7 +266,8 @@ func Default() *Config {
 	}
 }
 
-// Defaults of what stands in lists, or is there only when it is written.
+// unset is a hold that is not written: its default depends on the mode.
+const unset = -1
 
 func (r *Redis) setDefaults() { r.Addresses = []string{"127.0.0.1:6379"} }
 
@@ -273,9 +279,9 @@ func (l *LDAPDirectory) setDefaults() {
 func (f *FCM) setDefaults() { f.Endpoint = "https://fcm.googleapis.com/v1" }
 
 func (c *RADIUSClient) setDefaults() {
-	c.Mode, c.Then, c.Separator, c.Join = "challenge", "reject", ",", "strict"
+	c.Mode, c.Hold, c.Then, c.Separator, c.Join = "challenge", unset, "reject", ",", "strict"
 }
 
 func (c *LDAPClient) setDefaults() {
-	c.Mode, c.Hold, c.Separator, c.Approval = "hold", 55*time.Second, ",", "simple"
+	c.Mode, c.Hold, c.Separator, c.Approval = "hold", unset, ",", "simple"
 }

@@ -6,9 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
@@ -17,146 +17,181 @@ import (
 	"vssgate/internal/secret"
 )
 
-// A Problem is a mistake, or a warning, at its place.
-type Problem struct {
-	File         string
-	Line, Column int
-	Message      string // what is wrong, and the way out
-	Warning      bool
-}
-
-func (p Problem) String() string {
-	kind := ""
-	if p.Warning {
-		kind = "warning: "
-	}
-	return fmt.Sprintf("%s:%d:%d: %s%s", p.File, p.Line, p.Column, kind, p.Message)
-}
-
-// Problems are all mistakes of a file. As an error they print a line each.
-type Problems []Problem
-
-func (ps Problems) Error() string {
-	lines := make([]string, len(ps))
-	for i, p := range ps {
-		lines[i] = p.String()
-	}
-	return strings.Join(lines, "\n")
-}
-
 // A place is where a value stands in the file.
 type place struct{ line, column int }
 
 // A decoder turns YAML into a Config and remembers where everything stood.
+//
+// It walks the syntax tree itself: the library's decoder ends at the first
+// mistake and does not know the place of every value.
 type decoder struct {
-	file     string
-	dir      string // relative paths are relative to it
-	places   map[string]place
-	problems []Problem
+	file       string
+	dir        string           // relative paths are relative to it
+	places     map[string]place // of the values that are written, by path
+	broken     map[string]bool  // paths already told of: nothing more is said below them
+	problems   Problems
+	secretless bool // do not read files of secrets
 }
 
-// Load reads and checks a file. Its error is Problems, or says why the file
-// cannot be read.
-func Load(path string) (*Config, error) {
-	src, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w (write one with: vssgate init DIR)", err)
+// largest bounds what is given to the parser.
+const largest = 1 << 20
+
+// parse reads src into c. It tells whether there was a syntax tree at all:
+// without one there is nothing more to be checked.
+func (d *decoder) parse(src []byte, c *Config) (ok bool) {
+	if len(src) > largest {
+		d.report(place{1, 1}, false, "the file has more than %d bytes; is it a configuration?", largest)
+		return false
 	}
-	return Parse(path, src)
+	src = []byte(strings.TrimPrefix(string(src), "\ufeff")) // some editors begin a file so
+	if !d.printable(src) {
+		return false
+	}
+	body, ok := d.tree(src)
+	if ok && body != nil {
+		d.value(body, reflect.ValueOf(c).Elem(), "")
+	}
+	return ok
 }
 
-// Parse is Load for a file that was read already.
-func Parse(path string, src []byte) (*Config, error) {
-	d := &decoder{file: path, dir: filepath.Dir(path), places: map[string]place{}}
-	c := Default()
-	d.parse(src, c)
-	d.check(c)
-	slices.SortStableFunc(d.problems, func(a, b Problem) int {
-		if a.Line != b.Line {
-			return a.Line - b.Line
+// printable refuses what YAML 1.2 section 5.1 keeps out of a file. The parser
+// would replace some of it in silence, also inside a secret.
+func (d *decoder) printable(src []byte) bool {
+	where := place{1, 1}
+	for len(src) > 0 {
+		r, size := utf8.DecodeRune(src)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			d.report(where, false, "the file is not UTF-8 here; save it as UTF-8")
+			return false
+		case r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f:
+			d.report(where, false, "a control character (%#02x) stands here; take it out", r)
+			return false
+		case r == '\n':
+			where = place{where.line + 1, 0}
 		}
-		return a.Column - b.Column
-	})
-	var mistakes Problems
-	for _, p := range d.problems {
-		if p.Warning {
-			c.Warnings = append(c.Warnings, p)
-		} else {
-			mistakes = append(mistakes, p)
-		}
+		where.column++
+		src = src[size:]
 	}
-	if len(mistakes) > 0 {
-		return nil, mistakes
-	}
-	return c, nil
+	return true
 }
 
-func (d *decoder) parse(src []byte, c *Config) {
+// tree is the only document of src; nil when it is empty.
+func (d *decoder) tree(src []byte) (body ast.Node, ok bool) {
 	defer func() { // the parser is not ours; a file must never end the program
-		if p := recover(); p != nil {
-			d.report(place{1, 1}, false, "this is no YAML that can be read: %v", p)
+		if recover() != nil {
+			d.report(place{1, 1}, false, "this is no YAML that can be read")
+			body, ok = nil, false
 		}
 	}()
+	if !d.shallow(src) {
+		return nil, false
+	}
 	file, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		d.syntax(err)
-		return
+		return nil, false
 	}
-	var body ast.Node
 	for _, doc := range file.Docs {
-		if doc.Body == nil {
+		if _, directive := doc.Body.(*ast.DirectiveNode); directive || doc.Body == nil {
 			continue
 		}
 		if body != nil {
-			d.report(at(doc.Body), false, "a second document in one file; a configuration is one document")
-			return
+			d.report(at(doc.Body), false, "a second document begins here; a configuration is one document")
+			return nil, false
 		}
 		body = doc.Body
 	}
-	if body != nil {
-		d.value(body, reflect.ValueOf(c).Elem(), "")
+	return body, true
+}
+
+// deepest is far more than the deepest key needs; brackets in texts count too.
+const deepest = 200
+
+// shallow refuses brackets without end, on which the parser takes its time.
+func (d *decoder) shallow(src []byte) bool {
+	depth, line := 0, 1
+	for _, c := range src {
+		switch c {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth = max(depth-1, 0)
+		case '\n':
+			line++
+		}
+		if depth > deepest {
+			d.report(place{line, 1}, false, "more than %d brackets are open here; close them", deepest)
+			return false
+		}
 	}
+	return true
+}
+
+// hints are ways out of what the parser says.
+var hints = []struct{ said, hint string }{
+	{"cannot start any token", "indent with spaces; a value that begins with a special character needs quotes"},
+	{"tab character", "indent with spaces"},
+	{"mapping value is not allowed", "is the line indented like its neighbours? A value with \": \" in it needs quotes"},
+	{"reserved character", "put the value in quotes"},
+	{"directive value", "put the value in quotes"},
+	{"alias name", "put the value in quotes"},
+	{"anchor", "put the value in quotes"},
+	{"non-map value", "is a colon missing, or the space after it?"},
+	{"unexpected key name", "is a colon missing, or the space after it?"},
+	{"could not find end character", "is the closing quote missing?"},
+	{"unknown escape", "write \\\\ for a backslash, or use single quotes"},
 }
 
 // syntax reports the parser's error, which knows its place.
 func (d *decoder) syntax(err error) {
-	where := place{1, 1}
-	var located interface {
-		GetToken() *token.Token
-		GetMessage() string
-	}
-	message := strings.SplitN(err.Error(), "\n", 2)[0]
-	if l, ok := err.(interface {
+	where, said := place{1, 1}, "this is no YAML that can be read"
+	if e, ok := err.(interface {
 		GetToken() *token.Token
 		GetMessage() string
 	}); ok {
-		located = l
-		if t := located.GetToken(); t != nil && t.Position != nil {
+		if t := e.GetToken(); t != nil && t.Position != nil {
 			where = place{t.Position.Line, t.Position.Column}
 		}
-		message = located.GetMessage()
+		said, _, _ = strings.Cut(e.GetMessage(), `"`) // it would quote a value
+		said = strings.ReplaceAll(strings.TrimSpace(said), "\t", "TAB")
 	}
-	d.report(where, false, "not valid YAML: %s", message)
+	for _, h := range hints {
+		if strings.Contains(said, h.said) {
+			said += "; " + h.hint
+			break
+		}
+	}
+	d.report(where, false, "not valid YAML: %s", said)
 }
 
 func (d *decoder) report(p place, warning bool, format string, args ...any) {
 	d.problems = append(d.problems, Problem{d.file, max(p.line, 1), max(p.column, 1), fmt.Sprintf(format, args...), warning})
 }
 
+// mistake reports that the value of path, at n, cannot be what is wanted.
+func (d *decoder) mistake(n ast.Node, path, format string, args ...any) {
+	d.broken[path] = true
+	d.report(at(n), false, "%s: %s", or(path, "the file"), fmt.Sprintf(format, args...))
+}
+
+// at is where n begins.
 func at(n ast.Node) place {
-	if t := n.GetToken(); t != nil && t.Position != nil {
-		// A mapping's own token is its first colon: its place is its first key.
-		if m, ok := n.(*ast.MappingNode); ok && len(m.Values) > 0 && !m.IsFlowStyle {
+	switch m := n.(type) {
+	case *ast.MappingNode: // its own token is its first colon
+		if len(m.Values) > 0 && !m.IsFlowStyle {
 			return at(m.Values[0].Key)
 		}
-		if v, ok := n.(*ast.MappingValueNode); ok {
-			return at(v.Key)
-		}
+	case *ast.MappingValueNode:
+		return at(m.Key)
+	}
+	if t := n.GetToken(); t != nil && t.Position != nil {
 		return place{t.Position.Line, t.Position.Column}
 	}
 	return place{1, 1}
 }
 
+// hasDefaults is what stands in lists, or is there only when it is written.
 type hasDefaults interface{ setDefaults() }
 
 var (
@@ -170,12 +205,10 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 	d.places[path] = at(n)
 	switch n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
-		d.report(at(n), false, "%s: anchors, aliases and tags are not used here; write the value out", path)
+		d.mistake(n, path, "anchors, aliases and tags are not used here; write the value out, in quotes if it begins with &, * or !")
 		return
 	case *ast.NullNode:
-		if v.Kind() != reflect.Struct && v.Kind() != reflect.Pointer && v.Kind() != reflect.Slice && v.Kind() != reflect.Map {
-			d.report(at(n), false, "%s has no value; leave the key out to get its default", path)
-		}
+		d.nothing(n, v, path)
 		return
 	}
 	switch {
@@ -201,6 +234,19 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 	}
 }
 
+// nothing is a key without a value: a section or list whose lines are all
+// commented out is as if it were left out. What is switched on by being there
+// must not be left out by mistake.
+func (d *decoder) nothing(n ast.Node, v reflect.Value, path string) {
+	switch {
+	case path == "":
+	case v.Kind() == reflect.Pointer:
+		d.mistake(n, path, "this has no value; write {} for its defaults, or leave it out")
+	case v.Kind() != reflect.Struct && v.Kind() != reflect.Slice && v.Kind() != reflect.Map, v.Type() == prefixType:
+		d.mistake(n, path, "this has no value; leave it out to get its default")
+	}
+}
+
 func pairs(n ast.Node) ([]*ast.MappingValueNode, bool) {
 	switch m := n.(type) {
 	case *ast.MappingNode:
@@ -211,74 +257,88 @@ func pairs(n ast.Node) ([]*ast.MappingValueNode, bool) {
 	return nil, false
 }
 
+func keyOf(e *ast.MappingValueNode) string {
+	t := e.Key.GetToken()
+	if t == nil || t.Value == "" {
+		return `""`
+	}
+	return t.Value
+}
+
 func (d *decoder) mapping(n ast.Node, v reflect.Value, path string) {
 	entries, ok := pairs(n)
 	if !ok {
-		d.report(at(n), false, "%s: want keys and values, like {%s: ...}", or(path, "the file"), firstKey(v.Type()))
+		d.mistake(n, path, "want keys and values, like {%s: ...}", keysOf(v.Type())[0])
 		return
 	}
-	seen := map[string]place{}
+	for _, e := range d.once(entries, path) {
+		d.entry(e, v, path)
+	}
+}
+
+// once are the entries, without those whose key stood there before.
+func (d *decoder) once(entries []*ast.MappingValueNode, path string) (kept []*ast.MappingValueNode) {
+	seen := map[string]int{}
 	for _, e := range entries {
 		key := keyOf(e)
-		full := join(path, key)
-		if first, twice := seen[key]; twice {
-			d.report(at(e.Key), false, "%s stands here a second time; the first is in line %d", full, first.line)
+		if line, twice := seen[key]; twice {
+			d.report(at(e.Key), false, "%s stands here a second time, the first is in line %d; keep one", join(path, key), line)
 			continue
 		}
-		seen[key] = at(e.Key)
-		d.entry(e, v, path, key)
+		seen[key] = at(e.Key).line
+		kept = append(kept, e)
 	}
+	return kept
 }
 
-func keyOf(e *ast.MappingValueNode) string { return e.Key.GetToken().Value }
-
 // entry decodes one key of a struct.
-func (d *decoder) entry(e *ast.MappingValueNode, v reflect.Value, path, key string) {
-	full := join(path, key)
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		name := f.Tag.Get("yaml")
+func (d *decoder) entry(e *ast.MappingValueNode, v reflect.Value, path string) {
+	key := keyOf(e)
+	for f := range fieldsOf(v.Type()) {
+		name, field := f.Tag.Get("yaml"), v.FieldByIndex(f.Index)
 		switch {
-		case name == "-" || name == "":
-		case name == key:
-			d.value(e.Value, v.Field(i), full)
+		case f.Type == secretType && (name == key || name+"_file" == key):
+			d.secret(e, field, join(path, name), join(path, key))
 			return
-		case f.Type == secretType && name+"_file" == key:
-			d.secretFile(e, v.Field(i), join(path, name), full)
+		case name == key:
+			d.value(e.Value, field, join(path, key))
 			return
 		}
 	}
-	switch {
-	case later[withoutPositions(full)]:
-		d.report(at(e.Key), false, "%s is not available in this version; take it out", full)
-	default:
-		d.report(at(e.Key), false, "%s is unknown%s", full, nearest(key, v.Type()))
-	}
+	d.unknown(e, v.Type(), path, key)
 }
 
-// secretFile reads a secret from a file of its own.
-func (d *decoder) secretFile(e *ast.MappingValueNode, v reflect.Value, path, full string) {
-	var file string
-	d.value(e.Value, reflect.ValueOf(&file).Elem(), full)
-	if file == "" {
+// secret decodes a secret that is written, or in a file of its own.
+func (d *decoder) secret(e *ast.MappingValueNode, v reflect.Value, path, full string) {
+	var given string
+	d.value(e.Value, reflect.ValueOf(&given).Elem(), full)
+	d.broken[path] = d.broken[path] || d.broken[full]
+	switch {
+	case given == "" || d.secretless:
+		return
+	case v.String() != "" || d.broken[path]:
+		if !d.broken[path] {
+			d.report(at(e.Key), false, "%s and %s_file are both given; take one out", path, path)
+		}
+		return
+	case full == path:
+		v.SetString(given)
 		return
 	}
-	if v.String() != "" {
-		d.report(at(e.Key), false, "%s and %s are both given; take one out", path, full)
-		return
-	}
-	raw, err := os.ReadFile(d.abs(file))
+	content, err := os.ReadFile(d.abs(given))
 	if err != nil {
-		d.report(at(e.Value), false, "%s: %v", full, err)
-		return
+		d.mistake(e.Value, full, "%v", err)
+	} else if content = []byte(strings.TrimRight(string(content), "\r\n")); len(content) == 0 {
+		d.mistake(e.Value, full, "%s is empty; write the secret into it", given)
+	} else {
+		d.places[path] = at(e.Value)
+		v.SetString(string(content))
+		d.private(full, d.abs(given), 0o007)
+		if strings.TrimSpace(string(content)) != string(content) {
+			d.warn(full, "%s begins or ends with a space, which belongs to the secret", given)
+		}
 	}
-	content := strings.TrimRight(string(raw), "\r\n")
-	if content == "" {
-		d.report(at(e.Value), false, "%s: %s is empty", full, file)
-		return
-	}
-	v.SetString(content)
-	d.places[path] = at(e.Value)
+	d.broken[path] = d.broken[full]
 }
 
 // abs makes a path relative to the configuration's folder absolute.
@@ -292,7 +352,7 @@ func (d *decoder) abs(file string) string {
 func (d *decoder) sequence(n ast.Node, v reflect.Value, path string) {
 	s, ok := n.(*ast.SequenceNode)
 	if !ok {
-		d.report(at(n), false, "%s: want a list, like [a, b]", path)
+		d.mistake(n, path, "want a list, like [a, b]")
 		return
 	}
 	list := reflect.MakeSlice(v.Type(), len(s.Values), len(s.Values))
@@ -305,110 +365,20 @@ func (d *decoder) sequence(n ast.Node, v reflect.Value, path string) {
 	v.Set(list)
 }
 
-// words decodes a map of strings.
+// words decodes a map of texts.
 func (d *decoder) words(n ast.Node, v reflect.Value, path string) {
 	entries, ok := pairs(n)
-	if m, empty := n.(*ast.MappingNode); empty && len(m.Values) == 0 {
-		ok = true
-	}
 	if !ok {
-		d.report(at(n), false, "%s: want keys and values, like {VSS: vss.vn}", path)
+		d.mistake(n, path, "want names and what they stand for, like {VSS: vss.vn}")
 		return
 	}
 	m := map[string]string{}
-	for _, e := range entries {
-		key := keyOf(e)
-		if _, twice := m[key]; twice {
-			d.report(at(e.Key), false, "%s stands here a second time", join(path, key))
-			continue
-		}
+	for _, e := range d.once(entries, path) {
 		var s string
-		d.value(e.Value, reflect.ValueOf(&s).Elem(), join(path, key))
-		m[key] = s
+		d.value(e.Value, reflect.ValueOf(&s).Elem(), join(path, keyOf(e)))
+		m[keyOf(e)] = s
 	}
 	v.Set(reflect.ValueOf(m))
-}
-
-func (d *decoder) scalar(n ast.Node, v reflect.Value, path string) {
-	switch v.Kind() {
-	case reflect.String:
-		switch s := n.(type) {
-		case *ast.StringNode:
-			v.SetString(s.Value)
-			return
-		case *ast.LiteralNode:
-			v.SetString(s.Value.Value)
-			return
-		case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-			d.report(at(n), false, "%s: want text; put it in quotes: %q", path, n.GetToken().Value)
-			return
-		}
-		d.report(at(n), false, "%s: want text", path)
-	case reflect.Bool:
-		if b, ok := n.(*ast.BoolNode); ok {
-			v.SetBool(b.Value)
-			return
-		}
-		d.report(at(n), false, "%s: want true or false", path)
-	case reflect.Int:
-		if i, ok := n.(*ast.IntegerNode); ok {
-			switch x := i.Value.(type) {
-			case uint64:
-				if x <= 1<<31 {
-					v.SetInt(int64(x))
-					return
-				}
-			case int64:
-				v.SetInt(x)
-				return
-			}
-		}
-		d.report(at(n), false, "%s: want a whole number", path)
-	}
-}
-
-func (d *decoder) duration(n ast.Node, v reflect.Value, path string) {
-	s, ok := n.(*ast.StringNode)
-	if ok && s.Value == "" {
-		return // as if it were left out
-	}
-	if ok {
-		if t, err := time.ParseDuration(s.Value); err == nil && t >= 0 {
-			v.SetInt(int64(t))
-			return
-		}
-	}
-	d.report(at(n), false, "%s: want a duration with its unit, like 30s, 2m or 1h30m", path)
-}
-
-func (d *decoder) prefix(n ast.Node, v reflect.Value, path string) {
-	s, ok := n.(*ast.StringNode)
-	if !ok {
-		d.report(at(n), false, "%s: want an address like 192.0.2.10, 192.0.2.0/24 or \"2001:db8::/64\"", path)
-		return
-	}
-	p, err := parsePrefix(s.Value)
-	if err != nil {
-		d.report(at(n), false, "%s: %q is no address; want one like 192.0.2.10, 192.0.2.0/24 or \"2001:db8::/64\"", path, s.Value)
-		return
-	}
-	v.Set(reflect.ValueOf(p))
-}
-
-// parsePrefix reads an address or a prefix; IPv4 written as IPv6 is IPv4.
-func parsePrefix(s string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(s); err == nil {
-		addr = addr.Unmap().WithZone("")
-		return netip.PrefixFrom(addr, addr.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return p, err
-	}
-	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
-		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
-	}
-	return p.Masked(), nil
 }
 
 func join(path, key string) string {
@@ -423,73 +393,4 @@ func or(s, other string) string {
 		return other
 	}
 	return s
-}
-
-// withoutPositions is a path without its list positions.
-func withoutPositions(path string) string {
-	var b strings.Builder
-	skip := false
-	for _, r := range path {
-		switch {
-		case r == '[':
-			skip = true
-		case r == ']':
-			skip = false
-		case !skip:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// keysOf are the keys a struct takes.
-func keysOf(t reflect.Type) (keys []string) {
-	for i := range t.NumField() {
-		name := t.Field(i).Tag.Get("yaml")
-		if name == "" || name == "-" {
-			continue
-		}
-		keys = append(keys, name)
-		if t.Field(i).Type == secretType {
-			keys = append(keys, name+"_file")
-		}
-	}
-	return keys
-}
-
-func firstKey(t reflect.Type) string { return keysOf(t)[0] }
-
-// nearest suggests the key that was meant, or lists those there are.
-func nearest(key string, t reflect.Type) string {
-	best, least := "", 3
-	for _, k := range keysOf(t) {
-		if n := distance(key, k); n < least {
-			best, least = k, n
-		}
-	}
-	if best != "" {
-		return fmt.Sprintf("; did you mean %s?", best)
-	}
-	return "; known here: " + strings.Join(keysOf(t), ", ")
-}
-
-// distance is how many letters must be changed, added or left out.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		last := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := last
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			last = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -1,11 +1,23 @@
-// Package config reads vssgate.yaml, strictly: unknown keys, duplicate keys,
-// wrong types and contradictions are all told at once, each with its line and
-// column and the way out.
+// Package config reads vssgate.yaml, strictly: unknown keys, keys given twice,
+// wrong types, missing files and contradictions are all told at once, each with
+// its line and column and the way out.
 //
 //	c, err := config.Load("/etc/vssgate/vssgate.yaml")
 //	// err prints FILE:LINE:COLUMN: message, a line each; c.Warnings are no mistakes
 //
-// Map: config.go (the values, their defaults and why), decode.go (YAML to
-// values, with positions), check.go (what must fit together), later.go (keys
-// whose feature is not there yet), init.go (vssgate init).
+//	vssgate.yaml -> syntax tree -> decoder -> Config with defaults -> check -> Config
+//	                                  |                                 |
+//	                               Problems  <--------------------- Problems
+//
+// A Config that comes out needs no further check: durations are bounded, paths
+// are absolute, every client names its first factor, its language, its hold and
+// its way of approval, and what the parts check when they are made has been
+// checked. No message quotes a secret.
+//
+// Map: config.go (the values, their defaults and why), load.go (from a file to a
+// Config or Problems), decode.go and scalar.go (the syntax tree into values, with
+// their places), keys.go (names that are unknown, and what was meant), later.go
+// (names whose feature is not there yet), check.go and check_*.go (what must hold
+// of a value and between values), files.go (files that must be there), init.go
+// (vssgate init).
 package config

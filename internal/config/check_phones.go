@@ -1,0 +1,73 @@
+package config
+
+import (
+	"net/url"
+	"strings"
+)
+
+func (d *decoder) checkVssID(v *VssID) {
+	d.listen("vssid.listen", v.Listen)
+	d.pair("vssid.tls", &v.TLS.CertFile, &v.TLS.KeyFile)
+	if v.TLS.CertFile == "" && !loopback(hostOf(v.Listen)) {
+		d.warn("vssid.listen", "%s speaks plain HTTP to the network; give vssid.tls, or listen on 127.0.0.1 behind a proxy", v.Listen)
+	}
+	d.checkPublicURL(v)
+	if !aVersion.MatchString(v.MinVersion) {
+		d.wrong("vssid.min_version", "%q; want numbers between dots, like 1.6.8", v.MinVersion)
+	}
+	if len(v.Platforms) == 0 {
+		d.wrong("vssid.platforms", "want at least one of ios, android and web")
+	}
+	for i, p := range v.Platforms {
+		d.oneOf(position("vssid.platforms", i), p, "ios", "android", "web")
+	}
+	d.between("vssid.max_devices", v.MaxDevices, 1, 100)
+}
+
+// checkPublicURL wants https, except on this machine: what phones show and
+// answer travels there. Left out, it is where we listen, if that is this machine.
+func (d *decoder) checkPublicURL(v *VssID) {
+	const path = "vssid.public_url"
+	if v.PublicURL == "" {
+		if !loopback(hostOf(v.Listen)) {
+			d.wrong(path, "is missing: how phones reach the phone API, like https://otp.example.vn")
+			return
+		}
+		scheme := "http://"
+		if v.TLS.CertFile != "" {
+			scheme = "https://"
+		}
+		v.PublicURL = scheme + v.Listen
+		if d.written("vssid") {
+			d.warn(path, "is missing: phones are told %s", v.PublicURL)
+		}
+		return
+	}
+	u := d.webURL(path, v.PublicURL)
+	switch {
+	case u == nil:
+	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
+		d.wrong(path, "%s; want https://HOST, with a path if need be, and nothing behind it", v.PublicURL)
+	case u.Scheme == "https":
+	case loopback(u.Hostname()):
+		d.warn(path, "%s is for this machine only", v.PublicURL)
+	default:
+		d.wrong(path, "%s would take phones' requests unencrypted; use https://", v.PublicURL)
+	}
+}
+
+func (d *decoder) checkFCM(f *FCM) {
+	if f == nil || d.isBroken("push.fcm") {
+		return
+	}
+	d.serviceAccount(f)
+	if u := d.webURL("push.fcm.endpoint", f.Endpoint); u != nil && (!strings.HasSuffix(u.Path, "/v1") || u.Scheme == "http" && !loopback(u.Hostname())) {
+		d.wrong("push.fcm.endpoint", "%s; want https://HOST/v1 (http:// on this machine only)", f.Endpoint)
+	}
+	if f.Proxy == "" {
+		return
+	}
+	if u, err := url.Parse(f.Proxy); err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" {
+		d.wrong("push.fcm.proxy", "want a URL like http://proxy.example.vn:3128") // not quoted: a password may be in it
+	}
+}

@@ -1,0 +1,109 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"os"
+	"strings"
+
+	"vssgate/otp"
+)
+
+// Files are read when the configuration is, so that a missing one is told now
+// and not at the first login.
+
+// content makes the path absolute and reads the file; ok is false when there is
+// none to be read. What is wrong has been reported then.
+func (d *decoder) content(path string, file *string) (raw []byte, ok bool) {
+	if *file == "" || d.isBroken(path) {
+		return nil, false
+	}
+	*file = d.abs(*file)
+	raw, err := os.ReadFile(*file)
+	if err != nil {
+		d.wrong(path, "%v", err)
+	}
+	return raw, err == nil
+}
+
+// private warns of a file that too many may read or write.
+func (d *decoder) private(path, file string, tooMuch os.FileMode) {
+	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&tooMuch != 0 {
+		d.warn(path, "others may read %s; do: chmod 600 %s", file, file)
+	}
+}
+
+func (d *decoder) checkKey(file *string) {
+	const path = "secret_key_file"
+	if *file == "" {
+		d.wrong(path, "want the file of the installation's keys; vssgate init DIR makes one")
+		return
+	}
+	*file = d.abs(*file)
+	raw, err := os.ReadFile(*file)
+	if err != nil {
+		d.wrong(path, "%v; vssgate init DIR makes one", err)
+		return
+	}
+	if _, err := otp.ParseKeys(raw); err != nil {
+		d.wrong(path, "%s: %v", *file, err)
+	}
+	d.private(path, *file, 0o077)
+}
+
+// authorities wants certificates to trust.
+func (d *decoder) authorities(path string, file *string) {
+	if raw, ok := d.content(path, file); ok && !x509.NewCertPool().AppendCertsFromPEM(raw) {
+		d.wrong(path, "%s: no certificate in it; want PEM, beginning with -----BEGIN CERTIFICATE-----", *file)
+	}
+}
+
+// pair wants a certificate with its key, both or neither.
+func (d *decoder) pair(path string, cert, key *string) {
+	switch {
+	case *cert == "" && *key == "":
+		return
+	case *cert == "":
+		d.wrong(path+".cert_file", "is missing; cert_file and key_file belong together, give both or neither")
+		return
+	case *key == "":
+		d.wrong(path+".key_file", "is missing; cert_file and key_file belong together, give both or neither")
+		return
+	}
+	certPEM, ok := d.content(path+".cert_file", cert)
+	keyPEM, both := d.content(path+".key_file", key)
+	if !ok || !both {
+		return
+	}
+	if _, err := tls.X509KeyPair(certPEM, keyPEM); err != nil {
+		d.wrong(path+".cert_file", "%s with %s: %s", *cert, *key, strings.TrimPrefix(err.Error(), "tls: "))
+	}
+	d.private(path+".key_file", *key, 0o007)
+}
+
+// serviceAccount wants the key file that Google gives out. What cannot be read
+// is not quoted: it holds a private key.
+func (d *decoder) serviceAccount(f *FCM) {
+	const path = "push.fcm.credentials_file"
+	if f.CredentialsFile == "" {
+		d.wrong(path, "is missing: the key file of the service account that may send messages")
+		return
+	}
+	raw, ok := d.content(path, &f.CredentialsFile)
+	if !ok {
+		return
+	}
+	var account struct {
+		Type      string `json:"type"`
+		ProjectID string `json:"project_id"`
+	}
+	if json.Unmarshal(raw, &account) != nil || account.Type != "service_account" {
+		d.wrong(path, "%s is not the JSON key file of a Google service account", f.CredentialsFile)
+		return
+	}
+	if account.ProjectID == "" && f.ProjectID == "" {
+		d.wrong("push.fcm.project_id", "is missing, here and in %s", f.CredentialsFile)
+	}
+	d.private(path, f.CredentialsFile, 0o007)
+}

@@ -1,0 +1,98 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A Problem is a mistake, or a warning, at its place.
+type Problem struct {
+	File         string
+	Line, Column int    // from 1; columns count characters
+	Message      string // what is wrong, and the way out; never a secret
+	Warning      bool   // it works, but should not stay so
+}
+
+func (p Problem) String() string {
+	kind := ""
+	if p.Warning {
+		kind = "warning: "
+	}
+	return fmt.Sprintf("%s:%d:%d: %s%s", p.File, p.Line, p.Column, kind, p.Message)
+}
+
+// Problems are all mistakes and warnings of a file, in the order of the file.
+// As an error they print a line each.
+type Problems []Problem
+
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Mistaken tells whether there is more than warnings.
+func (ps Problems) Mistaken() bool {
+	return slices.ContainsFunc(ps, func(p Problem) bool { return !p.Warning })
+}
+
+// Load reads and checks a file. Its error is Problems, with the warnings among
+// them, or says why the file cannot be read.
+func Load(path string) (*Config, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w (write one with: vssgate init DIR)", err)
+	}
+	c, problems := Parse(path, src)
+	if c == nil {
+		return nil, problems
+	}
+	return c, nil
+}
+
+// Parse is Load for a file that was read already; relative paths in it are
+// relative to the folder of path. With a mistake there is no Config; with
+// warnings only there is one, and they are in its Warnings too.
+func Parse(path string, src []byte) (*Config, Problems) {
+	d := newDecoder(path)
+	c := Default()
+	if d.parse(src, c) {
+		d.check(c)
+	}
+	all := d.problems
+	slices.SortStableFunc(all, func(a, b Problem) int {
+		return cmp.Or(a.Line-b.Line, a.Column-b.Column)
+	})
+	if all.Mistaken() {
+		return nil, all
+	}
+	c.Warnings = all
+	return c, all
+}
+
+// AdminSocket finds admin.socket in a file, and asks for nothing else: whoever
+// may use the socket need not be able to read the secrets, nor does a mistake
+// elsewhere keep a command from the daemon that runs.
+func AdminSocket(path string) (string, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("configuration: %w", err)
+	}
+	d := newDecoder(path)
+	d.secretless = true
+	c := Default()
+	if !d.parse(src, c) || d.isBroken("admin.socket") {
+		return "", d.problems
+	}
+	return d.abs(c.Admin.Socket), nil
+}
+
+func newDecoder(path string) *decoder {
+	return &decoder{file: path, dir: filepath.Dir(path), places: map[string]place{}, broken: map[string]bool{}}
+}
