@@ -57,8 +57,8 @@ func follow(ctx context.Context, c *Client, lists chan<- news) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err == nil && list.Version == since {
-			continue
+		if err == nil && wait > 0 && list.Version == since {
+			continue // the wait is over, nothing has changed
 		}
 		select {
 		case lists <- news{list, err}:

@@ -46,6 +46,8 @@ func TestEnrolling(t *testing.T) {
 		require.Equal(t, "bad_signature", thief.call("POST", "/v1/devices", e).code())
 		thief.id = d.id // claims to be it, signs with his own
 		require.Equal(t, "bad_signature", thief.call("POST", "/v1/devices", e).code())
+		e = thief.enrolment(f.activation()) // brings his own, names the other
+		require.Equal(t, "bad_signature", thief.call("POST", "/v1/devices", e).code())
 	})
 	t.Run("by two phones at once lets one in", func(t *testing.T) {
 		f := newFixture(t)

@@ -16,6 +16,8 @@ import (
 	"vssgate/internal/login"
 )
 
+var _ Engine = (*login.Engine)(nil)
+
 func TestTheListOfLogins(t *testing.T) {
 	f := newFixture(t)
 	d := f.enrolled()

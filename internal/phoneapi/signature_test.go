@@ -51,7 +51,7 @@ func TestASignedRequestIsRefusedWhen(t *testing.T) {
 		{"jti is very long", claim("jti", strings.Repeat("j", maxJTI+1)), "bad_signature"},
 		{"bsh is there without a body, and wrong", claim("bsh", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFV"), "bad_signature"},
 		{"it expired more than a minute ago", func(_, c map[string]any) {
-			c["iat"], c["exp"] = unix(-122*time.Second), unix(-62*time.Second)
+			c["iat"], c["exp"] = unix(-121*time.Second), unix(-62*time.Second)
 		}, "clock"},
 		{"it is from more than a minute ahead", func(_, c map[string]any) {
 			c["iat"], c["exp"] = unix(62*time.Second), unix(120*time.Second)
@@ -65,6 +65,7 @@ func TestASignedRequestIsRefusedWhen(t *testing.T) {
 		{"kid is missing", func(h, _ map[string]any) { delete(h, "kid") }, "bad_signature"},
 		{"kid is a device that nobody enrolled", func(h, _ map[string]any) { h["kid"] = other.id }, "unknown_device"},
 		{"kid is no thumbprint", func(h, _ map[string]any) { h["kid"] = "../accounts" }, "unknown_device"},
+		{"the header names where to find a key", func(h, _ map[string]any) { h["x5u"] = "https://thief.example" }, "bad_signature"},
 		{"the header brings a key along", func(h, _ map[string]any) { h["jwk"] = d.jwk() }, "bad_signature"},
 		{"the header has something critical", func(h, _ map[string]any) { h["crit"] = []string{"b64"}; h["b64"] = true }, "bad_signature"},
 	}
