@@ -1,0 +1,262 @@
+package radius_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"vssgate/internal/testenv"
+	"vssgate/test/site"
+)
+
+// A program is somebody else's RADIUS client at work.
+type program struct {
+	t    *testing.T
+	done chan string
+}
+
+// begin starts a program, to be waited for.
+func begin(t *testing.T, pkg, stdin string, env []string, name string, args ...string) *program {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%s is missing: apt-get install %s", name, pkg)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*site.Patience)
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Stdin, cmd.Env = strings.NewReader(stdin), append(os.Environ(), env...)
+	p := &program{t: t, done: make(chan string, 1)}
+	go func() {
+		defer cancel()
+		out, _ := cmd.CombinedOutput() // a reject is an exit code too; what was printed tells
+		p.done <- string(out)
+	}()
+	return p
+}
+
+// said waits for the program's end and returns what it printed.
+func (p *program) said() string {
+	p.t.Helper()
+	return <-p.done
+}
+
+// radclient is FreeRADIUS's client, at an address of its own.
+func radclient(t *testing.T, s *site.Site, from string, attributes ...string) *program {
+	t.Helper()
+	attributes = append(attributes, "Packet-Src-IP-Address = "+from)
+	return begin(t, "freeradius-utils", strings.Join(attributes, "\n")+"\n", nil,
+		"radclient", "-x", "-t", "15", "-r", "1", s.RADIUS[0], "auth", s.Secret)
+}
+
+const signed = "Message-Authenticator = 0x00"
+
+var stateShown = regexp.MustCompile(`State = (0x[0-9a-f]+)`)
+
+// typed is what a user types into radclient.
+func typed(password string, more ...string) []string {
+	return append([]string{fmt.Sprintf("User-Name = %q", user), fmt.Sprintf("User-Password = %q", password),
+		`NAS-Identifier = "vpn1"`, `Calling-Station-Id = "203.0.113.7"`}, more...)
+}
+
+func TestRadclientIsChallengedAndAnswersWithTheCode(t *testing.T) {
+	s := site.Start(t, site.Options{})
+	phone := s.Phone(1)
+	for name, signature := range map[string][]string{"with Message-Authenticator": {signed}, "without": nil} {
+		t.Run(name, func(t *testing.T) {
+			out := radclient(t, s, site.Asks, typed(password, signature...)...).said()
+			require.Contains(t, out, "Received Access-Challenge")
+			require.Contains(t, out, "Prompt = No-Echo")
+			state := stateShown.FindStringSubmatch(out)
+			require.NotNil(t, state, out)
+			code := phone.Code()
+			out = radclient(t, s, site.Asks, typed(code, append(signature, "State = "+state[1])...)...).said()
+			require.Contains(t, out, "Received Access-Accept")
+			require.Contains(t, out, "Message-Authenticator = 0x")
+		})
+	}
+	t.Run("a wrong password is rejected and no phone shows anything", func(t *testing.T) {
+		out := radclient(t, s, site.Asks, typed("not it", signed)...).said()
+		require.Contains(t, out, "Received Access-Reject")
+		require.Contains(t, out, "Wrong user name or password")
+		phone.None()
+	})
+}
+
+func TestRadclientIsHeldUntilThePhoneAnswers(t *testing.T) {
+	s := site.Start(t, site.Options{})
+	phone := s.Phone(1)
+	held := radclient(t, s, site.Holds, typed(password, signed)...)
+	require.Equal(t, "accepted", phone.Yes().Verdict)
+	require.Contains(t, held.said(), "Received Access-Accept")
+	// From another station: the same one is let in again for ten seconds, as if
+	// the reply had been lost.
+	held = radclient(t, s, site.Holds, fmt.Sprintf("User-Name = %q", user), fmt.Sprintf("User-Password = %q", password), `Calling-Station-Id = "203.0.113.8"`)
+	require.Equal(t, "rejected", phone.No().Verdict)
+	out := held.said()
+	require.Contains(t, out, "Received Access-Reject")
+	require.Contains(t, out, "denied in VssID")
+}
+
+func TestRadclientAppendsTheCode(t *testing.T) {
+	s := site.Start(t, site.Options{})
+	phone := s.Phone(1)
+	out := radclient(t, s, site.Appends, typed(password, signed)...).said()
+	require.Contains(t, out, "Received Access-Reject")
+	require.Contains(t, out, "Password correct")
+	out = radclient(t, s, site.Appends, typed(password+","+phone.Wrong(), signed)...).said()
+	require.Contains(t, out, "Received Access-Reject")
+	require.Contains(t, out, "Wrong code")
+	out = radclient(t, s, site.Appends, typed(password+","+phone.Code(), signed)...).said()
+	require.Contains(t, out, "Received Access-Accept")
+}
+
+func TestRadclientsCHAPIsRejectedAtOnce(t *testing.T) {
+	s := site.Start(t, site.Options{})
+	out := radclient(t, s, site.Asks, fmt.Sprintf("User-Name = %q", user), fmt.Sprintf("CHAP-Password = %q", password), signed).said()
+	require.Contains(t, out, "Received Access-Reject")
+	require.Contains(t, s.Output(), "set the NAS to PAP", "the log tells the way out")
+}
+
+func TestRadtestIsHeldAndApproved(t *testing.T) {
+	s := site.Start(t, site.Options{Holds: "127.0.0.1", Asks: "127.0.0.2"})
+	phone := s.Phone(1)
+	held := begin(t, "freeradius-utils", "", nil, "radtest", user, password, s.RADIUS[0], "10", s.Secret)
+	phone.Yes()
+	require.Contains(t, held.said(), "Received Access-Accept")
+}
+
+// talkToPAM logs in with pamtester as a person would: the password at the
+// first prompt, and at each one after that what comes through its pipe.
+const talkToPAM = `
+set timeout 40
+spawn -noecho pamtester -v $env(SERVICE) $env(LOGIN) authenticate
+expect -re {Password: ?$} { send -- "$env(PASSWORD)\r" } timeout { puts TIMEOUT; exit 3 } eof { exit 3 }
+expect {
+  -re {successfully authenticated} { puts LOGGED-IN; exit 0 }
+  -re {\[[A-Z2-9]+\][^\n]*$} {
+    set pipe [open $env(PIPE)[incr n] r]; gets $pipe code; close $pipe
+    send -- "$code\r"
+    exp_continue
+  }
+  -re {pamtester: [^i\n][^\n]*\n} { puts REFUSED; exit 1 }
+  timeout { puts TIMEOUT; exit 3 }
+  eof { puts REFUSED; exit 1 }
+}
+`
+
+// pam is a PAM service of pam_radius_auth's own, and the pipes through
+// which the person learns what to type, one for each prompt.
+type pam struct {
+	t             *testing.T
+	service, pipe string
+	told          int
+}
+
+func newPAM(t *testing.T, s *site.Site) *pam {
+	t.Helper()
+	found, _ := filepath.Glob("/lib/*/security/pam_radius_auth.so")
+	if len(found) == 0 {
+		t.Fatal("pam_radius_auth.so is missing: apt-get install libpam-radius-auth")
+	}
+	if os.Getuid() != 0 {
+		t.Fatal("pam_radius_auth is tried through a file in /etc/pam.d: run the tests as root")
+	}
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "server.conf")
+	require.NoError(t, os.WriteFile(conf, []byte(fmt.Sprintf("%s %s 20\n", s.RADIUS[0], s.Secret)), 0o600))
+	p := &pam{t: t, service: fmt.Sprintf("vssgate-test-%d", os.Getpid()), pipe: filepath.Join(dir, "code")}
+	file := filepath.Join("/etc/pam.d", p.service)
+	t.Cleanup(func() { os.Remove(file) })
+	require.NoError(t, os.WriteFile(file, []byte("auth required pam_radius_auth.so conf="+conf+"\naccount required pam_permit.so\n"), 0o644))
+	return p
+}
+
+func (p *pam) login(password string) *program {
+	p.t.Helper()
+	if _, err := exec.LookPath("pamtester"); err != nil {
+		p.t.Fatal("pamtester is missing: apt-get install pamtester")
+	}
+	p.told = 0
+	for n := 1; n <= 2; n++ {
+		os.Remove(p.pipeOf(n))
+		require.NoError(p.t, syscall.Mkfifo(p.pipeOf(n), 0o600))
+	}
+	return begin(p.t, "expect", "", []string{"LC_ALL=C.UTF-8", "SERVICE=" + p.service, "LOGIN=" + user, "PASSWORD=" + password, "PIPE=" + p.pipe},
+		"expect", "-c", talkToPAM)
+}
+
+func (p *pam) pipeOf(prompt int) string { return fmt.Sprintf("%s%d", p.pipe, prompt) }
+
+// tell has the person type that at the next prompt.
+func (p *pam) tell(code string) {
+	p.t.Helper()
+	p.told++
+	f, err := os.OpenFile(p.pipeOf(p.told), os.O_WRONLY, 0)
+	require.NoError(p.t, err)
+	_, err = f.WriteString(code + "\n")
+	require.NoError(p.t, err)
+	require.NoError(p.t, f.Close())
+}
+
+func TestPAMRadiusShowsThePromptAndSendsTheCode(t *testing.T) {
+	s := site.Start(t, site.Options{})
+	phone := s.Phone(1)
+	p := newPAM(t, s)
+	at := p.login(password)
+	p.tell(phone.Code())
+	out := at.said()
+	require.Contains(t, out, "LOGGED-IN")
+	require.Contains(t, out, "6-digit code", "the person reads what to do")
+	require.Contains(t, p.login("not it").said(), "REFUSED")
+	t.Run("a wrong code, and then the right one", func(t *testing.T) {
+		at := p.login(password)
+		p.tell(phone.Wrong())
+		p.tell(phone.Code())
+		require.Contains(t, at.said(), "LOGGED-IN")
+	})
+}
+
+func TestPAMRadiusWaitsForThePhone(t *testing.T) {
+	s := site.Start(t, site.Options{Holds: "127.0.0.1", Asks: "127.0.0.2"})
+	phone := s.Phone(1)
+	p := newPAM(t, s)
+	at := p.login(password)
+	phone.Yes()
+	require.Contains(t, at.said(), "LOGGED-IN")
+	at = p.login(password)
+	phone.No()
+	require.Contains(t, at.said(), "REFUSED")
+}
+
+// PostgreSQL waits three seconds, once, and shows nobody a prompt.
+func TestPostgreSQLLogsInWithAnAppendedCode(t *testing.T) {
+	s := site.Start(t, site.Options{Appends: "127.0.0.1", Asks: "127.0.0.3"})
+	phone := s.Phone(1)
+	_, port, err := net.SplitHostPort(s.RADIUS[0])
+	require.NoError(t, err)
+	db := testenv.Postgres(t, fmt.Sprintf("host all all 127.0.0.1/32 radius radiusservers=127.0.0.1 radiusports=%s radiussecrets=%s radiusidentifiers=pg\n", port, s.Secret))
+	db.Role(user)
+	out, err := db.Ask(user, password)
+	require.Error(t, err, "the password alone opens the login, and no more: %s", out)
+	out, err = db.Ask(user, password+","+phone.Wrong())
+	require.Error(t, err, out)
+	out, err = db.Ask(user, password+","+phone.Code())
+	require.NoError(t, err, "%s\n%s", out, db.Log())
+	require.Equal(t, user+"\n", out)
+	require.Equal(t, "pg", s.Last().NAS)
+	require.Equal(t, "code", s.Last().Factor)
+	started := time.Now()
+	_, err = db.Ask(user, "not it")
+	require.Error(t, err)
+	require.Less(t, time.Since(started), 3*time.Second, "a reject, not silence")
+}
