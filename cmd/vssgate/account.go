@@ -18,8 +18,13 @@ func accountCommand(w *where) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "account",
 		Short: "accounts: what logs in, and whose social insurance number stands behind it",
-		Long: `USER is resolved in the directory as at login, and the account is created on
-first mention. The commands talk to the running daemon.`,
+		Long: `An account is what logs in. A mã số BHXH (social insurance number, 10 digits) or
+a personal identification number (12 digits) says which person stands behind it,
+and that person's phones confirm its logins.
+
+USER is resolved in the directory as at login, and the account is created on
+first mention. The commands talk to the running daemon, over the admin.socket of
+the configuration or --socket. What changes or reveals something is audited.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -38,12 +43,17 @@ func call[Out any](cmd *cobra.Command, w *where, asJSON bool, path string, in an
 		return err
 	}
 	if asJSON {
-		e := json.NewEncoder(cmd.OutOrStdout())
-		e.SetIndent("", "  ")
-		return e.Encode(out)
+		return printJSON(cmd.OutOrStdout(), out)
 	}
 	show(cmd.OutOrStdout(), out)
 	return nil
+}
+
+func printJSON(out io.Writer, v any) error {
+	e := json.NewEncoder(out)
+	e.SetEscapeHTML(false) // URLs as they are
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }
 
 func accountListCommand(w *where) *cobra.Command {
@@ -51,7 +61,9 @@ func accountListCommand(w *where) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "all accounts that were ever mentioned",
-		Args:  cobra.NoArgs,
+		Long: `Lists all accounts that logged in or were named in a command, whether each can
+log in now, and why not if it cannot. Numbers are masked.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return call(cmd, w, asJSON, "/account/list", admin.None{}, func(out io.Writer, all []admin.Account) {
 				t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -86,7 +98,9 @@ func accountShowCommand(w *where) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show USER",
 		Short: "one account; numbers are masked, --reveal --why shows and audits them",
-		Args:  cobra.ExactArgs(1),
+		Example: `  vssgate account show an.nv
+  vssgate account show an.nv --reveal --why "ticket 4711, user called back"`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.User = args[0]
 			if in.Reveal && strings.TrimSpace(in.Why) == "" {
@@ -117,8 +131,12 @@ func accountSetCommand(w *where) *cobra.Command {
 	var in admin.SetNumbers
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "set USER",
-		Short:   "declare the numbers of the person behind an account, or confirm a changed one",
+		Use:   "set USER",
+		Short: "declare the numbers of the person behind an account, or confirm a changed one",
+		Long: `Says which person stands behind an account. What is set here wins over the
+directory's attribute. The number is pinned when the account is first used; when
+the directory's value changes later, logins are refused until this command
+confirms it.`,
 		Example: "  vssgate account set an.nv --bhxh-number 0123456789",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -139,9 +157,10 @@ func accountUnlockCommand(w *where) *cobra.Command {
 	var in admin.Unlock
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "unlock USER --why REASON",
-		Short: "let an account that wrong codes have locked log in again",
-		Args:  cobra.ExactArgs(1),
+		Use:     "unlock USER --why REASON",
+		Short:   "let an account that wrong codes have locked log in again",
+		Example: `  vssgate account unlock an.nv --why "called from his desk, number checked"`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.User = args[0]
 			return call(cmd, w, asJSON, "/account/unlock", in, showAccount)

@@ -15,9 +15,11 @@ func checkCommand(w *where) *cobra.Command {
 		Use:   "check",
 		Short: "find all mistakes in a configuration at once",
 		Long: `Reads the configuration as serve would and prints every mistake and warning as
-FILE:LINE:COLUMN: message. Exit code 1 when there are mistakes; warnings do not
-fail. Nothing is started and nobody is asked.`,
-		Args: cobra.NoArgs,
+FILE:LINE:COLUMN: message on standard error. Exit code 1 when there are mistakes;
+warnings do not fail. Files that are named in it are read too. Nothing is
+started, and no server is asked.`,
+		Example: "  vssgate check --config ./vssgate.yaml",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load(cmd, w.config)
 			if err != nil {
@@ -46,7 +48,17 @@ func initCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "init DIR",
 		Short: "write a commented configuration and a fresh key",
-		Args:  cobra.ExactArgs(1),
+		Long: `Writes into DIR, readable by you alone:
+
+  vssgate.yaml    every key with its default and its reason
+  secret.key      the installation's key, from which codes are derived: the same
+                  on all nodes, and not in a backup that others can read
+  hq-vpn.secret   a shared secret for the first NAS
+  users.yaml      users of a first try without a directory
+
+It never overwrites: if one of them is there, nothing is written.`,
+		Example: "  vssgate init ./vssgate && vssgate check --config ./vssgate/vssgate.yaml",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			written, err := config.Init(args[0])
 			if err != nil {

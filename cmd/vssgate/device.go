@@ -18,8 +18,10 @@ func deviceCommand(w *where) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "device",
 		Short: "devices: the phones whose VssID confirms logins",
-		Args:  noArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: `A device is one VssID installation of a person. It shows the codes of all
+accounts whose person that is, and approves or denies their logins.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(deviceAddCommand(w), deviceListCommand(w), deviceRevokeCommand(w))
 	return cmd
@@ -31,15 +33,30 @@ func deviceAddCommand(w *where) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add --account USER",
 		Short: "make an activation code for a phone, once, for ten minutes",
-		Args:  cobra.NoArgs,
+		Long: `Makes an activation code for the phone of the person behind an account and shows
+it as a QR code for VssID. It works once, for ten minutes. Whoever uses it can
+confirm the account's logins: hand it to nobody else.`,
+		Example: `  vssgate device add --account an.nv
+  vssgate phone enrol "$(vssgate device add --account an.nv --json | jq -r .activation_code)"`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return call(cmd, w, asJSON, "/device/add", in, showActivation)
+			if asJSON {
+				return call(cmd, w, true, "/device/add", in, func(io.Writer, printedActivation) {})
+			}
+			return call(cmd, w, false, "/device/add", in, showActivation)
 		},
 	}
 	cmd.Flags().StringVar(&in.User, "account", "", "whose phone it is")
 	cmd.MarkFlagRequired("account")
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// printedActivation is what programs that enrol phones get.
+type printedActivation struct {
+	ActivationCode string    `json:"activation_code"`
+	Expires        time.Time `json:"expires"`
+	URL            string    `json:"url"`
 }
 
 func showActivation(out io.Writer, a admin.Activation) {
@@ -56,7 +73,10 @@ func deviceListCommand(w *where) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list --account USER",
 		Short: "the devices of the person behind an account",
-		Args:  cobra.NoArgs,
+		Long: `Lists the phones of the person behind an account, what each can do with a login,
+and whether it can be told of one. All accounts of a person have the same phones.`,
+		Example: "  vssgate device list --account an.nv",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return call(cmd, w, asJSON, "/device/list", in, showDevices)
 		},
@@ -94,7 +114,12 @@ func deviceRevokeCommand(w *where) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke DEVICE",
 		Short: "end a device for good, and the open logins of its person",
-		Args:  cobra.ExactArgs(1),
+		Long: `Ends a device for good: a lost phone, or one that is no longer its owner's. Open
+logins of its person end too, for it may have approved one a moment ago. The
+person's next phone is enrolled with "device add". DEVICE is an id that "device
+list" shows.`,
+		Example: `  vssgate device revoke gXQ2...9jE --why "phone lost"`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.Device = args[0]
 			return call(cmd, w, asJSON, "/device/revoke", in, func(out io.Writer, d admin.Device) {

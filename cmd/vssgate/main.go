@@ -77,11 +77,19 @@ VPN gateways and other NASes speak RADIUS to it, applications speak LDAP. It
 checks the password at the real directory, then holds the login until the user
 confirms it in the VssID app or types the code that VssID shows.
 
-  vssgate demo              see all of it work, with nothing else installed
-  vssgate init DIR          write a commented configuration and a fresh key
-  vssgate check             find all mistakes in a configuration at once
-  vssgate serve             run
-  vssgate try radius        log in as a NAS would, and see the exchange`,
+See all of it work, with nothing else installed:
+  vssgate demo
+
+From nothing to a login of your own:
+  vssgate init DIR             write a commented configuration and a fresh key
+  vssgate check                find all mistakes in it at once
+  vssgate serve                run
+  vssgate account set USER     say whose account it is, unless the directory does
+  vssgate device add           make an activation code for USER's phone
+  vssgate phone enrol CODE     a phone to try with, if VssID is not at hand
+  vssgate try radius           log in as a NAS would, and see the exchange
+
+Exit codes: 0 done, 1 not done (standard error says why), 2 wrong usage.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noArgs,
@@ -92,18 +100,41 @@ confirms it in the VssID app or types the code that VssID shows.
 	root.PersistentFlags().StringVar(&w.socket, "socket", "", "the daemon's admin socket, instead of the one named in the configuration")
 	root.AddCommand(serveCommand(w), checkCommand(w), initCommand(), tryCommand(), demoCommand(), accountCommand(w), deviceCommand(w), versionCommand())
 	root.AddCommand(phone.Commands())
+	root.SetHelpCommand(helpCommand())
 	usageArgs(root)
 	return root
 }
 
-// usageArgs makes wrong numbers of arguments usage errors, for all commands.
+// helpCommand is `vssgate help COMMAND`. The library's own ends with exit code 0
+// when there is no such command.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "help about a command",
+		RunE: func(help *cobra.Command, args []string) error {
+			cmd, rest, err := help.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return errUsage{fmt.Errorf("unknown command %q", strings.Join(args, " "))}
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+	}
+}
+
+// usageArgs makes wrong numbers of arguments usage errors that say what is
+// wanted, for all commands.
 func usageArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
+			switch err := check(cmd, args); {
+			case err == nil:
+				return nil
+			case cmd.HasSubCommands():
 				return errUsage{err}
+			default:
+				return errUsage{fmt.Errorf("wrong number of arguments (%d); want: %s", len(args), cmd.UseLine())}
 			}
-			return nil
 		}
 	}
 	for _, sub := range c.Commands() {

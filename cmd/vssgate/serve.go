@@ -95,13 +95,14 @@ func newLog(out io.Writer, c config.Log) *slog.Logger {
 }
 
 // adminSocket is the daemon's socket: as given, or as the configuration says.
+// Who may use it need not be able to read the secrets named there.
 func (w *where) adminSocket() (string, error) {
 	if w.socket != "" {
 		return w.socket, nil
 	}
-	c, err := config.Load(w.config)
+	socket, err := config.AdminSocket(w.config)
 	if err != nil {
-		return "", fmt.Errorf("cannot find the daemon's socket: %w (or give --socket)", err)
+		return "", fmt.Errorf("cannot find the daemon's socket, give --config or --socket: %w", err)
 	}
-	return c.Admin.Socket, nil
+	return socket, nil
 }

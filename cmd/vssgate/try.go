@@ -59,7 +59,6 @@ func (f *tryFlags) common(cmd *cobra.Command, server string) {
 	flags.StringVar(&f.server, "server", server, "the server to log in at")
 	flags.StringVar(&f.user, "user", "", "user name")
 	flags.StringVar(&f.password, "password", "", "password (asked for when left out)")
-	flags.StringVar(&f.code, "code", "", "the code that VssID shows, or ok (asked for when left out)")
 	flags.DurationVar(&f.timeout, "timeout", 150*time.Second, "how long to wait for an answer")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object at the end instead")
 	cmd.MarkFlagRequired("user")
@@ -68,13 +67,18 @@ func (f *tryFlags) common(cmd *cobra.Command, server string) {
 func tryRADIUSCommand() *cobra.Command {
 	f := &tryFlags{}
 	cmd := &cobra.Command{
-		Use:     "radius",
-		Short:   "log in over RADIUS (PAP)",
-		Example: "  vssgate try radius --server 127.0.0.1:1812 --secret SHARED_SECRET --user an.nv",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return f.radius(cmd) },
+		Use:   "radius",
+		Short: "log in over RADIUS (PAP)",
+		Long: `Logs in as a NAS would and shows each packet with its time; passwords and codes
+are not shown. Lost packets are sent again. The server must know this machine's
+address as a client (radius.clients), with the same shared secret.`,
+		Example: `  vssgate try radius --server 127.0.0.1:1812 --secret SHARED_SECRET --user an.nv
+  vssgate try radius --secret SHARED_SECRET --user an.nv --password PASSWORD --code 123456 --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.radius(cmd) },
 	}
 	f.common(cmd, "127.0.0.1:1812")
+	cmd.Flags().StringVar(&f.code, "code", "", "answer to the first challenge: the code that VssID shows, or ok (asked for when left out)")
 	cmd.Flags().StringVar(&f.secret, "secret", "", "shared secret of this client")
 	cmd.Flags().StringVar(&f.station, "station", "", "Calling-Station-Id: where the user sits")
 	cmd.Flags().StringVar(&f.nas, "nas", "vssgate-try", "NAS-Identifier")
@@ -85,14 +89,19 @@ func tryRADIUSCommand() *cobra.Command {
 func tryLDAPCommand() *cobra.Command {
 	f := &tryFlags{}
 	cmd := &cobra.Command{
-		Use:     "ldap",
-		Short:   "log in over LDAP (simple bind), and search with --base",
-		Example: "  vssgate try ldap --server ldap://127.0.0.1:3389 --user uid=an.nv,ou=people,dc=demo,dc=vn --base dc=demo,dc=vn",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return f.ldap(cmd) },
+		Use:   "ldap",
+		Short: "log in over LDAP (simple bind), and search with --base",
+		Long: `Logs in as an application would, and waits while the user confirms. The name may
+be a DN, user@domain, DOMAIN\user or a plain name. The server must know this
+machine's address as a client (ldap.clients).`,
+		Example: `  vssgate try ldap --server ldap://127.0.0.1:3389 --user uid=an.nv,ou=people,dc=demo,dc=vn --base dc=demo,dc=vn
+  vssgate try ldap --server ldaps://otp.example.vn --ca ca.pem --user an.nv --code 123456`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.ldap(cmd) },
 	}
 	f.common(cmd, "ldap://127.0.0.1:3389")
 	flags := cmd.Flags()
+	flags.StringVar(&f.code, "code", "", "the code that VssID shows, appended to the password")
 	flags.BoolVar(&f.startTLS, "start-tls", false, "StartTLS before the bind")
 	flags.StringVar(&f.caFile, "ca", "", "certificate authority `FILE`, for ldaps and StartTLS")
 	flags.StringVar(&f.base, "base", "", "search below this DN after the bind")
