@@ -114,7 +114,11 @@ func listCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "list the logins that wait",
-		Args:  cobra.NoArgs,
+		Long: `List the open logins of this phone's person, newest first: the code to type, who
+logs in, where and from where, and the ID to approve or deny it with.`,
+		Example: `  vssgate phone list
+  vssgate phone list --wait 60 --json`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := o.client()
 			if err != nil {
@@ -145,7 +149,10 @@ func approveCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "approve ID",
 		Short: "approve a login",
-		Args:  cobra.ExactArgs(1),
+		Long: `Approve a login. ID is what "list" shows. Where a number is to be matched, it is
+the one that the login screen shows; a wrong number denies the login.`,
+		Example: "  vssgate phone approve ID --number 42",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.answer(cmd, args[0], Answer{Answer: "approve", Number: number})
 		},
@@ -160,7 +167,11 @@ func denyCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "deny ID",
 		Short: "deny a login",
-		Args:  cobra.ExactArgs(1),
+		Long: `Deny a login, and with --report say that it was not you: then somebody else knows
+the password. ID is what "list" shows.`,
+		Example: `  vssgate phone deny ID
+  vssgate phone deny ID --report`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a := Answer{Answer: "deny"}
 			if report {
