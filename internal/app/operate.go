@@ -150,7 +150,7 @@ func (a *App) setNumbers(ctx context.Context, by string, in admin.SetNumbers) (a
 		return admin.Account{}, err
 	}
 	if before.Person != "" && before.Person != account.Person { // other devices answer now: what is open was meant for the old ones
-		if err := a.engine.Withdraw(ctx, before.Person, func(id string) bool { return id == account.ID }); err != nil {
+		if err := a.engine.Withdraw(ctx, before.Person, func(id, _ string) bool { return id == account.ID }); err != nil {
 			return admin.Account{}, err
 		}
 	}
@@ -213,6 +213,6 @@ func (a *App) revokeDevice(ctx context.Context, by string, in admin.Revoke) (adm
 	if err := a.record(by, "device revoke", d.ID, in.Why); err != nil {
 		return admin.Device{}, err
 	}
-	// What it may have approved a moment ago must not be collected.
-	return device(d), a.engine.Withdraw(ctx, d.Person, func(string) bool { return true })
+	// What it approved a moment ago must not be collected.
+	return device(d), a.engine.Withdraw(ctx, d.Person, func(_, device string) bool { return device == d.ID })
 }

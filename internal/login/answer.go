@@ -323,9 +323,10 @@ func (e *Engine) fateOnce(ctx context.Context, id ID) (fate Answered, waits bool
 	}
 }
 
-// Withdraw ends a person's open logins that match, because a device was
-// revoked or an account has changed.
-func (e *Engine) Withdraw(ctx context.Context, person string, match func(account string) bool) error {
+// Withdraw ends a person's open logins that match, because an account has
+// changed or a device was revoked. device is the one that approved the login;
+// "" none has.
+func (e *Engine) Withdraw(ctx context.Context, person string, match func(account, device string) bool) error {
 	all, err := e.findAll(ctx, indexPerson+person)
 	if err != nil {
 		return err
@@ -333,7 +334,7 @@ func (e *Engine) Withdraw(ctx context.Context, person string, match func(account
 	for _, s := range all {
 		for range maxRounds {
 			a := &s.Attempt
-			if a.Verdict != nil || !match(a.Who.ID) {
+			if a.Verdict != nil || !match(a.Who.ID, a.approver()) {
 				break
 			}
 			a.Answer = &Given{Kind: Withdrawn, At: s.rec.Read}
@@ -353,4 +354,12 @@ func (e *Engine) Withdraw(ctx context.Context, person string, match func(account
 		}
 	}
 	return nil
+}
+
+// approver is the device that approved; "" none has.
+func (a *Attempt) approver() string {
+	if a.Answer == nil {
+		return ""
+	}
+	return a.Answer.Device
 }

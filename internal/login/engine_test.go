@@ -904,6 +904,22 @@ func TestOnlyTheOwnersDeviceEnrolledBeforeMayAnswer(t *testing.T) {
 	})
 }
 
+func TestWhatARevokedDeviceApprovedIsNotCollected(t *testing.T) {
+	in(t, func(w *world) {
+		vpn := client(login.Hold, login.ApprovalSimple)
+		held := w.ask(vpn)
+		time.Sleep(55 * time.Second)
+		held.is(login.Reject, login.HoldOver)
+		_, err := w.answer(w.phone().ID, login.Approve, "")
+		require.NoError(w, err)
+		require.NoError(w, w.Withdraw(w.Context(), person, func(_, device string) bool { return device == "phone-2" }))
+		require.Empty(w, w.audited(), "another device's approval stands")
+		require.NoError(w, w.Withdraw(w.Context(), person, func(_, device string) bool { return device == "phone-1" }))
+		require.Equal(w, login.Revoked, w.audited()[0].Reason)
+		w.ask(vpn).waits()
+	})
+}
+
 func TestApprovalOffTakesCodesOnly(t *testing.T) {
 	in(t, func(w *world) {
 		ask := w.ask(client(login.Challenge, login.ApprovalOff)).is(login.Ask, "")
