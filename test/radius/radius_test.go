@@ -5,6 +5,7 @@ package radius_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -91,3 +92,6 @@ func TestAHeldLoginIsDeniedOnThePhone(t *testing.T) {
 	require.Contains(t, done.Text, "denied in VssID")
 	require.Equal(t, "denied", s.Last().Reason)
 }
+
+// quiet is how long no answer must come where none may.
+const quiet = 700 * time.Millisecond
