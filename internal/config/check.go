@@ -30,12 +30,17 @@ func (d *decoder) warn(path, format string, args ...any) {
 	}
 }
 
-// about puts the path before a message.
+// about puts the path before a message, as the subject of its sentence if it
+// has none.
 func about(path, format string) string {
-	if path == "" {
+	path = strings.ReplaceAll(path, "%", "%%")
+	switch verb, _, _ := strings.Cut(format, " "); {
+	case path == "":
 		return format
+	case verb == "is" || verb == "has" || verb == "needs":
+		return path + " " + format
 	}
-	return strings.ReplaceAll(path, "%", "%%") + ": " + format
+	return path + ": " + format
 }
 
 func (d *decoder) at(path string) place {
@@ -54,6 +59,15 @@ func (d *decoder) isBroken(path string) bool {
 		}
 	}
 	return d.broken[""]
+}
+
+func (d *decoder) brokenBelow(path string) bool {
+	for p, is := range d.broken {
+		if is && strings.HasPrefix(p, path) {
+			return true
+		}
+	}
+	return false
 }
 
 // above is the path that path is in.
@@ -111,7 +125,7 @@ func (d *decoder) checkSecondFactor(s *SecondFactor) {
 	const path = "second_factor."
 	d.lasts(path+"valid_for", s.ValidFor, time.Second, 10*time.Minute)
 	if s.ValidFor > 2*time.Minute && s.ValidFor <= 10*time.Minute {
-		d.warn(path+"valid_for", "%v is longer than the 2m for which codes of VssID are to be valid", s.ValidFor)
+		d.warn(path+"valid_for", "%s is longer than the 2m for which codes of VssID are to be valid", short(s.ValidFor))
 	}
 	d.between(path+"code_digits", s.CodeDigits, otp.MinDigits, otp.MaxDigits)
 	d.between(path+"wrong_codes", s.WrongCodes, 1, 10)
@@ -156,8 +170,20 @@ func (d *decoder) between(path string, n, low, high int) {
 
 func (d *decoder) lasts(path string, t, low, high time.Duration) {
 	if t < low || t > high {
-		d.wrong(path, "%v; want %v to %v", t, low, high)
+		d.wrong(path, "%s; want %s to %s", short(t), short(low), short(high))
 	}
+}
+
+// short writes a duration as people do: 2m, not 2m0s.
+func short(t time.Duration) string {
+	s := t.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // listen wants an address that a listener can be bound to.

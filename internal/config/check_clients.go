@@ -44,7 +44,10 @@ func (d *decoder) checkAddresses(k shared, owners map[netip.Prefix]string) {
 		if !p.IsValid() {
 			continue
 		}
-		if other, taken := owners[p]; taken {
+		switch other, taken := owners[p]; {
+		case taken && slices.Contains(k.addresses[:i], p):
+			d.wrong(position(k.path+".addresses", i), "%v stands here a second time; take it out", p)
+		case taken:
 			d.wrong(position(k.path+".addresses", i), "both %s and %s have %v; take it out of one", other, k.name, p)
 		}
 		owners[p] = k.name
@@ -83,7 +86,7 @@ func (d *decoder) checkHold(c *Config, k shared) {
 	case *k.hold == 0 && k.mode == "hold":
 		d.wrong(path, "0s would answer before anybody can approve; want a duration like 55s")
 	case *k.hold > validFor && !d.isBroken("second_factor.valid_for"):
-		d.wrong(path, "%v is longer than a login is valid (second_factor.valid_for, %v); shorten it", *k.hold, validFor)
+		d.wrong(path, "%s is longer than a login is valid (second_factor.valid_for, %s); shorten it", short(*k.hold), short(validFor))
 	}
 }
 

@@ -72,7 +72,7 @@ func (d *decoder) checkDirectory(path string, l *LDAPDirectory) {
 	d.lasts(path+".timeout", l.Timeout, 100*time.Millisecond, time.Minute)
 	if !strings.Contains(l.UserFilter, "{username}") {
 		d.wrong(path+".user_filter", "want {username} in it, like (uid={username})")
-	} else if !d.problems[before:].Mistaken() {
+	} else if !d.problems[before:].Mistaken() && !d.brokenBelow(path) {
 		d.asDirectory(path, l)
 	}
 }
@@ -84,7 +84,8 @@ func (d *decoder) asDirectory(path string, l *LDAPDirectory) {
 		Attributes: directory.Attributes{ID: l.Attributes.ID, Username: l.Attributes.Username},
 	})
 	if err != nil {
-		d.wrong(path+".user_filter", "%v", err)
+		_, why, _ := strings.Cut(err.Error(), "user filter: ")
+		d.wrong(path+".user_filter", "is no filter: %s", or(why, err.Error()))
 		return
 	}
 	made.Close()

@@ -3,16 +3,13 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"time"
-	"unicode/utf8"
+	"unicode"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
 
 	"vssgate/internal/secret"
 )
@@ -33,146 +30,21 @@ type decoder struct {
 	secretless bool // do not read files of secrets
 }
 
-// largest bounds what is given to the parser.
-const largest = 1 << 20
-
-// parse reads src into c. It tells whether there was a syntax tree at all:
-// without one there is nothing more to be checked.
-func (d *decoder) parse(src []byte, c *Config) (ok bool) {
-	if len(src) > largest {
-		d.report(place{1, 1}, false, "the file has more than %d bytes; is it a configuration?", largest)
-		return false
-	}
-	src = []byte(strings.TrimPrefix(string(src), "\ufeff")) // some editors begin a file so
-	if !d.printable(src) {
-		return false
-	}
-	body, ok := d.tree(src)
-	if ok && body != nil {
-		d.value(body, reflect.ValueOf(c).Elem(), "")
-	}
-	return ok
-}
-
-// printable refuses what YAML 1.2 section 5.1 keeps out of a file. The parser
-// would replace some of it in silence, also inside a secret.
-func (d *decoder) printable(src []byte) bool {
-	where := place{1, 1}
-	for len(src) > 0 {
-		r, size := utf8.DecodeRune(src)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			d.report(where, false, "the file is not UTF-8 here; save it as UTF-8")
-			return false
-		case r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f:
-			d.report(where, false, "a control character (%#02x) stands here; take it out", r)
-			return false
-		case r == '\n':
-			where = place{where.line + 1, 0}
-		}
-		where.column++
-		src = src[size:]
-	}
-	return true
-}
-
-// tree is the only document of src; nil when it is empty.
-func (d *decoder) tree(src []byte) (body ast.Node, ok bool) {
-	defer func() { // the parser is not ours; a file must never end the program
-		if recover() != nil {
-			d.report(place{1, 1}, false, "this is no YAML that can be read")
-			body, ok = nil, false
-		}
-	}()
-	if !d.shallow(src) {
-		return nil, false
-	}
-	file, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
-	if err != nil {
-		d.syntax(err)
-		return nil, false
-	}
-	for _, doc := range file.Docs {
-		if _, directive := doc.Body.(*ast.DirectiveNode); directive || doc.Body == nil {
-			continue
-		}
-		if body != nil {
-			d.report(at(doc.Body), false, "a second document begins here; a configuration is one document")
-			return nil, false
-		}
-		body = doc.Body
-	}
-	return body, true
-}
-
-// deepest is far more than the deepest key needs; brackets in texts count too.
-const deepest = 200
-
-// shallow refuses brackets without end, on which the parser takes its time.
-func (d *decoder) shallow(src []byte) bool {
-	depth, line := 0, 1
-	for _, c := range src {
-		switch c {
-		case '[', '{':
-			depth++
-		case ']', '}':
-			depth = max(depth-1, 0)
-		case '\n':
-			line++
-		}
-		if depth > deepest {
-			d.report(place{line, 1}, false, "more than %d brackets are open here; close them", deepest)
-			return false
-		}
-	}
-	return true
-}
-
-// hints are ways out of what the parser says.
-var hints = []struct{ said, hint string }{
-	{"cannot start any token", "indent with spaces; a value that begins with a special character needs quotes"},
-	{"tab character", "indent with spaces"},
-	{"mapping value is not allowed", "is the line indented like its neighbours? A value with \": \" in it needs quotes"},
-	{"reserved character", "put the value in quotes"},
-	{"directive value", "put the value in quotes"},
-	{"alias name", "put the value in quotes"},
-	{"anchor", "put the value in quotes"},
-	{"non-map value", "is a colon missing, or the space after it?"},
-	{"unexpected key name", "is a colon missing, or the space after it?"},
-	{"could not find end character", "is the closing quote missing?"},
-	{"unknown escape", "write \\\\ for a backslash, or use single quotes"},
-}
-
-// syntax reports the parser's error, which knows its place.
-func (d *decoder) syntax(err error) {
-	where, said := place{1, 1}, "this is no YAML that can be read"
-	if e, ok := err.(interface {
-		GetToken() *token.Token
-		GetMessage() string
-	}); ok {
-		if t := e.GetToken(); t != nil && t.Position != nil {
-			where = place{t.Position.Line, t.Position.Column}
-		}
-		said, _, _ = strings.Cut(e.GetMessage(), `"`) // it would quote a value
-		said = strings.ReplaceAll(strings.TrimSpace(said), "\t", "TAB")
-	}
-	for _, h := range hints {
-		if strings.Contains(said, h.said) {
-			said += "; " + h.hint
-			break
-		}
-	}
-	d.report(where, false, "not valid YAML: %s", said)
-}
-
+// report keeps a message to one line and to what a terminal only shows.
 func (d *decoder) report(p place, warning bool, format string, args ...any) {
-	d.problems = append(d.problems, Problem{d.file, max(p.line, 1), max(p.column, 1), fmt.Sprintf(format, args...), warning})
+	message := strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\ufffd'
+	}, fmt.Sprintf(format, args...))
+	d.problems = append(d.problems, Problem{d.file, max(p.line, 1), max(p.column, 1), message, warning})
 }
 
 // mistake reports that the value of path, at n, cannot be what is wanted.
 func (d *decoder) mistake(n ast.Node, path, format string, args ...any) {
 	d.broken[path] = true
-	d.report(at(n), false, "%s: %s", or(path, "the file"), fmt.Sprintf(format, args...))
+	d.report(at(n), false, about(or(path, "the file"), format), args...)
 }
 
 // at is where n begins.
@@ -241,9 +113,9 @@ func (d *decoder) nothing(n ast.Node, v reflect.Value, path string) {
 	switch {
 	case path == "":
 	case v.Kind() == reflect.Pointer:
-		d.mistake(n, path, "this has no value; write {} for its defaults, or leave it out")
+		d.mistake(n, path, "has no value; write {} for its defaults, or leave it out")
 	case v.Kind() != reflect.Struct && v.Kind() != reflect.Slice && v.Kind() != reflect.Map, v.Type() == prefixType:
-		d.mistake(n, path, "this has no value; leave it out to get its default")
+		d.mistake(n, path, "has no value; leave it out to get its default")
 	}
 }
 
@@ -325,7 +197,7 @@ func (d *decoder) secret(e *ast.MappingValueNode, v reflect.Value, path, full st
 		v.SetString(given)
 		return
 	}
-	content, err := os.ReadFile(d.abs(given))
+	content, err := readFile(d.abs(given))
 	if err != nil {
 		d.mistake(e.Value, full, "%v", err)
 	} else if content = []byte(strings.TrimRight(string(content), "\r\n")); len(content) == 0 {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 
@@ -13,6 +14,21 @@ import (
 // Files are read when the configuration is, so that a missing one is told now
 // and not at the first login.
 
+// readFile reads a plain file of a size that can be meant: anything else could
+// keep the reader waiting for ever.
+func readFile(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no plain file", file)
+	case info.Size() > largest:
+		return nil, fmt.Errorf("%s has more than %d bytes; is it the right file?", file, largest)
+	}
+	return os.ReadFile(file)
+}
+
 // content makes the path absolute and reads the file; ok is false when there is
 // none to be read. What is wrong has been reported then.
 func (d *decoder) content(path string, file *string) (raw []byte, ok bool) {
@@ -20,7 +36,7 @@ func (d *decoder) content(path string, file *string) (raw []byte, ok bool) {
 		return nil, false
 	}
 	*file = d.abs(*file)
-	raw, err := os.ReadFile(*file)
+	raw, err := readFile(*file)
 	if err != nil {
 		d.wrong(path, "%v", err)
 	}
@@ -41,7 +57,7 @@ func (d *decoder) checkKey(file *string) {
 		return
 	}
 	*file = d.abs(*file)
-	raw, err := os.ReadFile(*file)
+	raw, err := readFile(*file)
 	if err != nil {
 		d.wrong(path, "%v; vssgate init DIR makes one", err)
 		return
@@ -97,8 +113,10 @@ func (d *decoder) serviceAccount(f *FCM) {
 	var account struct {
 		Type      string `json:"type"`
 		ProjectID string `json:"project_id"`
+		Email     string `json:"client_email"`
+		Key       string `json:"private_key"`
 	}
-	if json.Unmarshal(raw, &account) != nil || account.Type != "service_account" {
+	if json.Unmarshal(raw, &account) != nil || account.Type != "service_account" || account.Email == "" || account.Key == "" {
 		d.wrong(path, "%s is not the JSON key file of a Google service account", f.CredentialsFile)
 		return
 	}

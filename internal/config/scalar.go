@@ -35,6 +35,8 @@ func (d *decoder) text(n ast.Node, v reflect.Value, path string) {
 		v.SetString(s.Value.Value)
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
 		d.mistake(n, path, "want text; put it in quotes")
+	case *ast.MappingNode, *ast.MappingValueNode: // within several braces the parser takes any colon for a key's
+		d.mistake(n, path, "want text; if it has a colon in it, put it in quotes")
 	default:
 		d.mistake(n, path, "want text")
 	}

@@ -1,0 +1,342 @@
+package config_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"vssgate/internal/config"
+	"vssgate/internal/testenv"
+	"vssgate/otp"
+)
+
+// general is what most configurations below begin with: two lines.
+const general = `secret_key_file: secret.key
+first_factors: [{name: dir, ldap: {urls: [ldaps://dc1.example.vn], bind_dn: "cn=s,dc=vn", bind_password: x, base_dns: ["dc=vn"]}}]
+`
+
+// nas is a client without a fault, one line.
+const nas = `radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-}]}
+`
+
+// folder makes a folder with the files that configurations below name.
+func folder(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	ca := testenv.CA(t)
+	_, otherKey := ca.Issue("other")
+	for name, content := range map[string]string{
+		"secret.key":    otp.NewKeyLine(),
+		"torn.key":      "dG9vIHNob3J0\n",
+		"nas.secret":    "a-secret-in-a-file-of-its-own\n",
+		"short.secret":  "short\r\n",
+		"spaced.secret": "sixteen characters \n",
+		"empty.secret":  "\n",
+		"users.yaml":    "[]\n",
+		"bad-users":     "- {username: a}\n- {username: b}\n",
+		"ca.pem":        read(t, ca.CAFile),
+		"server.crt":    read(t, ca.CertFile),
+		"server.key":    read(t, ca.KeyFile),
+		"other.key":     read(t, otherKey),
+		"fcm.json":      `{"type": "service_account", "client_email": "e", "private_key": "k", "project_id": "p"}`,
+		"user.json":     `{"type": "authorized_user"}`,
+		"homeless.json": `{"type": "service_account", "client_email": "e", "private_key": "k"}`,
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "folder"), 0o700))
+	return dir
+}
+
+func read(t testing.TB, file string) string {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	require.NoError(t, err)
+	return string(raw)
+}
+
+// said is what was said of a file, as LINE:COLUMN: message, with DIR for its folder.
+func said(dir string, problems config.Problems) (all []string) {
+	for _, p := range problems {
+		line := strings.TrimPrefix(p.String(), filepath.Join(dir, "vssgate.yaml")+":")
+		all = append(all, strings.ReplaceAll(line, dir, "DIR"))
+	}
+	return all
+}
+
+func parse(dir, src string) (*config.Config, config.Problems) {
+	return config.Parse(filepath.Join(dir, "vssgate.yaml"), []byte(src))
+}
+
+func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
+	dir := folder(t)
+	c, all := parse(dir, general+nas)
+	require.Empty(t, all)
+	require.Equal(t, "Asia/Ho_Chi_Minh", c.Location.String())
+	want := config.Default()
+	require.Equal(t, want.SecondFactor, c.SecondFactor)
+	require.Equal(t, want.Throttle, c.Throttle)
+	require.Nil(t, c.Store.Redis)
+	require.Nil(t, c.Push.FCM)
+	require.True(t, c.LDAP.RequireTLS)
+	require.Equal(t, "http://127.0.0.1:8080", c.VssID.PublicURL)
+	require.Equal(t, config.RADIUSClient{
+		Name: "vpn", Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32")}, Secret: "sixteen-letters-",
+		FirstFactor: "dir", Mode: "challenge", Hold: 5 * time.Second, Then: "reject", Separator: ",", Join: "strict", Approval: "number", Language: "vi",
+	}, c.RADIUS.Clients[0])
+}
+
+func TestWhatIsWrittenHolds(t *testing.T) {
+	dir := folder(t)
+	c, all := parse(dir, `# a comment
+language: en
+plain_ascii: true
+time_zone: Europe/Berlin
+data_dir: data
+secret_key_file: secret.key
+texts: {support: 'IT: 1900 1234'}
+store: {redis: {addresses: ["127.0.0.1:7000", "[::1]:7001"], cluster: true, password_file: nas.secret, tls: {ca_file: ca.pem}}}
+first_factors:
+- name: directory
+  ldap:
+    urls:
+    - ldap://dc1.example.vn:3389
+    start_tls: true
+    bind_dn: cn=vssgate,ou=Dịch vụ,dc=vn
+    bind_password_file: nas.secret
+    base_dns: ["ou=Nhân viên,dc=vn"]
+    user_filter: (&(uid={username})(!(loginDisabled=TRUE)))
+    domains: {VSS: vss.vn}
+    attributes: {bhxh_number: employeeNumber}
+- {name: local, file: users.yaml}
+second_factor: {valid_for: 1m30s, grace: 0s}
+vssid: {listen: "0.0.0.0:443", public_url: "https://otp.example.vn/phones", tls: {cert_file: server.crt, key_file: server.key}, platforms: [web]}
+push: {fcm: {credentials_file: fcm.json, proxy: "http://an:password@proxy.example.vn:3128"}}
+radius:
+  clients:
+  - name: wifi
+    addresses: ["2001:db8::/64", "::ffff:192.0.2.0/120", "::ffff:198.51.100.1"]
+    secret_file: nas.secret
+    first_factor: local
+    mode: hold
+    hold: ""
+    then: challenge
+    approval: off
+    separator: ""
+  - {name: vpn, addresses: [192.0.2.10], secret: "*&!%@`+"`"+`0123456789", hold: 0s, language: vi}
+ldap:
+  tls: {listen: ["[::]:636"], cert_file: server.crt, key_file: server.key}
+  exempt_binds: [{dn: "cn=gitlab,dc=vn", from: [10.1.2.3], why: reads}]
+  clients: [{name: gitlab, addresses: [10.1.2.0/24], mode: append}]
+admin: {socket: run/admin.sock}
+audit: {file: /var/log/vssgate.jsonl}
+`)
+	require.Empty(t, all)
+	require.Equal(t, filepath.Join(dir, "data"), c.DataDir)
+	require.Equal(t, filepath.Join(dir, "secret.key"), c.SecretKeyFile)
+	require.Equal(t, filepath.Join(dir, "ca.pem"), c.Store.Redis.TLS.CAFile)
+	require.Equal(t, filepath.Join(dir, "users.yaml"), c.FirstFactors[1].File)
+	require.Equal(t, filepath.Join(dir, "server.key"), c.VssID.TLS.KeyFile)
+	require.Equal(t, filepath.Join(dir, "run/admin.sock"), c.Admin.Socket)
+	require.Equal(t, "/var/log/vssgate.jsonl", c.Audit.File)
+	require.Equal(t, "a-secret-in-a-file-of-its-own", c.Store.Redis.Password.Reveal())
+	require.Equal(t, "a-secret-in-a-file-of-its-own", c.FirstFactors[0].LDAP.BindPassword.Reveal())
+	require.Equal(t, map[string]string{"VSS": "vss.vn"}, c.FirstFactors[0].LDAP.Domains)
+	require.Equal(t, 90*time.Second, c.SecondFactor.ValidFor)
+	require.Zero(t, c.SecondFactor.Grace)
+	wifi, vpn, gitlab := c.RADIUS.Clients[0], c.RADIUS.Clients[1], c.LDAP.Clients[0]
+	require.Equal(t, []netip.Prefix{
+		netip.MustParsePrefix("2001:db8::/64"), netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.51.100.1/32"),
+	}, wifi.Addresses)
+	require.Equal(t, "local", wifi.FirstFactor)
+	require.Equal(t, 55*time.Second, wifi.Hold)
+	require.Equal(t, "off", wifi.Approval)
+	require.Empty(t, wifi.Separator)
+	require.Equal(t, "en", wifi.Language)
+	require.Equal(t, "vi", vpn.Language)
+	require.Equal(t, "*&!%@`0123456789", vpn.Secret.Reveal())
+	require.Zero(t, vpn.Hold)
+	require.Equal(t, "simple", gitlab.Approval)
+	require.Equal(t, "directory", gitlab.FirstFactor)
+}
+
+func TestADefaultHoldIsNeverLongerThanALogin(t *testing.T) {
+	dir := folder(t)
+	c, all := parse(dir, general+`second_factor: {valid_for: 30s}
+radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, mode: hold, approval: simple}]}
+`)
+	require.Empty(t, all)
+	require.Equal(t, 30*time.Second, c.RADIUS.Clients[0].Hold)
+}
+
+func TestAFileMayBeginWithAByteOrderMarkAndEndItsLinesAsWindowsDoes(t *testing.T) {
+	c, all := parse(folder(t), "\ufeff"+strings.ReplaceAll(general+nas+"language: en\n", "\n", "\r\n"))
+	require.Empty(t, all)
+	require.Equal(t, "en", c.Language)
+}
+
+func TestWarnings(t *testing.T) {
+	dir := folder(t)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "open.key"), []byte(otp.NewKeyLine()), 0o640))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "open.secret"), []byte("sixteen-letters-"), 0o604))
+	for _, c := range warnings {
+		t.Run(c.name, func(t *testing.T) {
+			loaded, all := parse(dir, c.src)
+			require.NotNil(t, loaded, "warnings do not fail: %v", all)
+			require.Equal(t, c.want, said(dir, all))
+			require.Equal(t, []config.Problem(all), loaded.Warnings)
+		})
+	}
+}
+
+var warnings = []struct {
+	name, src string
+	want      []string
+}{
+	{"nobody may ask", general, []string{"1:1: warning: nobody may ask: neither radius.clients nor ldap.clients has an entry"}},
+	{"a key that a group may read", "secret_key_file: open.key\nfirst_factors: [{name: local, file: users.yaml}]\n" + nas, []string{
+		"1:18: warning: secret_key_file: others may read DIR/open.key; do: chmod 600 DIR/open.key",
+	}},
+	{"codes that live long", general + nas + "second_factor: {valid_for: 2m1s}\n", []string{
+		"4:28: warning: second_factor.valid_for: 2m1s is longer than the 2m for which codes of VssID are to be valid",
+	}},
+	{"directories", "secret_key_file: secret.key\nfirst_factors: [{name: dir, ldap: {urls: [\"ldap://127.0.0.1:3890\"], base_dns: [\"dc=vn\"]}}]\n" + nas, []string{
+		"2:35: warning: first_factors[0].ldap.bind_dn is missing: the directory is searched anonymously, which most do not allow",
+		"2:43: warning: first_factors[0].ldap.urls[0]: ldap://127.0.0.1:3890 takes passwords unencrypted; use it on this machine only",
+	}},
+	{"redis on the network", general + nas + "store: {redis: {addresses: [\"10.0.0.1:6379\"]}}\n", []string{
+		"4:16: warning: store.redis: without tls, anybody on the network between can read and change open logins; give tls: {ca_file: ...}",
+	}},
+	{"phones", general + nas + "vssid: {listen: \"192.0.2.1:8080\", public_url: \"http://localhost:8080\"}\n", []string{
+		"4:17: warning: vssid.listen: 192.0.2.1:8080 speaks plain HTTP to the network; give vssid.tls, or listen on 127.0.0.1 behind a proxy",
+		"4:47: warning: vssid.public_url: http://localhost:8080 is for this machine only",
+	}},
+	{"phones that are told where we listen", general + nas + "vssid: {listen: \"127.0.0.1:8443\", tls: {cert_file: server.crt, key_file: server.key}}\n", []string{
+		"4:8: warning: vssid.public_url is missing: phones are told https://127.0.0.1:8443",
+	}},
+	{"secrets", general + `radius:
+  clients:
+    - {name: a, addresses: [192.0.2.1], secret: fifteen-letters}
+    - {name: b, addresses: [192.0.2.2], secret_file: open.secret}
+    - {name: c, addresses: [192.0.2.3], secret_file: spaced.secret}
+`, []string{
+		"5:49: warning: radius.clients[0].secret: 15 characters; better at least 16, made at random",
+		"6:54: warning: radius.clients[1].secret_file: others may read DIR/open.secret; do: chmod 600 DIR/open.secret",
+		"7:54: warning: radius.clients[2].secret_file: spaced.secret begins or ends with a space, which belongs to the secret",
+	}},
+	{"join and then", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, join: user, then: challenge}]}\n", []string{
+		"3:89: warning: radius.clients[0].join: user lets requests of one user name join each other from anywhere; use it only for a NAS that sends no Calling-Station-Id",
+		"3:101: warning: radius.clients[0].then: it means nothing in mode challenge; take it out",
+	}},
+	{"LDAP without TLS", general + "ldap: {listen: [\"0.0.0.0:389\"], require_tls: false, exempt_binds: [{dn: \"cn=a\", why: x}], clients: [{name: a, addresses: [10.1.2.3]}]}\n", []string{
+		"3:46: warning: ldap.require_tls: applications may send passwords unencrypted over the network; give ldap.tls a certificate and take this out",
+		"3:68: warning: ldap.exempt_binds[0].from is missing: whoever learns this password may use it from every client; name the addresses",
+	}},
+	{"LDAP without TLS on this machine", general + "ldap: {require_tls: false, clients: [{name: a, addresses: [10.1.2.3]}]}\n", nil},
+}
+
+func TestKeysOfLaterVersionsAreRefusedAsSuch(t *testing.T) {
+	dir := folder(t)
+	for _, key := range []string{
+		"first_factors.radius", "first_factors.ldap.nested_groups", "first_factors.ldap.attributes.kind", "first_factors.ldap.attributes.custodian",
+		"second_factor.factors", "second_factor.policies", "vssid.backend_tokens", "push.webhook", "radius.tls", "radius.accounting",
+		"radius.clients.previous_secret", "radius.clients.previous_secret_file", "radius.clients.previous_until", "radius.clients.certificate_names",
+		"radius.clients.nas", "radius.clients.remember", "radius.clients.require_message_authenticator",
+		"radius.clients.message_authenticator_in_replies", "radius.clients.observe", "radius.clients.reply",
+		"ldap.clients.remember", "audit.keep", "audit.syslog", "alerts",
+	} {
+		t.Run(key, func(t *testing.T) {
+			src, path, indent := "", "", 0
+			for _, part := range strings.Split(key, ".") {
+				src += strings.Repeat(" ", indent) + part + ":"
+				path += "." + part
+				if indent += 2; path == ".first_factors" || part == "clients" {
+					src, path = src+"\n"+strings.Repeat(" ", indent)+"- language: vi\n", path+"[0]"
+					indent += 2
+				} else {
+					src += "\n"
+				}
+			}
+			c, all := parse(dir, src)
+			require.Nil(t, c)
+			lines := strings.Count(src, "\n")
+			column := 1 + strings.IndexFunc(strings.Split(src, "\n")[lines-1], func(r rune) bool { return r != ' ' })
+			require.Contains(t, said(dir, all), fmt.Sprintf("%d:%d: %s is not available in this version; take it out", lines, column, path[1:]))
+		})
+	}
+}
+
+func TestNoMessageQuotesASecret(t *testing.T) {
+	dir := folder(t)
+	for _, value := range []string{"4711471147114711", "0x4711471147114711", "47.11471147114711", "*4711471147114711", "&4711471147114711 x", "!4711471147114711",
+		"@4711471147114711", "%4711471147114711", `"4711471147114711`, `"\4711471147114711"`, "{4711471147114711: 1}", "[4711471147114711]", "- 4711471147114711",
+		"4711471147114711: x", "|4711471147114711", "'4711471147114711' x"} {
+		for _, where := range []string{
+			"radius:\n  clients:\n    - name: vpn\n      secret: %s\n      mode: hold\n",
+			"first_factors:\n  - name: dir\n    ldap: {bind_password: %s}\n",
+			"store: {redis: {password: %s}}\n",
+			"push: {fcm: {proxy: %s}}\n",
+			"push: {fcm: {proxy: \"http://an:%s@\"}}\n",
+		} {
+			_, all := parse(dir, fmt.Sprintf(where, value))
+			require.NotContains(t, all.Error(), "47114711", "%s in %s", value, where)
+		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := folder(t)
+	file := filepath.Join(dir, "vssgate.yaml")
+	_, err := config.Load(file)
+	require.ErrorContains(t, err, file)
+	require.ErrorContains(t, err, "vssgate init")
+
+	require.NoError(t, os.WriteFile(file, []byte(general+"languag: vi\ngrace: 1m\n"), 0o600))
+	_, err = config.Load(file)
+	require.EqualError(t, err, file+":1:1: warning: nobody may ask: neither radius.clients nor ldap.clients has an entry\n"+
+		file+":3:1: languag is unknown; did you mean language?\n"+file+":4:1: grace is unknown; did you mean second_factor.grace?")
+	var all config.Problems
+	require.ErrorAs(t, err, &all)
+	require.Len(t, all, 3)
+
+	require.NoError(t, os.WriteFile(file, []byte(general), 0o600))
+	c, err := config.Load(file)
+	require.NoError(t, err)
+	require.Len(t, c.Warnings, 1)
+}
+
+func TestTheSocketIsFoundWithoutSecretsAndBesideMistakes(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "vssgate.yaml")
+	for src, want := range map[string]string{
+		"admin: {socket: run/admin.sock}\nlanguage: fr\nradius: {clients: [{secret_file: none}]}\n": filepath.Join(dir, "run/admin.sock"),
+		"language: vi\n": "/run/vssgate/admin.sock",
+	} {
+		require.NoError(t, os.WriteFile(file, []byte(src), 0o600))
+		got, err := config.AdminSocket(file)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	for _, src := range []string{"admin: {socket: 1}\n", "admin: x\n", "admin: {\n"} {
+		require.NoError(t, os.WriteFile(file, []byte(src), 0o600))
+		_, err := config.AdminSocket(file)
+		require.ErrorContains(t, err, file+":1:", src)
+	}
+}
+
+func TestBracketsWithoutEndAreRefusedAtOnce(t *testing.T) {
+	for _, open := range []string{"[", "{a: ", "[{x: "} {
+		c, all := parse(t.TempDir(), "language: "+strings.Repeat(open, 100_000))
+		require.Nil(t, c)
+		require.ErrorContains(t, all, "brackets")
+	}
+	c, all := parse(t.TempDir(), strings.Repeat("# much\n", 200_000))
+	require.Nil(t, c)
+	require.ErrorContains(t, all, "bytes")
+}
