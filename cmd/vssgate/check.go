@@ -21,9 +21,12 @@ started, and no server is asked.`,
 		Example: "  vssgate check --config ./vssgate.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := load(cmd, w.config)
+			c, err := config.Load(w.config)
 			if err != nil {
-				return err
+				return printProblems(cmd, err)
+			}
+			for _, p := range c.Warnings {
+				fmt.Fprintln(cmd.ErrOrStderr(), p)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is good: %d RADIUS and %d LDAP clients, %d first factors, %d warnings\n", w.config,
 				len(c.RADIUS.Clients), len(c.LDAP.Clients), len(c.FirstFactors), len(c.Warnings))

@@ -29,12 +29,15 @@ seconds, keeps what is open, and ends. SIGHUP checks the configuration.`,
 }
 
 func serve(cmd *cobra.Command, file string) error {
-	c, err := load(cmd, file)
+	c, err := config.Load(file)
 	if err != nil {
-		return err
+		return printProblems(cmd, err)
 	}
 	log := newLog(cmd.ErrOrStderr(), c.Log)
 	slog.SetDefault(log)
+	for _, p := range c.Warnings {
+		log.Warn("configuration: "+p.Message, "file", p.File, "line", p.Line, "column", p.Column)
+	}
 	a, err := app.New(cmd.Context(), c, log)
 	if err != nil {
 		return err
@@ -67,19 +70,6 @@ func onHangup(ctx context.Context, f func()) (stop func()) {
 		}
 	}()
 	return func() { signal.Stop(hup); cancel(); <-ended }
-}
-
-// load reads the configuration; its warnings are printed, its mistakes end the
-// command.
-func load(cmd *cobra.Command, file string) (*config.Config, error) {
-	c, err := config.Load(file)
-	if err != nil {
-		return nil, printProblems(cmd, err)
-	}
-	for _, p := range c.Warnings {
-		fmt.Fprintln(cmd.ErrOrStderr(), p)
-	}
-	return c, nil
 }
 
 func newLog(out io.Writer, c config.Log) *slog.Logger {
