@@ -37,7 +37,7 @@ import (
 // Where applications are. Programs of libldap come from there by their
 // environment.
 const (
-	wiki    = "127.0.0.1" // mode hold, with more patience than any test
+	wiki    = "127.0.0.1" // mode hold, longer than any test
 	brief   = "127.0.0.2" // mode hold, for a second
 	mail    = "127.0.0.3" // mode append
 	codes   = "127.0.0.4" // mode hold, approval off: codes only
@@ -58,6 +58,7 @@ type options struct {
 	requireTLS bool
 	phones     int    // users 1 to phones have one
 	second     string // of second_factor, after what is there
+	hold       string // of the wiki; longer than any test
 }
 
 // A world is a directory, a running vssgate, phones and FCM.
@@ -70,13 +71,16 @@ type world struct {
 
 func start(t *testing.T, o options) *world {
 	t.Helper()
+	if o.hold == "" {
+		o.hold = "50s"
+	}
 	w := &world{t: t, fcm: fakefcm.Run(t), phones: make([]*site.Phone, o.phones+1)}
 	slapd := testenv.Slapd(t, o.slapd)
 	credentials := filepath.Join(t.TempDir(), "fcm.json")
 	require.NoError(t, os.WriteFile(credentials, w.fcm.CredentialsJSON(), 0o600))
 	w.Site = site.New(t, site.Options{Slapd: slapd})
 	w.Configure(fmt.Sprintf(config, slapd.URI, slapd.CAFile, slapd.BindDN, slapd.BindPassword, testenv.SlapdPeople,
-		credentials, w.fcm.Endpoint(), w.Secret, slapd.CA.CertFile, slapd.CA.KeyFile, o.requireTLS, testenv.SlapdAppDN, o.second))
+		credentials, w.fcm.Endpoint(), w.Secret, slapd.CA.CertFile, slapd.CA.KeyFile, o.requireTLS, testenv.SlapdAppDN, o.second, o.hold))
 	w.Start()
 	for n := 1; n <= o.phones; n++ {
 		w.phones[n] = w.Enrol(testenv.UserName(n), phone.Enrolment{PushToken: "token of " + testenv.UserName(n), Notifications: "allowed"})
@@ -109,7 +113,7 @@ ldap:
   require_tls: %[11]t
   exempt_binds: [{dn: %[12]q, from: [` + wiki + `], why: "the wiki looks people up"}]
   clients:
-    - {name: wiki, addresses: [` + wiki + `], hold: 50s}
+    - {name: wiki, addresses: [` + wiki + `], hold: %[14]s}
     - {name: brief, addresses: [` + brief + `], hold: 1s}
     - {name: mail, addresses: [` + mail + `], mode: append}
     - {name: codes, addresses: [` + codes + `], hold: 1s, approval: off}
@@ -209,6 +213,26 @@ func (w *world) shows(n, many int) []phone.Login {
 		}
 		since = list.Version
 	}
+}
+
+// asked waits until that many requests asked in the name of user n's only login.
+func (w *world) asked(n, requests int) {
+	w.t.Helper()
+	w.eventually("not as many asked as wanted", func() bool { return w.shows(n, 1)[0].Waiting == requests })
+}
+
+// changes does something, and waits until the open logins of user n are not
+// what they were: that a client has left, say.
+func (w *world) changes(n int, something func()) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	before, err := w.phones[n].Logins(ctx, 0, "")
+	require.NoError(w.t, err)
+	something()
+	after, err := w.phones[n].Logins(ctx, patience, before.Version)
+	require.NoError(w.t, err)
+	require.NotEqual(w.t, before.Version, after.Version, "nothing has changed")
 }
 
 // approve approves the only login of user n, and wants that outcome.

@@ -1,0 +1,94 @@
+package ldap_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"vssgate/internal/testenv"
+	"vssgate/test/site"
+)
+
+// A login at the VPN, in its usual form.
+func (w *world) vpn(n int) (nas *site.NAS, asked site.Answer) {
+	w.t.Helper()
+	nas = w.NAS(vpn)
+	asked = nas.Ask(site.Request{User: testenv.UserName(n), Password: password(n), Station: "203.0.113.7"})
+	return nas, asked
+}
+
+func TestOnePersonByRADIUSAndByLDAP(t *testing.T) {
+	w := start(t, options{phones: 1})
+	nas, asked := w.vpn(1)
+	require.EqualValues(t, site.AccessChallenge, asked.Code)
+	code := w.shows(1, 1)[0].Code
+
+	conn := w.connect(wiki)
+	b := w.bind(conn, dn(1), password(1))
+	open := w.shows(1, 2)
+	require.Equal(t, "wiki", open[0].Client)
+	require.NotEqual(t, code, open[0].Code, "each login has a code of its own")
+	refusal(t, w.connect(wiki).Bind(dn(1), password(1)+","+code))
+	b.held()
+	_, err := w.phones[1].Approve(t.Context(), open[0].ID, "")
+	require.NoError(t, err, "logins at two clients are not mixed up")
+	require.NoError(t, b.wait())
+
+	done := nas.Ask(site.Request{User: testenv.UserName(1), Password: code, State: asked.State, Station: "203.0.113.7"})
+	require.EqualValues(t, site.AccessAccept, done.Code)
+	ended := w.Ended()
+	require.Len(t, ended, 2)
+	require.Equal(t, ended[0].Account, ended[1].Account)
+	require.Equal(t, []string{"ldap", "radius"}, []string{ended[0].FrontEnd, ended[1].FrontEnd})
+	require.Equal(t, []string{"approval", "code"}, []string{ended[0].Factor, ended[1].Factor})
+	w.Verify()
+}
+
+func TestWrongCodesAtTheVPNLockLDAPToo(t *testing.T) {
+	w := start(t, options{phones: 2, second: ", lockout: {after: 3}"})
+	nas, asked := w.vpn(1)
+	for range 3 {
+		asked = nas.Ask(site.Request{User: testenv.UserName(1), Password: w.wrong(1), State: asked.State, Station: "203.0.113.7"})
+	}
+	require.EqualValues(t, site.AccessReject, asked.Code)
+	for _, name := range []string{dn(1), "USER0001", spellings[2]} {
+		conn := w.connect(wiki)
+		require.Contains(t, refusal(t, conn.Bind(name, password(1))), "Too many wrong codes; the account is locked until", name)
+		require.Empty(t, whoami(t, conn))
+		require.Contains(t, refusal(t, conn.Bind(name, "not it")), "Wrong user name or password.", "only who knows the password is told")
+	}
+	b := w.bind(w.connect(wiki), dn(2), password(2))
+	w.approve(2, accepted)
+	require.NoError(t, b.wait(), "nobody else is locked")
+
+	w.Command("account", "unlock", testenv.UserName(1), "--why", "called and proved who he is")
+	b = w.bind(w.connect(wiki), dn(1), password(1))
+	w.approve(1, accepted)
+	require.NoError(t, b.wait())
+}
+
+func TestWrongCodesAtAnApplicationLockTheVPNToo(t *testing.T) {
+	w := start(t, options{phones: 1, second: ", lockout: {after: 3}"})
+	conn := w.connect(mail)
+	require.Contains(t, refusal(t, conn.Bind(dn(1), password(1))), "Password correct.")
+	for left := 2; left > 0; left-- {
+		tries := fmt.Sprintf("Wrong code. %d tries left.", left)
+		if left == 1 {
+			tries = "Wrong code. 1 try left."
+		}
+		require.Contains(t, refusal(t, conn.Bind(dn(1), password(1)+","+w.wrong(1))), tries)
+	}
+	right := w.shows(1, 1)[0].Code
+	refusal(t, conn.Bind(dn(1), password(1)+","+w.wrong(1)))
+	require.Contains(t, refusal(t, conn.Bind(dn(1), password(1)+","+right)), "Too many wrong codes", "the right one comes too late")
+	_, asked := w.vpn(1)
+	require.EqualValues(t, site.AccessReject, asked.Code)
+	require.Contains(t, asked.Text, "locked")
+}
+
+// wrong is a code that is not the one of user n's only login.
+func (w *world) wrong(n int) string {
+	w.t.Helper()
+	return site.WrongCode(w.shows(n, 1)[0].Code)
+}
