@@ -15,6 +15,7 @@
 //	              durable records, marks   volatile records, marks, events   Since
 //	clean stop    in the file              in path.volatile (snapshot.go)    as before
 //	unclean stop  in the file              void                              the start
+//	first start   -                        -                                 zero
 //
 // A snapshot counts once and only if the clock is not behind it. The clock
 // (clock.go) runs monotonically and follows the wall clock forward only. What

@@ -158,7 +158,7 @@ func (e *Embedded) Now(ctx context.Context) (time.Time, error) {
 }
 
 // Since is the start of the first process after the last unclean stop; zero
-// while there was none.
+// time while there was none: nothing was ever forgotten.
 func (e *Embedded) Since(ctx context.Context) (since time.Time, err error) {
 	err = e.enter(ctx, func() error {
 		since = instant(e.since)

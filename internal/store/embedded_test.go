@@ -281,6 +281,7 @@ func TestADurableRecordIsSeenByNobodyBeforeItIsOnDisk(t *testing.T) {
 	ctx := context.Background()
 	tx, err := e.db.Begin(true) // holds the committer up
 	require.NoError(t, err)
+	defer tx.Rollback() // also when the test fails: Close waits for the committer
 	saved := make(chan error, 1)
 	go func() {
 		_, err := e.Save(ctx, login.Record{Key: "k", Value: []byte("x"), Indexes: []string{"i"}, Durable: true}, login.Condition{Full: "i", AtMost: 1})
