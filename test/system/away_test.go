@@ -1,0 +1,108 @@
+package system_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"vssgate/test/site"
+)
+
+func TestTheDirectoryAwayIsSilenceAndNoReject(t *testing.T) {
+	s := site.Start(t, site.Options{})
+	phone := s.Phone(1)
+	nas := s.NAS(site.Asks)
+	asked := nas.Ask(asks)
+	code := phone.Code()
+	s.Slapd.Stop()
+	for name, from := range map[string]string{"asks": site.Asks, "holds": site.Holds, "appends": site.Appends} {
+		t.Run(name, func(t *testing.T) {
+			nas := s.NAS(from)
+			nas.Send(nas.Packet(site.Request{User: user, Password: password, Station: "203.0.113.30"}))
+			nas.Silent(quiet)
+			nas.Send(nas.Packet(site.Request{User: user, Password: "not it", Station: "203.0.113.31"}))
+			nas.Silent(quiet)
+		})
+	}
+	await(t, s, "/readyz", http.StatusServiceUnavailable)
+	_, body := s.Get("/readyz")
+	require.Contains(t, body, "first factor directory")
+	status, body := s.Get("/healthz")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "alive\n", body)
+	nas.Send(nas.Status())
+	nas.Silent(quiet) // Status-Server is answered only when the node can decide
+	require.Contains(t, s.Output(), "first factor cannot be asked")
+	t.Run("a login whose password was found right before goes on", func(t *testing.T) {
+		require.EqualValues(t, site.AccessAccept, nas.Ask(with(asks, code, asked.State)).Code)
+	})
+
+	s.Slapd.Start()
+	await(t, s, "/readyz", http.StatusOK)
+	p := nas.Status()
+	nas.Send(p)
+	require.EqualValues(t, site.AccessAccept, nas.Answer(p).Code)
+	later := asks
+	later.Station = "203.0.113.32"
+	asked = nas.Ask(later)
+	require.EqualValues(t, site.AccessChallenge, asked.Code, asked.Text)
+	require.EqualValues(t, site.AccessAccept, nas.Ask(with(later, phone.Code(), asked.State)).Code)
+	require.Len(t, s.Ended(), 2, "silence ends no login")
+}
+
+// await waits until a page beside /metrics answers so.
+func await(t *testing.T, s *site.Site, path string, want int) {
+	t.Helper()
+	require.Eventually(t, func() bool { status, _ := s.Get(path); return status == want }, site.Patience, tick)
+}
+
+func TestAnUnknownNASAndAWrongSecretAreNamedInTheLog(t *testing.T) {
+	s := site.Start(t, site.Options{})
+	for name, c := range map[string]struct {
+		from     string
+		secret   string
+		unsigned bool
+		reason   string
+		says     []string
+	}{
+		"an address that no client has": {"127.0.0.9", s.Secret, false, "unknown_source", []string{"127.0.0.9", "add it to radius.clients"}},
+		"another secret, signed":        {site.Asks, "another-shared-secret", false, "bad_message_authenticator", []string{`"asks"`, "the shared secret of this client differs"}},
+		"another secret, not signed":    {site.Holds, "another-shared-secret", true, "wrong_secret", []string{`"holds"`, "wrong shared secret?"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nas := site.DialNAS(t, c.from, s.RADIUS[0], c.secret)
+			r := asks
+			// Sixteen random bytes and more are no UTF-8 but once in thousands.
+			r.Password, r.Unsigned = strings.Repeat("password", 10), c.unsigned
+			nas.Send(nas.Packet(r))
+			series := fmt.Sprintf(`vssgate_packets_dropped_total{reason=%q}`, c.reason)
+			require.Eventually(t, func() bool { return s.Metric(series) == 1 }, site.Patience, tick)
+			for _, said := range c.says {
+				require.Contains(t, s.Output(), said)
+			}
+		})
+	}
+	require.Zero(t, s.Metric("vssgate_upstream_seconds_count"), "nobody asked the directory")
+	require.Empty(t, s.Ended())
+}
+
+func TestTheMetricsCountLoginsAndNameNobody(t *testing.T) {
+	s := site.Start(t, site.Options{})
+	phone, nas := s.Phone(1), s.NAS(site.Asks)
+	asked := nas.Ask(asks)
+	require.EqualValues(t, 1, s.Metric("vssgate_logins_open"))
+	nas.Ask(with(asks, phone.Code(), asked.State))
+	nas.Ask(with(asks, "not it", ""))
+	require.EqualValues(t, 1, s.Metric(`vssgate_logins_total{client="asks",front_end="radius",reason="accepted",verdict="accepted"}`))
+	require.EqualValues(t, 1, s.Metric(`vssgate_logins_total{client="asks",front_end="radius",reason="bad_password",verdict="rejected"}`))
+	require.Zero(t, s.Metric("vssgate_logins_open"))
+	status, page := s.Get("/metrics")
+	require.Equal(t, http.StatusOK, status)
+	require.NotContains(t, page, user)
+	for _, name := range []string{"vssgate_login_seconds", "vssgate_joined_total", "vssgate_late_approvals_total", "vssgate_upstream_seconds", "vssgate_identifiers_in_use"} {
+		require.Contains(t, page, name)
+	}
+}
