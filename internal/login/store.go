@@ -45,7 +45,9 @@ type Store interface {
 
 	// UseOnce marks key as used until expiry and tells whether it was unused.
 	// Among all nodes exactly one caller gets true. Durable marks survive an
-	// unclean stop; the others are complete only from Since on.
+	// unclean stop; the others are complete only from Since on: ask for Since
+	// after UseOnce, so that it tells of the memory the mark is in. An expiry that
+	// has passed is ErrLate: refused, not a broken store.
 	UseOnce(ctx context.Context, key string, expiry time.Time, durable bool) (first bool, err error)
 
 	// Changes calls changed for each record saved anywhere, soon after it was
