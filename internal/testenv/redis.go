@@ -199,3 +199,11 @@ func (s *RedisServer) Do(words ...string) string {
 	}
 	return string(text)
 }
+
+// Dump is what SAVE has written to disk, as it stands there.
+func (s *RedisServer) Dump() string {
+	s.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(s.dir, "dump.rdb"))
+	must(s.t, err)
+	return string(raw)
+}
