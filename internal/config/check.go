@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os/user"
 	"regexp"
 	"slices"
 	"strconv"
@@ -75,6 +76,10 @@ func above(path string) string { return path[:max(strings.LastIndexAny(path, ".[
 
 func (d *decoder) written(path string) bool { _, ok := d.places[path]; return ok }
 
+func (d *decoder) anyWritten(path string, keys ...string) bool {
+	return slices.ContainsFunc(keys, func(key string) bool { return d.written(join(path, key)) })
+}
+
 // check is what must hold of values and between them; it also fills in what
 // follows from others, and makes paths absolute.
 func (d *decoder) check(c *Config) {
@@ -101,6 +106,7 @@ func (d *decoder) check(c *Config) {
 	}
 	d.checkAdmin(&c.Admin)
 	d.listen("metrics.listen", c.Metrics.Listen)
+	d.checkPorts(c)
 	d.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	d.oneOf("log.format", c.Log.Format, "text", "json")
 }
@@ -116,8 +122,8 @@ func (d *decoder) checkTimeZone(c *Config) {
 }
 
 func (d *decoder) checkThrottle(t *Throttle) {
-	d.between("throttle.per_account", t.PerAccount, 1, 1000)
-	d.between("throttle.per_source", t.PerSource, 1, 100_000)
+	d.atLeast("throttle.per_account", t.PerAccount, 1)
+	d.atLeast("throttle.per_source", t.PerSource, 1)
 	d.lasts("throttle.within", t.Within, time.Second, 24*time.Hour)
 }
 
@@ -128,15 +134,29 @@ func (d *decoder) checkSecondFactor(s *SecondFactor) {
 		d.warn(path+"valid_for", "%s is longer than the 2m for which codes of VssID are to be valid", short(s.ValidFor))
 	}
 	d.between(path+"code_digits", s.CodeDigits, otp.MinDigits, otp.MaxDigits)
-	d.between(path+"wrong_codes", s.WrongCodes, 1, 10)
-	d.between(path+"lockout.after", s.Lockout.After, 1, 100)
+	d.atLeast(path+"wrong_codes", s.WrongCodes, 1)
+	d.atLeast(path+"lockout.after", s.Lockout.After, 1)
 	d.lasts(path+"lockout.for", s.Lockout.For, time.Second, 24*time.Hour)
-	d.between(path+"lockout.stop_after", s.Lockout.StopAfter, max(s.Lockout.After, 1), 1000)
+	d.atLeast(path+"lockout.stop_after", s.Lockout.StopAfter, max(s.Lockout.After, 1))
+	d.checkGuesses(s)
 	d.oneOf(path+"approval", s.Approval, approvals...)
 	d.between(path+"number_digits", s.NumberDigits, 2, 6)
-	d.between(path+"push_limit.count", s.PushLimit.Count, 1, 1000)
+	d.atLeast(path+"push_limit.count", s.PushLimit.Count, 1)
 	d.lasts(path+"push_limit.within", s.PushLimit.Within, time.Second, 24*time.Hour)
 	d.lasts(path+"grace", s.Grace, 0, 10*time.Minute)
+}
+
+// guesses is how many wrong codes of an account without a success are still
+// few beside the million that six digits have (NIST SP 800-63B section 5.2.2).
+const guesses = 100
+
+func (d *decoder) checkGuesses(s *SecondFactor) {
+	if n := s.WrongCodes; n > guesses {
+		d.warn("second_factor.wrong_codes", "%d guesses at one code are many; better 3", n)
+	}
+	if n := s.Lockout.StopAfter; n > guesses {
+		d.warn("second_factor.lockout.stop_after", "%d guesses without success are many; at most %d are advised", n, guesses)
+	}
 }
 
 var approvals = []string{"number", "simple", "off"}
@@ -149,6 +169,11 @@ func (d *decoder) checkAdmin(a *Admin) {
 	if a.Socket == "" {
 		d.wrong(path, "want a path, like /run/vssgate/admin.sock")
 		return
+	}
+	if a.Group != "" {
+		if _, err := user.LookupGroup(a.Group); err != nil {
+			d.wrong("admin.group", "this machine has no group %q; make it with groupadd, or take it out", a.Group)
+		}
 	}
 	if a.Socket = d.abs(a.Socket); len(a.Socket) > longestSocket {
 		d.wrong(path, "%s has %d bytes; a socket's path has at most %d, choose a shorter one", a.Socket, len(a.Socket), longestSocket)
@@ -165,6 +190,12 @@ func (d *decoder) oneOf(path, value string, allowed ...string) {
 func (d *decoder) between(path string, n, low, high int) {
 	if n < low || n > high {
 		d.wrong(path, "%d; want %d to %d", n, low, high)
+	}
+}
+
+func (d *decoder) atLeast(path string, n, least int) {
+	if n < least {
+		d.wrong(path, "%d; want at least %d", n, least)
 	}
 }
 
@@ -206,6 +237,27 @@ func (d *decoder) listens(path string, all []string) {
 		d.listen(position(path, i), addr)
 		if slices.Contains(all[:i], addr) && !strings.HasSuffix(addr, ":0") {
 			d.wrong(position(path, i), "%q stands here a second time; take it out", addr)
+		}
+	}
+}
+
+// checkPorts wants no two listeners at one TCP address. Front ends without
+// clients do not listen.
+func (d *decoder) checkPorts(c *Config) {
+	type listener struct{ path, addr string }
+	all := []listener{{"vssid.listen", c.VssID.Listen}, {"metrics.listen", c.Metrics.Listen}}
+	if len(c.LDAP.Clients) > 0 {
+		for i, addr := range c.LDAP.Listen {
+			all = append(all, listener{position("ldap.listen", i), addr})
+		}
+		for i, addr := range c.LDAP.TLS.Listen {
+			all = append(all, listener{position("ldap.tls.listen", i), addr})
+		}
+	}
+	for i, l := range all {
+		first := slices.IndexFunc(all[:i], func(other listener) bool { return other.addr == l.addr })
+		if first >= 0 && !strings.HasSuffix(l.addr, ":0") && above(all[first].path) != above(l.path) {
+			d.wrong(l.path, "%q is %s already; choose another port", l.addr, all[first].path)
 		}
 	}
 }

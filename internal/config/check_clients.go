@@ -86,7 +86,8 @@ func (d *decoder) checkHold(c *Config, k shared) {
 	case *k.hold == 0 && k.mode == "hold":
 		d.wrong(path, "0s would answer before anybody can approve; want a duration like 55s")
 	case *k.hold > validFor && !d.isBroken("second_factor.valid_for"):
-		d.wrong(path, "%s is longer than a login is valid (second_factor.valid_for, %s); shorten it", short(*k.hold), short(validFor))
+		d.warn(path, "%s is longer than a login is valid (second_factor.valid_for): %s are meant", short(*k.hold), short(validFor))
+		*k.hold = validFor
 	}
 }
 

@@ -185,6 +185,9 @@ func TestWarnings(t *testing.T) {
 	dir := folder(t)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "open.key"), []byte(otp.NewKeyLine()), 0o640))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "open.secret"), []byte("sixteen-letters-"), 0o604))
+	for _, name := range []string{"server.key", "fcm.json"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "open."+name), []byte(read(t, filepath.Join(dir, name))), 0o604))
+	}
 	for _, c := range warnings {
 		t.Run(c.name, func(t *testing.T) {
 			loaded, all := parse(dir, c.src)
@@ -202,6 +205,12 @@ var warnings = []struct {
 	{"nobody may ask", general, []string{"1:1: warning: nobody may ask: neither radius.clients nor ldap.clients has an entry"}},
 	{"a key that a group may read", "secret_key_file: open.key\nfirst_factors: [{name: local, file: users.yaml}]\n" + nas, []string{
 		"1:18: warning: secret_key_file: others may read DIR/open.key; do: chmod 600 DIR/open.key",
+	}},
+	{"private files that anybody may read", general + nas + `push: {fcm: {credentials_file: open.fcm.json}}
+ldap: {tls: {cert_file: server.crt, key_file: open.server.key}}
+`, []string{
+		"4:32: warning: push.fcm.credentials_file: others may read DIR/open.fcm.json; do: chmod 600 DIR/open.fcm.json",
+		"5:47: warning: ldap.tls.key_file: others may read DIR/open.server.key; do: chmod 600 DIR/open.server.key",
 	}},
 	{"codes that live long", general + nas + "second_factor: {valid_for: 2m1s}\n", []string{
 		"4:28: warning: second_factor.valid_for: 2m1s is longer than the 2m for which codes of VssID are to be valid",
@@ -228,7 +237,17 @@ var warnings = []struct {
 `, []string{
 		"5:49: warning: radius.clients[0].secret: 15 characters; better at least 16, made at random",
 		"6:54: warning: radius.clients[1].secret_file: others may read DIR/open.secret; do: chmod 600 DIR/open.secret",
-		"7:54: warning: radius.clients[2].secret_file: spaced.secret begins or ends with a space, which belongs to the secret",
+		"7:54: warning: radius.clients[2].secret_file: the file begins or ends with a space, which belongs to the secret",
+	}},
+	{"a hold longer than a login", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, hold: 31s}]}\nsecond_factor: {valid_for: 30s}\n", []string{
+		"3:89: warning: radius.clients[0].hold: 31s is longer than a login is valid (second_factor.valid_for): 30s are meant",
+	}},
+	{"many guesses", general + nas + "second_factor: {wrong_codes: 101, lockout: {stop_after: 101}}\n", []string{
+		"4:30: warning: second_factor.wrong_codes: 101 guesses at one code are many; better 3",
+		"4:57: warning: second_factor.lockout.stop_after: 101 guesses without success are many; at most 100 are advised",
+	}},
+	{"redis on the network, with keys that say nothing", general + nas + "store: {redis: {addresses: [\"10.0.0.1:6379\"], tls: {ca_file: \"\", server_name: \"\"}}}\n", []string{
+		"4:16: warning: store.redis: without tls, anybody on the network between can read and change open logins; give tls: {ca_file: ...}",
 	}},
 	{"join and then", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, join: user, then: challenge}]}\n", []string{
 		"3:89: warning: radius.clients[0].join: user lets requests of one user name join each other from anywhere; use it only for a NAS that sends no Calling-Station-Id",
@@ -283,6 +302,8 @@ func TestNoMessageQuotesASecret(t *testing.T) {
 			"store: {redis: {password: %s}}\n",
 			"push: {fcm: {proxy: %s}}\n",
 			"push: {fcm: {proxy: \"http://an:%s@\"}}\n",
+			"radius:\n  clients:\n    - name: vpn\n      secret_file: %s\n", // taken for the secret's own place
+			"store: {redis: {addresses: [\"redis://:%s@127.0.0.1:6379\"]}}\n",
 		} {
 			_, all := parse(dir, fmt.Sprintf(where, value))
 			require.NotContains(t, all.Error(), "47114711", "%s in %s", value, where)
@@ -339,4 +360,38 @@ func TestBracketsWithoutEndAreRefusedAtOnce(t *testing.T) {
 	c, all := parse(t.TempDir(), strings.Repeat("# much\n", 200_000))
 	require.Nil(t, c)
 	require.ErrorContains(t, all, "bytes")
+}
+
+func TestTLSToRedis(t *testing.T) {
+	dir := folder(t)
+	for name, c := range map[string]struct {
+		tls  string
+		want *config.ClientTLS
+	}{
+		"left out":                           {"", nil},
+		"its keys with their defaults":       {`tls: {ca_file: "", cert_file: "", key_file: "", server_name: ""}`, nil},
+		"with the system's authorities":      {"tls: {}", &config.ClientTLS{}},
+		"with a name, for those authorities": {"tls: {server_name: redis}", &config.ClientTLS{ServerName: "redis"}},
+		"with an authority":                  {"tls: {ca_file: ca.pem}", &config.ClientTLS{CAFile: filepath.Join(dir, "ca.pem")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			loaded, all := parse(dir, general+nas+"store: {redis: {"+c.tls+"}}\n")
+			require.NotNil(t, loaded, all.Error())
+			require.Equal(t, c.want, loaded.Store.Redis.TLS)
+		})
+	}
+}
+
+func TestAHoldEndsWithTheLogin(t *testing.T) {
+	loaded, all := parse(folder(t), general+`radius:
+  clients:
+    - {name: a, addresses: [192.0.2.1], secret: sixteen-letters-, mode: hold, approval: simple, hold: 55s}
+    - {name: b, addresses: [192.0.2.2], secret: sixteen-letters-, mode: hold, approval: simple}
+    - {name: c, addresses: [192.0.2.3], secret: sixteen-letters-, hold: 0s}
+second_factor: {valid_for: 30s}
+`)
+	require.NotNil(t, loaded, all.Error())
+	require.Equal(t, 30*time.Second, loaded.RADIUS.Clients[0].Hold)
+	require.Equal(t, 30*time.Second, loaded.RADIUS.Clients[1].Hold)
+	require.Zero(t, loaded.RADIUS.Clients[2].Hold, "an ok is answered at once")
 }

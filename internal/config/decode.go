@@ -199,15 +199,15 @@ func (d *decoder) secret(e *ast.MappingValueNode, v reflect.Value, path, full st
 	}
 	content, err := readFile(d.abs(given))
 	if err != nil {
-		d.mistake(e.Value, full, "%v", err)
+		d.mistake(e.Value, full, "%v; want the path of a file that holds the secret", withoutPath(err))
 	} else if content = []byte(strings.TrimRight(string(content), "\r\n")); len(content) == 0 {
-		d.mistake(e.Value, full, "%s is empty; write the secret into it", given)
+		d.mistake(e.Value, full, "the file is empty; write the secret into it")
 	} else {
 		d.places[path] = at(e.Value)
 		v.SetString(string(content))
 		d.private(full, d.abs(given), 0o007)
 		if strings.TrimSpace(string(content)) != string(content) {
-			d.warn(full, "%s begins or ends with a space, which belongs to the secret", given)
+			d.warn(full, "the file begins or ends with a space, which belongs to the secret")
 		}
 	}
 	d.broken[path] = d.broken[full]

@@ -4,7 +4,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -22,11 +24,21 @@ func readFile(file string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no plain file", file)
+		return nil, &fs.PathError{Op: "read", Path: file, Err: errors.New("no plain file")}
 	case info.Size() > largest:
-		return nil, fmt.Errorf("%s has more than %d bytes; is it the right file?", file, largest)
+		return nil, &fs.PathError{Op: "read", Path: file, Err: fmt.Errorf("more than %d bytes; is it the right file?", largest)}
 	}
 	return os.ReadFile(file)
+}
+
+// withoutPath is err for a file of a secret: where its path should be, the
+// secret itself may stand by mistake.
+func withoutPath(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
 }
 
 // content makes the path absolute and reads the file; ok is false when there is

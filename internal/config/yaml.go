@@ -85,20 +85,25 @@ func (d *decoder) tree(src []byte) (body ast.Node, ok bool) {
 // deepest is far more than the deepest key needs; brackets in texts count too.
 const deepest = 200
 
-// shallow refuses brackets without end, on which the parser takes its time.
+// shallow refuses brackets and dashes without end: a line of lists in lists
+// (- - - -) takes the parser all memory there is.
 func (d *decoder) shallow(src []byte) bool {
-	depth, line := 0, 1
-	for _, c := range src {
+	depth, dashes, line := 0, 0, 1
+	for i, c := range src {
 		switch c {
 		case '[', '{':
 			depth++
 		case ']', '}':
 			depth = max(depth-1, 0)
+		case ' ', '\t':
+			if i > 0 && (src[i-1] == '-' || src[i-1] == '?') {
+				dashes++
+			}
 		case '\n':
-			line++
+			line, dashes = line+1, 0
 		}
-		if depth > deepest {
-			d.report(place{line, 1}, false, "more than %d brackets are open here; close them", deepest)
+		if depth > deepest || dashes > deepest {
+			d.report(place{line, 1}, false, "more than %d brackets are open here, or dashes in a row; is it a configuration?", deepest)
 			return false
 		}
 	}
