@@ -1,0 +1,262 @@
+package ldap_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-ldap/ldap/v3"
+	"github.com/stretchr/testify/require"
+
+	"vssgate/internal/phone"
+	"vssgate/internal/testenv"
+	"vssgate/test/site"
+)
+
+// The attacker of these tests knows the password of user 1 and reaches the
+// applications and the VPN. What he lacks is the phone.
+
+// crowd binds on many connections at once, and returns how each ended.
+func (w *world) crowd(from, name string, passwords []string) []error {
+	w.t.Helper()
+	conns := make([]*ldap.Conn, len(passwords))
+	for i := range conns {
+		conns[i] = w.connect(from)
+	}
+	ends := make([]error, len(passwords))
+	gate := make(chan struct{})
+	var all sync.WaitGroup
+	for i := range conns {
+		all.Go(func() {
+			<-gate
+			ends[i] = conns[i].Bind(name, passwords[i])
+		})
+	}
+	close(gate)
+	all.Wait()
+	for i, err := range ends {
+		if err != nil {
+			require.Empty(w.t, whoami(w.t, conns[i]))
+		}
+	}
+	return ends
+}
+
+func same(s string, n int) (all []string) {
+	for range n {
+		all = append(all, s)
+	}
+	return all
+}
+
+func successes(ends []error) (n int) {
+	for _, err := range ends {
+		if err == nil {
+			n++
+		}
+	}
+	return n
+}
+
+func TestARightCodeLetsOneOfManyIn(t *testing.T) {
+	w := start(t, options{phones: 1, second: ", lockout: {after: 50}, wrong_codes: 50"})
+	refusal(t, w.connect(mail).Bind(dn(1), password(1)))
+	code := w.shows(1, 1)[0].Code
+	ends := w.crowd(mail, dn(1), same(password(1)+","+code, 12))
+	require.Equal(t, 1, successes(ends), "%v", ends)
+	require.Len(t, w.accepts(), 1)
+}
+
+func TestALateApprovalLetsOneOfManyIn(t *testing.T) {
+	w := start(t, options{phones: 1})
+	refusal(t, w.connect(brief).Bind(dn(1), password(1)))
+	w.approve(1, later)
+	ends := w.crowd(brief, dn(1), same(password(1), 12))
+	require.Equal(t, 1, successes(ends), "%v", ends)
+	require.Len(t, w.accepts(), 1)
+}
+
+func TestOneOfManyWhoWaitIsLetIn(t *testing.T) {
+	w := start(t, options{phones: 1})
+	held := w.bind(w.connect(wiki), dn(1), password(1))
+	w.shows(1, 1)
+	w.approve(1, accepted)
+	ends := w.crowd(brief, dn(1), same(password(1), 6))
+	require.NoError(t, held.wait())
+	require.Zero(t, successes(ends), "an approval at one application is none at another: %v", ends)
+}
+
+func TestGuessesAtOnceAreNoMoreThanGuessesInTurn(t *testing.T) {
+	w := start(t, options{phones: 1, second: ", lockout: {after: 4}"})
+	refusal(t, w.connect(mail).Bind(dn(1), password(1)))
+	right := w.shows(1, 1)[0].Code
+	var guesses []string
+	for i := range 24 {
+		if guess := fmt.Sprintf("%06d", 41*i+7); guess != right {
+			guesses = append(guesses, password(1)+","+guess)
+		}
+	}
+	told := 0
+	for _, err := range w.crowd(mail, dn(1), guesses) {
+		if strings.Contains(refusal(t, err), "Wrong code.") {
+			told++
+		}
+	}
+	require.LessOrEqual(t, told, 2, "the third ends the login")
+	require.Contains(t, refusal(t, w.connect(mail).Bind(dn(1), password(1)+","+right)), "Too many wrong codes")
+
+	// The fourth locks, if it was not among those at once.
+	if said := refusal(t, w.connect(mail).Bind(dn(1), password(1))); !strings.Contains(said, "locked") {
+		refusal(t, w.connect(mail).Bind(dn(1), password(1)+","+w.wrong(1)))
+		require.Contains(t, refusal(t, w.connect(mail).Bind(dn(1), password(1))), "locked")
+	}
+}
+
+func TestACrashForgivesNoGuess(t *testing.T) {
+	w := start(t, options{phones: 1, second: ", lockout: {after: 3}"})
+	for range 3 {
+		require.Contains(t, refusal(t, w.connect(mail).Bind(dn(1), password(1))), "Password correct.")
+		require.Contains(t, refusal(t, w.connect(mail).Bind(dn(1), password(1)+","+w.wrong(1))), "Wrong code.")
+		w.Kill()
+		w.Start()
+	}
+	require.Contains(t, refusal(t, w.connect(mail).Bind(dn(1), password(1))), "locked")
+}
+
+func TestACodeIsUsedForGood(t *testing.T) {
+	w := start(t, options{phones: 1})
+	refusal(t, w.connect(mail).Bind(dn(1), password(1)))
+	typed := password(1) + "," + w.shows(1, 1)[0].Code
+	require.NoError(t, w.connect(mail).Bind(dn(1), typed))
+	for _, end := range []func(){w.Stop, w.Kill} {
+		end()
+		w.Start()
+		refusal(t, w.connect(mail).Bind(dn(1), typed))
+		refusal(t, w.connect(mail).Bind("user0001", typed))
+	}
+	require.Len(t, w.accepts(), 1)
+}
+
+func TestACodeIsForItsApplication(t *testing.T) {
+	w := start(t, options{phones: 1})
+	refusal(t, w.connect(mail).Bind(dn(1), password(1)))
+	code := w.shows(1, 1)[0].Code
+	refusal(t, w.connect(codes).Bind(dn(1), password(1)+","+code))
+	nas := w.NAS(vpn)
+	require.EqualValues(t, site.AccessReject, nas.Ask(site.Request{User: testenv.UserName(1), Password: password(1) + "," + code, Station: "203.0.113.9"}).Code)
+	require.NoError(t, w.connect(mail).Bind(dn(1), password(1)+","+code), "where it was asked for")
+}
+
+func TestWhereCodesAreAskedForAnApprovalIsNone(t *testing.T) {
+	w := start(t, options{phones: 1})
+	b := w.bind(w.connect(codes), dn(1), password(1))
+	open := w.shows(1, 1)[0]
+	_, err := w.phones[1].Approve(t.Context(), open.ID, "")
+	var refused *phone.Problem
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, "approval_off", refused.Code)
+	refusal(t, b.wait())
+	require.NoError(t, w.connect(codes).Bind(dn(1), password(1)+","+open.Code))
+}
+
+// Everything that tests a password in a directory, or makes somebody somebody
+// else, without being a simple bind of version 3.
+func TestWaysRoundTheBind(t *testing.T) {
+	w := start(t, options{phones: 1})
+	const (
+		verifyCredentials = "1.3.6.1.4.1.4203.666.6.5"
+		fastBind          = "1.2.840.113556.1.4.1781"
+		passwordModify    = "1.3.6.1.4.1.4203.1.11.1"
+	)
+	modify := string([]byte{0x30, byte(2 + len(dn(1)) + 2 + len(password(1)) + 5), 0x80, byte(len(dn(1)))}) + dn(1) +
+		string([]byte{0x81, byte(len(password(1)))}) + password(1) + "\x82\x03new"
+	for name, c := range map[string]struct {
+		frame func(*wire) []byte
+		code  int64
+	}{
+		"SASL PLAIN":                     {func(c *wire) []byte { return c.sasl("PLAIN", "\x00user0001\x00"+password(1)) }, 7},
+		"SASL EXTERNAL":                  {func(c *wire) []byte { return c.sasl("EXTERNAL", "dn:"+dn(1)) }, 7},
+		"no password":                    {func(c *wire) []byte { return c.bind(dn(1), "") }, unwilling},
+		"NULs for a password":            {func(c *wire) []byte { return c.bind(dn(1), "\x00\x00") }, unwilling},
+		"a code for a password":          {func(c *wire) []byte { return c.bind(dn(1), ",123456") }, unwilling},
+		"a word for a password":          {func(c *wire) []byte { return c.bind(dn(1), ",push") }, unwilling},
+		"a password for nobody":          {func(c *wire) []byte { return c.bind("", password(1)) }, invalid},
+		"a NUL behind the name":          {func(c *wire) []byte { return c.bind(dn(1)+"\x00", password(1)) }, invalid},
+		"a NUL behind the password":      {func(c *wire) []byte { return c.bind(dn(1), password(1)+"\x00") }, invalid},
+		"compare":                        {func(c *wire) []byte { return c.compare(dn(1), "userPassword", password(1)) }, denied},
+		"compare by OID":                 {func(c *wire) []byte { return c.compare(dn(1), "2.5.4.35", password(1)) }, denied},
+		"compare with an option":         {func(c *wire) []byte { return c.compare(dn(1), "USERPASSWORD;binary", password(1)) }, denied},
+		"verify credentials":             {func(c *wire) []byte { return c.extended(verifyCredentials, "\x30\x00") }, unwilling},
+		"fast bind":                      {func(c *wire) []byte { return c.extended(fastBind, "") }, unwilling},
+		"password modify with the old":   {func(c *wire) []byte { return c.extended(passwordModify, modify) }, strongAuth},
+		"StartTLS spelt with a zero":     {func(c *wire) []byte { return c.extended("1.3.6.1.4.1.1466.020037", "") }, protocolError},
+		"a service account from outside": {func(c *wire) []byte { return c.bind(testenv.SlapdAppDN, testenv.SlapdAppPassword) }, invalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := w.of(t)
+			conn := w.wire(brief)
+			conn.send(c.frame(conn))
+			f := conn.read()
+			require.Equal(t, c.code, f.code, "%+v", f)
+			require.Empty(t, conn.who())
+		})
+	}
+	w.shows(1, 0)
+	require.Empty(t, w.accepts())
+}
+
+// Binds that are right but for a few bytes, each with a question behind it: if
+// the directory read one otherwise than vssgate did, it would answer as user 1.
+func TestMangledFramesLetNobodyIn(t *testing.T) {
+	w := start(t, options{phones: 1, slapd: testenv.SlapdOptions{Log: true}})
+	seed := [2]uint64{rand.Uint64(), rand.Uint64()}
+	t.Log("seed", seed)
+	random := rand.New(rand.NewPCG(seed[0], seed[1]))
+	for range mangled {
+		c := w.wire(brief)
+		bind, who := c.bind(dn(1), password(1)), c.whoami()
+		frames := append(mangle(random, bind), who...)
+		if _, err := c.conn.Write(frames); err != nil {
+			continue
+		}
+		c.id = 2
+		for {
+			f, ok := c.next()
+			if !ok || f.op == extendedResponse && f.id == c.id {
+				require.Empty(t, f.oid, "let in by %x", frames)
+				break
+			}
+			require.False(t, f.op == bindResponse && f.code == success, "let in by %x", frames)
+		}
+		c.conn.Close()
+	}
+	for _, name := range w.binds() {
+		require.True(t, name == dn(1) || strings.HasPrefix(name, "cn=nobody-") || name == "", "slapd saw a bind as %q", name)
+	}
+	require.Empty(t, w.accepts())
+	require.True(t, w.Running())
+}
+
+// mangled is how many frames are tried.
+const mangled = 150
+
+// mangle changes, drops, doubles or inserts a few bytes.
+func mangle(random *rand.Rand, frame []byte) []byte {
+	b := append([]byte(nil), frame...)
+	for range 1 + random.IntN(3) {
+		at := random.IntN(min(len(b), 24))
+		switch random.IntN(4) {
+		case 0:
+			b[at] ^= 1 << random.IntN(8)
+		case 1:
+			b[at] = byte(random.Uint32())
+		case 2:
+			b = append(b[:at], b[at+1:]...)
+		default:
+			b = append(b[:at], append([]byte{byte(random.Uint32())}, b[at:]...)...)
+		}
+	}
+	return b
+}
