@@ -388,8 +388,11 @@ func (e *Embedded) Count(ctx context.Context, key string, limit int, span time.D
 // Uncount implements login.Store.
 func (e *Embedded) Uncount(ctx context.Context, key string) error {
 	return e.enter(ctx, func() error {
-		if w := e.windowsOf(key)[key]; w != nil {
-			w.takeBack()
+		windows := e.windowsOf(key)
+		if w := windows[key]; w != nil {
+			if w.takeBack(); len(w.times) == 0 {
+				delete(windows, key) // most events are taken back at once: nothing of them is to stay
+			}
 		}
 		return nil
 	})

@@ -563,3 +563,17 @@ func FuzzParseSnapshot(f *testing.F) {
 		require.Error(t, err)
 	})
 }
+
+// Every right password counts one event and takes it back: nothing may be left
+// of those, or the store would grow with each login.
+func TestATakenBackEventLeavesNothingBehind(t *testing.T) {
+	e := open(t, tempPath(t))
+	for range 2 {
+		_, err := e.Count(context.Background(), "tries", 3, time.Hour)
+		require.NoError(t, err)
+	}
+	require.NoError(t, e.Uncount(context.Background(), "tries"))
+	require.Len(t, e.windowsOf("tries"), 1)
+	require.NoError(t, e.Uncount(context.Background(), "tries"))
+	require.Empty(t, e.windowsOf("tries"))
+}
