@@ -289,6 +289,7 @@ func (e *Engine) hold(ctx context.Context, s *saved, q *asking, until, now time.
 		return nil
 	}
 	q.req.Password = nil // known to be right: a held request keeps no secret
+	q.identity, q.account, q.checked = Identity{ID: q.identity.ID}, Account{}, Checked{} // the attempt knows them
 	if q.timer == nil {
 		q.timer = time.AfterFunc(until.Sub(now), func() { e.poke(q) })
 	} else {

@@ -68,9 +68,11 @@ func (e *Engine) open(rec Record) (*saved, error) {
 	if err := json.Unmarshal(plain, &s.Attempt); err != nil {
 		return nil, fmt.Errorf("attempt %s: %w", rec.Key, err)
 	}
-	if rec.Key != attemptKey+s.Attempt.ID.String() {
-		return nil, fmt.Errorf("attempt %s: it is another one's record", rec.Key)
+	id, ok := attemptOfKey(rec.Key) // that it is this one's record, its seal says
+	if !ok {
+		return nil, fmt.Errorf("attempt %s: not an attempt's key", rec.Key)
 	}
+	s.Attempt.ID = id
 	return s, nil
 }
 
@@ -337,7 +339,7 @@ func (e *Engine) end(ctx context.Context, s *saved, q *asking, act Action) error
 		e.Log.Error("not let in: by this node's own clock the login is over; is the store's clock right?", "trace", s.Attempt.ID.Trace())
 		act = Action{Kind: ActEnd, Reason: Expired}
 	}
-	if q.facts.First == FirstRight {
+	if q.facts.First == FirstRight && s.rec.Version == 0 {
 		s.Attempt.Who = q.identity
 	}
 	if err := e.conclude(ctx, s, act, q); err != nil {
