@@ -222,3 +222,40 @@ func TestASecondDaemonOnTheSameDataIsRefused(t *testing.T) {
 	require.Contains(t, stderr, "another vssgate is running on this data_dir")
 	require.EqualValues(t, site.AccessChallenge, s.NAS(site.Asks).Ask(asks).Code, "the first one goes on")
 }
+
+// What a clean stop kept counts once: after a crash it must not come back, with
+// a login that was accepted meanwhile still open in it.
+func TestWhatAStopKeptDoesNotComeBackAfterACrash(t *testing.T) {
+	s := site.Start(t, site.Options{})
+	phone := s.Phone(1)
+	asked := s.NAS(site.Asks).Ask(asks)
+	answer := with(asks, phone.Code(), asked.State)
+	s.Stop()
+	kept := snapshots(t, s)
+	s.Start()
+	require.EqualValues(t, site.AccessAccept, s.NAS(site.Asks).Ask(answer).Code)
+	s.Kill()
+	for path, content := range kept { // even if somebody puts the file back
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+	}
+	s.Start()
+	require.EqualValues(t, site.AccessReject, s.NAS(site.Asks).Ask(answer).Code)
+	phone.None()
+	require.Len(t, accepted(s), 1)
+	s.Verify()
+}
+
+// snapshots are the files that a clean stop leaves beside the store's.
+func snapshots(t *testing.T, s *site.Site) map[string][]byte {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.Dir, "data", "*.volatile"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	kept := map[string][]byte{}
+	for _, file := range files {
+		if kept[file], err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return kept
+}
