@@ -69,9 +69,8 @@ type asking struct {
 	scope    []byte    // MAC of where it came from: see Attempt.Scope
 	code     string    // the code that came, if any
 	guess    []byte    // what makes this guess known again
-	identity Identity
-	account  Account
-	checked  Checked
+	identity *Identity // whom the directory knows; only the id, once it is held
+	checked  *Checked  // nil: not asked, or not needed any more
 	flight   *flight   // it asks the first factor for others too
 	until    time.Time // locked_out: until when
 
@@ -129,7 +128,7 @@ func (e *Engine) adopt(ctx context.Context) error {
 // exactly once, when the verdict or another reply is there. leave tells the
 // engine that the asker has gone: the attempt stays open for a retry to join.
 func (e *Engine) Handle(r *Request) (leave func()) {
-	q := &asking{req: r, own: NewID(), began: time.Now()}
+	q := &asking{req: r, own: NewID(), identity: &Identity{}, began: time.Now()}
 	q.id = q.own
 	q.facts.Request = newRequestID()
 	e.poke(q)
@@ -288,8 +287,8 @@ func (e *Engine) hold(ctx context.Context, s *saved, q *asking, until, now time.
 	if q.done {
 		return nil
 	}
-	q.req.Password = nil // known to be right: a held request keeps no secret
-	q.identity, q.account, q.checked = Identity{ID: q.identity.ID}, Account{}, Checked{} // the attempt knows them
+	q.req.Password, q.req.Packet = nil, nil                   // known to be right: a held request keeps no secret
+	q.identity, q.checked = &Identity{ID: q.identity.ID}, nil // the attempt knows the rest
 	if q.timer == nil {
 		q.timer = time.AfterFunc(until.Sub(now), func() { e.poke(q) })
 	} else {

@@ -83,7 +83,7 @@ func (e *Engine) findByState(ctx context.Context, q *asking) (*saved, error) {
 func (e *Engine) answerState(ctx context.Context, s *saved, q *asking, chain int) error {
 	r := q.req
 	q.move(e, s.Attempt.ID)
-	q.identity = s.Attempt.Who
+	q.is(s.Attempt.Who)
 	q.facts.Chain, q.facts.First, q.facts.Mode = chain, FirstRight, r.Client.Mode
 	q.facts.CanAsk, q.facts.Then = true, ThenChallenge
 	q.facts.Self = e.Keys.MAC(otp.PurposeJoin, []byte("said"), r.State, r.Password, []byte(r.NAS), []byte(r.Station))
@@ -170,7 +170,7 @@ func (e *Engine) joinable(ctx context.Context, q *asking) (*saved, error) {
 // joins makes q a request of the attempt whose password it has proven again.
 func (q *asking) joins(e *Engine, s *saved) error {
 	q.move(e, s.Attempt.ID)
-	q.identity = s.Attempt.Who
+	q.is(s.Attempt.Who)
 	q.facts.First = FirstRight
 	q.holds(s.rec.Read)
 	return nil
@@ -203,7 +203,7 @@ func (e *Engine) appended(ctx context.Context, q *asking, cut []byte, code strin
 		return nil, nil
 	}
 	q.move(e, best.Attempt.ID)
-	q.identity = best.Attempt.Who
+	q.is(best.Attempt.Who)
 	q.code, q.guess = code, []byte(q.facts.Request)
 	q.facts.Chain, q.facts.Code, q.facts.CanAsk = -1, CodeUncounted, false
 	r.Password = cut
@@ -235,6 +235,9 @@ func (a *Attempt) live(now time.Time, grace time.Duration) bool {
 	return a.Verdict == nil && (!a.over(now) || a.approved(now, grace))
 }
 
+// is notes who asks. It takes a copy, which keeps no attempt alive.
+func (q *asking) is(who Identity) { q.identity = &who }
+
 // move makes q a request of that attempt in the table of held requests.
 func (q *asking) move(e *Engine, id ID) {
 	e.drop(q)
@@ -249,7 +252,7 @@ func (e *Engine) fresh(q *asking) *saved {
 	q.facts.Chain, q.facts.Entered = 0, false
 	return &saved{Attempt: Attempt{
 		ID: q.id, FrontEnd: r.FrontEnd, Client: r.Client.Name, Approval: r.Client.Approval, NAS: r.NAS, Station: r.Station,
-		From: r.origin(), Typed: r.Username, Secret: q.secret, Scope: q.scope, Who: q.identity,
+		From: r.origin(), Typed: r.Username, Secret: q.secret, Scope: q.scope, Who: *q.identity,
 	}}
 }
 

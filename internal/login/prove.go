@@ -117,7 +117,7 @@ func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 	if checked.First == FirstRight && id.ID == "" || checked.First == FirstRight && s.rec.Version != 0 && id.ID != bound {
 		checked = Checked{First: FirstWrong, Reason: BadPassword} // nobody, or somebody else: never right
 	}
-	q.facts.First, q.facts.Refused, q.checked, q.identity = checked.First, checked.Reason, checked, id
+	q.facts.First, q.facts.Refused, q.checked, q.identity = checked.First, checked.Reason, &checked, &id
 	if checked.First == FirstWrong {
 		e.keepApart(s, q)
 		return e.rememberRefused(ctx, q)
@@ -227,7 +227,7 @@ func (e *Engine) giveBack(ctx context.Context, taken []string) {
 // begin is called when q's password is right: it finds the open attempt of the
 // same account, client and station, or fills in a fresh one.
 func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
-	r, id := q.req, q.identity
+	r, id := q.req, *q.identity
 	if r.Rule != "" {
 		q.facts.Rule = r.Rule
 		return e.fresh(q), nil
@@ -236,7 +236,7 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.account, q.facts.Problem = account, account.Problem
+	q.facts.Problem = account.Problem
 	if err := e.noteLock(ctx, q); err != nil {
 		return nil, err
 	}

@@ -340,7 +340,7 @@ func (e *Engine) end(ctx context.Context, s *saved, q *asking, act Action) error
 		act = Action{Kind: ActEnd, Reason: Expired}
 	}
 	if q.facts.First == FirstRight && s.rec.Version == 0 {
-		s.Attempt.Who = q.identity
+		s.Attempt.Who = *q.identity
 	}
 	if err := e.conclude(ctx, s, act, q); err != nil {
 		return err
