@@ -154,19 +154,24 @@ func (c *wire) next() (f frame, ok bool) {
 		require.NotErrorAs(c.t, err, &timeout, "no answer")
 		return f, false
 	}
-	require.GreaterOrEqual(c.t, len(m.Children), 2)
+	return decode(c.t, m), true
+}
+
+func decode(t *testing.T, m *ber.Packet) (f frame) {
+	t.Helper()
+	require.GreaterOrEqual(t, len(m.Children), 2)
 	op := m.Children[1]
 	f.id = number(m.Children[0])
 	f.op = int(op.Tag)
 	if f.op == searchEntry {
-		return f, true
+		return f
 	}
 	f.code = number(op.Children[0])
 	f.text = op.Children[2].Data.String()
 	if last := op.Children[len(op.Children)-1]; f.op == extendedResponse && last.Tag >= 10 {
 		f.oid = last.Data.String()
 	}
-	return f, true
+	return f
 }
 
 func number(p *ber.Packet) int64 { return int64(ber.DecodeInteger(p.ByteValue)) }

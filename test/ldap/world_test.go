@@ -129,6 +129,13 @@ func (w *world) of(t *testing.T) *world {
 // url is where LDAP is spoken, in plain at first.
 func (w *world) url() string { return "ldap://" + w.LDAP[0] }
 
+func (w *world) address() *net.TCPAddr {
+	w.t.Helper()
+	to, err := net.ResolveTCPAddr("tcp", w.LDAP[0])
+	require.NoError(w.t, err)
+	return to
+}
+
 // trust knows the certificate of vssgate and of slapd.
 func (w *world) trust() *tls.Config {
 	return &tls.Config{RootCAs: w.Slapd.CA.Pool, ServerName: "127.0.0.1"}
