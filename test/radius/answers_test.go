@@ -96,6 +96,31 @@ func TestALateApprovalIsCollectedOnce(t *testing.T) {
 	require.Len(t, accepted(s), 1)
 }
 
+func TestAfterTheDeadlineNeitherCodeNorApprovalCounts(t *testing.T) {
+	s := site.Start(t, site.Options{Hold: "1s", More: "second_factor: {valid_for: 2s}\n"})
+	p := s.Phone(1)
+	asksAt, holdsAt := s.NAS(site.Asks), s.NAS(site.Holds)
+	asked := asksAt.Ask(asks)
+	holdsAt.Send(holdsAt.Packet(asks))
+	require.Eventually(t, func() bool { return len(p.All()) == 2 }, site.Patience, tick)
+	code, held := "", phone.Login{}
+	for _, l := range p.All() {
+		if l.Client == "asks" {
+			code = l.Code
+		} else {
+			held = l
+		}
+	}
+	require.Eventually(t, func() bool { return len(s.Ended()) == 2 }, site.Patience, tick, "both end by themselves")
+	p.None()
+	require.EqualValues(t, site.AccessReject, asksAt.Ask(with(asks, code, asked.State)).Code)
+	_, err := p.Approve(t.Context(), held.ID, "")
+	refused(t, err, "ended")
+	for _, r := range s.Ended() {
+		require.Equal(t, "expired", r.Reason)
+	}
+}
+
 func accepted(s *site.Site) (found []site.Record) {
 	for _, r := range s.Ended() {
 		if r.Verdict == "accepted" {

@@ -124,7 +124,7 @@ func TestRadclientsCHAPIsRejectedAtOnce(t *testing.T) {
 	s := site.Start(t, site.Options{})
 	out := radclient(t, s, site.Asks, fmt.Sprintf("User-Name = %q", user), fmt.Sprintf("CHAP-Password = %q", password), signed).said()
 	require.Contains(t, out, "Received Access-Reject")
-	require.Contains(t, s.Output(), "set the NAS to PAP", "the log tells the way out")
+	s.Logged("set the NAS to PAP") // the way out
 }
 
 func TestRadtestIsHeldAndApproved(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -71,6 +72,13 @@ func (s *Site) Verify() int {
 	n, err := audit.Verify(strings.NewReader(s.Audit()), s.Keys())
 	require.NoError(s.t, err)
 	return n
+}
+
+// Logged waits until the node's log has that text: what a process writes is
+// read a moment later.
+func (s *Site) Logged(text string) {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool { return strings.Contains(s.Output(), text) }, Patience, 5*time.Millisecond, "not in the log: %s", text)
 }
 
 // Get fetches a page beside /metrics.

@@ -20,9 +20,17 @@ func TestAThousandParallelGuessesAreComparedAHandfulOfTimes(t *testing.T) {
 	const guesses, sockets = 1000, 20
 	s := site.Start(t, site.Options{})
 	phone := s.Phone(1)
-	challenged := s.NAS(site.Asks).Ask(asks)
-	s.NAS(site.Appends).Ask(site.Request{User: user, Password: password, Station: "203.0.113.200"})
+	stations := []string{"203.0.113.1", "203.0.113.2", "203.0.113.3"}
+	challenge := map[string]string{}   // State, by station
+	for _, station := range stations { // as many logins as may be open at once: three tries each
+		r := site.Request{User: user, Password: password, Station: station}
+		challenge[station] = s.NAS(site.Asks).Ask(r).State
+		s.NAS(site.Appends).Ask(r)
+		held := s.NAS(site.Holds)
+		held.Send(held.Packet(r))
+	}
 	right := map[string]bool{}
+	require.Eventually(t, func() bool { return len(phone.All()) == 9 }, site.Patience, tick)
 	for _, l := range phone.All() {
 		right[l.Code] = true
 	}
@@ -42,9 +50,10 @@ func TestAThousandParallelGuessesAreComparedAHandfulOfTimes(t *testing.T) {
 		nas := s.NAS(from)
 		guessing.Go(func() {
 			for n := range guesses / sockets {
-				r := site.Request{User: user, Password: password + "," + wrong(k*guesses/sockets+n), Station: fmt.Sprintf("203.0.113.%d", n%200)}
-				if k%4 == 0 { // the same login's challenge
-					r = with(asks, wrong(k*guesses/sockets+n), challenged.State)
+				code, station := wrong(k*guesses/sockets+n), stations[n%len(stations)]
+				r := site.Request{User: user, Password: password + "," + code, Station: station}
+				if from == site.Asks && k%2 == 0 {
+					r = with(r, code, challenge[station])
 				}
 				nas.Send(nas.Packet(r))
 			}
@@ -67,6 +76,7 @@ func TestAThousandParallelGuessesAreComparedAHandfulOfTimes(t *testing.T) {
 	t.Logf("answers: %v", texts)
 	require.LessOrEqual(t, texts["Wrong code"], 5, "so many were compared and left tries: %v", texts)
 	require.NotZero(t, texts["the account is locked"], "%v", texts)
+	s.Logged("account locked after wrong codes")
 	counted := regexp.MustCompile(`"account locked after wrong codes".*"wrong":(\d+)`).FindAllStringSubmatch(s.Output(), -1)
 	require.NotEmpty(t, counted)
 	for _, c := range counted {
@@ -82,8 +92,10 @@ func TestAThousandParallelGuessesAreComparedAHandfulOfTimes(t *testing.T) {
 	require.WithinDuration(t, time.Now().Add(15*time.Minute), account.LockedUntil, 2*time.Minute)
 	t.Run("the right code does not help any more", func(t *testing.T) {
 		for code := range right {
-			r := site.Request{User: user, Password: password + "," + code, Station: "203.0.113.200"}
-			require.EqualValues(t, site.AccessReject, s.NAS(site.Appends).Ask(r).Code)
+			for _, station := range stations {
+				r := site.Request{User: user, Password: password + "," + code, Station: station}
+				require.EqualValues(t, site.AccessReject, s.NAS(site.Appends).Ask(r).Code)
+			}
 		}
 		require.NotEqualValues(t, site.AccessAccept, s.NAS(site.Asks).Ask(asks).Code)
 		require.Empty(t, accepted(s))
