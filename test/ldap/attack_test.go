@@ -360,3 +360,42 @@ func mangle(random *rand.Rand, frame []byte) []byte {
 	}
 	return b
 }
+
+// User 2 has a phone, and knows the password of user 1.
+func TestAColleaguesPhoneIsOfNoUse(t *testing.T) {
+	w := start(t, options{phones: 2})
+	nas, asked := w.vpn(2)
+	code := w.shows(2, 1)[0].Code
+	done := nas.Ask(site.Request{User: testenv.UserName(1), Password: code, State: asked.State, Station: "203.0.113.7"})
+	require.EqualValues(t, site.AccessReject, done.Code, "a State is for who was challenged")
+	refusal(t, w.connect(mail).Bind(dn(2), password(2)))
+	for _, l := range w.shows(2, 2) {
+		refusal(t, w.connect(mail).Bind(dn(1), password(1)+","+l.Code))
+		refusal(t, w.connect(mail).Bind(dn(1), password(2)+","+l.Code))
+	}
+
+	conn := w.connect(wiki)
+	b := w.bind(conn, dn(2), password(2))
+	for _, l := range w.shows(2, 3) {
+		if l.Client == "wiki" {
+			_, err := w.phones[2].Approve(t.Context(), l.ID, "")
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, b.wait())
+	b = w.bind(conn, dn(1), password(1))
+	victims := w.shows(1, 1)
+	for _, answer := range []string{"approve", "deny", "report"} {
+		_, err := w.phones[2].Answer(t.Context(), victims[0].ID, phone.Answer{Answer: answer})
+		var refused *phone.Problem
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, 404, refused.Status)
+	}
+	b.held()
+	w.phones[1].No()
+	refusal(t, b.wait())
+	require.Empty(t, whoami(t, conn), "and he is himself no more")
+	for _, r := range w.accepts() {
+		require.Equal(t, testenv.UserName(2), r.Username)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/go-ldap/ldap/v3"
 	"github.com/stretchr/testify/require"
 
 	"vssgate/internal/testenv"
@@ -85,6 +86,66 @@ func TestWrongCodesAtAnApplicationLockTheVPNToo(t *testing.T) {
 	_, asked := w.vpn(1)
 	require.EqualValues(t, site.AccessReject, asked.Code)
 	require.Contains(t, asked.Text, "locked")
+}
+
+// admin is a connection to slapd that may do everything.
+func (w *world) admin() *ldap.Conn {
+	w.t.Helper()
+	conn, err := ldap.DialURL(w.Slapd.URI)
+	require.NoError(w.t, err)
+	w.t.Cleanup(func() { conn.Close() })
+	require.NoError(w.t, conn.Bind(testenv.SlapdAdminDN, testenv.SlapdAdminPassword))
+	return conn
+}
+
+func TestARenamedUserIsTheSamePerson(t *testing.T) {
+	w := start(t, options{phones: 1})
+	b := w.bind(w.connect(wiki), dn(1), password(1))
+	w.approve(1, accepted)
+	require.NoError(t, b.wait())
+	account := w.Last().Account
+
+	require.NoError(t, w.admin().ModifyDN(ldap.NewModifyDNRequest(dn(1), "uid=an.nv", true, "")))
+	refusal(t, w.connect(wiki).Bind(dn(1), password(1)))
+	conn := w.connect(wiki)
+	b = w.bind(conn, "an.nv", password(1))
+	require.Equal(t, "an.nv", w.shows(1, 1)[0].Username)
+	w.approve(1, accepted)
+	require.NoError(t, b.wait())
+	require.Equal(t, "dn:uid=an.nv,"+testenv.SlapdPeople, whoami(t, conn))
+	require.Equal(t, account, w.Last().Account)
+}
+
+func TestANewEntryUnderAnOldNameIsSomebodyElse(t *testing.T) {
+	w := start(t, options{phones: 1})
+	b := w.bind(w.connect(wiki), dn(1), password(1))
+	w.approve(1, accepted)
+	require.NoError(t, b.wait())
+
+	admin := w.admin()
+	require.NoError(t, admin.Del(ldap.NewDelRequest(dn(1), nil)))
+	add := ldap.NewAddRequest(dn(1), nil)
+	for name, value := range map[string]string{"objectClass": "inetOrgPerson", "uid": "user0001", "cn": "Another", "sn": "Another", "userPassword": password(1), "employeeNumber": "0987654321"} {
+		add.Attribute(name, []string{value})
+	}
+	require.NoError(t, admin.Add(add))
+	require.Contains(t, refusal(t, w.connect(wiki).Bind(dn(1), password(1))), "No phone is activated for this account.")
+	w.shows(1, 0)
+	require.NotEqual(t, w.accepts()[0].Account, w.Last().Account)
+}
+
+// Who may write the number in the directory must not make his own phone the
+// second factor of somebody else.
+func TestAnotherNumberInTheDirectoryIsNotBelieved(t *testing.T) {
+	w := start(t, options{phones: 2})
+	change := ldap.NewModifyRequest(dn(1), nil)
+	change.Replace("employeeNumber", []string{testenv.UserNumber(2)})
+	require.NoError(t, w.admin().Modify(change))
+	require.Contains(t, refusal(t, w.connect(wiki).Bind(dn(1), password(1))), "has changed and is not confirmed yet")
+	_, asked := w.vpn(1)
+	require.EqualValues(t, site.AccessReject, asked.Code)
+	w.shows(2, 0)
+	require.Equal(t, "number_changed", w.Last().Reason)
 }
 
 // wrong is a code that is not the one of user n's only login.
