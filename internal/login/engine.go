@@ -128,6 +128,11 @@ func (e *Engine) adopt(ctx context.Context) error {
 // exactly once, when the verdict or another reply is there. leave tells the
 // engine that the asker has gone: the attempt stays open for a retry to join.
 func (e *Engine) Handle(r *Request) (leave func()) {
+	if len(r.State) > 0 && !e.genuine(r.State, r.Client) { // anybody can send one: it costs no more than this
+		id := NewID()
+		r.Reply(Reply{Kind: BadAnswer, Reason: BadState, Attempt: id, Trace: id.Trace(), ValidFor: e.Policy.ValidFor})
+		return func() {}
+	}
 	q := &asking{req: r, own: NewID(), identity: &Identity{}, began: time.Now()}
 	q.id = q.own
 	q.facts.Request = newRequestID()
