@@ -199,6 +199,30 @@ func TestACodeIsUsedForGood(t *testing.T) {
 	require.Len(t, w.accepts(), 1)
 }
 
+// A clean stop saves what is open, for one start: a crash after that does not
+// bring a used login back.
+func TestALoginThatWasSavedIsNotFoundAgain(t *testing.T) {
+	w := start(t, options{phones: 1})
+	refusal(t, w.connect(mail).Bind(dn(1), password(1)))
+	typed := password(1) + "," + w.shows(1, 1)[0].Code
+	refusal(t, w.connect(brief).Bind(dn(1), password(1)))
+	for _, l := range w.shows(1, 2) {
+		if l.Client == "brief" {
+			_, err := w.phones[1].Approve(t.Context(), l.ID, "")
+			require.NoError(t, err)
+		}
+	}
+	w.Stop()
+	w.Start()
+	require.NoError(t, w.connect(mail).Bind(dn(1), typed))
+	require.NoError(t, w.connect(brief).Bind(dn(1), password(1)))
+	w.Kill()
+	w.Start()
+	refusal(t, w.connect(mail).Bind(dn(1), typed))
+	refusal(t, w.connect(brief).Bind(dn(1), password(1)))
+	require.Len(t, w.accepts(), 2)
+}
+
 func TestACodeIsForItsApplication(t *testing.T) {
 	w := start(t, options{phones: 1})
 	refusal(t, w.connect(mail).Bind(dn(1), password(1)))

@@ -88,6 +88,23 @@ func TestWrongCodesAtAnApplicationLockTheVPNToo(t *testing.T) {
 	require.Contains(t, asked.Text, "locked")
 }
 
+func TestALoginThatIsReportedLocksEveryWayIn(t *testing.T) {
+	w := start(t, options{phones: 1})
+	_, asked := w.vpn(1)
+	require.EqualValues(t, site.AccessChallenge, asked.Code)
+	b := w.bind(w.connect(wiki), dn(1), password(1))
+	_, err := w.phones[1].Deny(t.Context(), w.shows(1, 2)[0].ID, true)
+	require.NoError(t, err)
+	require.Contains(t, refusal(t, b.wait()), "reported as not the owner's")
+	require.Equal(t, "reported", w.Last().Reason)
+	refusal(t, w.connect(mail).Bind(dn(1), password(1)))
+	require.Equal(t, "locked_out", w.Last().Reason)
+
+	nas := w.NAS(vpn)
+	done := nas.Ask(site.Request{User: testenv.UserName(1), Password: w.shows(1, 1)[0].Code, State: asked.State, Station: "203.0.113.7"})
+	require.EqualValues(t, site.AccessReject, done.Code, "what was open before is locked too")
+}
+
 // admin is a connection to slapd that may do everything.
 func (w *world) admin() *ldap.Conn {
 	w.t.Helper()
