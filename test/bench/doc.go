@@ -1,0 +1,16 @@
+// Package bench measures the whole program: its tests are benchmarks, and what
+// they found is told in docs/performance.md.
+//
+//	BenchmarkHeldRADIUS      memory of 100,000 RADIUS logins that are held at once
+//	BenchmarkHeldLDAP        memory of a held bind, with both its connections
+//	BenchmarkLogin           what a login takes besides the directory, leg by leg
+//	BenchmarkWrongState      a packet that is decided without asking anybody
+//
+// Memory is measured in a process of the program's own: the test binary starts
+// itself again as a node (node_test.go), with a configuration like any other,
+// and reads what the kernel says of it. The directory (directory_test.go), the
+// NASes and the applications are on this side.
+//
+// Sizes that were promised fail a benchmark when they are exceeded by far.
+// Times are only reported: they say as much about the machine.
+package bench

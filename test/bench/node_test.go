@@ -1,0 +1,246 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"vssgate/internal/app"
+	"vssgate/internal/config"
+	"vssgate/otp"
+)
+
+// nodeEnv makes the test binary a node: the value is its configuration file.
+const nodeEnv = "VSSGATE_BENCH_NODE"
+
+// profileEnv names a folder for heap profiles of nodes that are full.
+const profileEnv = "VSSGATE_BENCH_PROFILES"
+
+func TestMain(m *testing.M) {
+	if file := os.Getenv(nodeEnv); file != "" {
+		if err := runNode(file); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// runNode is the program, and answers what is asked on its standard input until
+// that ends.
+func runNode(file string) error {
+	c, err := config.Load(file)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	a, err := app.New(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	out := json.NewEncoder(os.Stdout)
+	return a.Run(ctx, func(at app.Addresses) {
+		out.Encode(at)
+		go func() {
+			defer stop()
+			for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+				out.Encode(obey(in.Text()))
+			}
+		}()
+	})
+}
+
+// obey does what the benchmark asks a node.
+func obey(order string) any {
+	what, path, _ := strings.Cut(order, " ")
+	switch what {
+	case "collect":
+		debug.FreeOSMemory()
+	case "profile":
+		f, err := os.Create(path)
+		if err == nil {
+			err = pprof.Lookup("heap").WriteTo(f, 0)
+			f.Close()
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+	return weigh()
+}
+
+// A weight is what a node's memory is, in bytes.
+type weight struct {
+	Resident   int // what the kernel counts
+	Anonymous  int // the same without the store's file, which the kernel may take back
+	Heap       int // live objects, and dead ones not collected yet
+	Spans      int // in use by objects: the heap and the holes in it
+	Stacks     int
+	Runtime    int // what the runtime needs to manage it all
+	Goroutines int
+}
+
+func weigh() (w weight) {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		panic(err)
+	}
+	of := func(name string) int {
+		_, rest, _ := strings.Cut(string(status), name+":")
+		kib, err := strconv.Atoi(strings.Fields(rest)[0])
+		if err != nil {
+			panic(err)
+		}
+		return kib << 10
+	}
+	return weight{
+		Resident: of("VmRSS"), Anonymous: of("RssAnon"), Heap: int(m.HeapAlloc), Spans: int(m.HeapInuse), Stacks: int(m.StackInuse),
+		Runtime: int(m.MSpanSys + m.MCacheSys + m.BuckHashSys + m.GCSys + m.OtherSys), Goroutines: runtime.NumGoroutine(),
+	}
+}
+
+const mib = 1 << 20
+
+func (w weight) String() string {
+	return fmt.Sprintf("%d MiB resident, %d anonymous: heap %d, spans %d, stacks %d, runtime %d; %d goroutines",
+		w.Resident/mib, w.Anonymous/mib, w.Heap/mib, w.Spans/mib, w.Stacks/mib, w.Runtime/mib, w.Goroutines)
+}
+
+// A node is the program in a process of its own.
+type node struct {
+	b   *testing.B
+	at  app.Addresses
+	in  io.Writer
+	out *json.Decoder
+}
+
+// nodeConfig is what a site would write, with limits that let the load in.
+const nodeConfig = `
+data_dir: {{DIR}}
+secret_key_file: {{DIR}}/secret.key
+admin: {socket: {{DIR}}/admin.sock}
+metrics: {listen: "127.0.0.1:0"}
+vssid: {listen: "127.0.0.1:0", public_url: "http://127.0.0.1:1"}
+first_factors:
+  - name: directory
+    ldap:
+      kind: openldap
+      urls: ["{{DIRECTORY}}"]
+      bind_dn: cn=vssgate,dc=vss,dc=example
+      bind_password: service
+      base_dns: ["ou=people,dc=vss,dc=example"]
+      user_filter: (uid={username})
+      attributes: {bhxh_number: employeeNumber}
+throttle: {per_source: 1000}
+# As long as may be: all logins are to be there at once, on a slow machine too.
+second_factor: {valid_for: 10m, grace: 1m}
+radius:
+  listen: ["127.0.0.1:0"]
+  clients:
+    - {name: vpn, addresses: [127.0.0.1], secret: ` + sharedSecret + `, mode: hold, hold: 10m, approval: simple}
+ldap:
+  listen: ["127.0.0.1:0"]
+  require_tls: false
+  max_connections: 20000
+  clients:
+    - {name: app, addresses: [127.0.0.1], mode: hold, hold: 10m, approval: simple}
+`
+
+const sharedSecret = "a-secret-of-the-benchmark"
+
+// startNode runs a node on the data in dir, where the people are enrolled.
+func startNode(b *testing.B, dir string, d *tree) *node {
+	file := filepath.Join(dir, "vssgate.yaml")
+	text := strings.NewReplacer("{{DIR}}", dir, "{{DIRECTORY}}", d.url).Replace(nodeConfig)
+	require.NoError(b, os.WriteFile(file, []byte(text), 0o600))
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), nodeEnv+"="+file)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(b, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(b, err)
+	require.NoError(b, cmd.Start())
+	b.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	n := &node{b: b, in: in, out: json.NewDecoder(out)}
+	require.NoError(b, n.out.Decode(&n.at))
+	return n
+}
+
+// ask has the node do something and returns what it weighs then.
+func (n *node) ask(order string) (w weight) {
+	fmt.Fprintln(n.in, order)
+	require.NoError(n.b, n.out.Decode(&w), "the node has ended")
+	return w
+}
+
+// profile keeps a heap profile, where one is wanted.
+func (n *node) profile(name string) {
+	if dir := os.Getenv(profileEnv); dir != "" {
+		n.ask("profile " + filepath.Join(dir, name+".pprof"))
+	}
+}
+
+var openLogins = regexp.MustCompile(`(?m)^vssgate_logins_open (\S+)$`)
+
+// open is how many logins are open, by the node's own metrics.
+func (n *node) open() int {
+	answer, err := http.Get("http://" + n.at.Metrics + "/metrics")
+	require.NoError(n.b, err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	require.NoError(n.b, err)
+	found := openLogins.FindSubmatch(text)
+	require.NotNil(n.b, found, "no vssgate_logins_open")
+	open, err := strconv.ParseFloat(string(bytes.TrimSpace(found[1])), 64)
+	require.NoError(n.b, err)
+	return int(open)
+}
+
+// wait returns when at least want logins are open, or when none was added for
+// so long that something must have been lost.
+func (n *node) wait(want int) (open int) {
+	const patience = 3 * time.Second
+	for changed := time.Now(); time.Since(changed) < patience; {
+		before := open
+		if open = n.open(); open >= want {
+			return open
+		}
+		if open != before {
+			changed = time.Now()
+		}
+		time.Sleep(5 * time.Millisecond) // the node needs the processor more
+	}
+	return open
+}
+
+func writeKeys(b *testing.B, dir string) *otp.Keys {
+	line := otp.NewKeyLine()
+	require.NoError(b, os.WriteFile(filepath.Join(dir, "secret.key"), []byte(line), 0o600))
+	keys, err := otp.ParseKeys([]byte(line))
+	require.NoError(b, err)
+	return keys
+}

@@ -1,0 +1,113 @@
+package bench
+
+import (
+	"crypto/hmac"
+	"crypto/md5"
+	"crypto/rand"
+	"encoding/binary"
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// BenchmarkHeldRADIUS holds 100,000 logins of as many people at once, and says
+// what the whole process weighs then: as it is, and after a collection. Besides
+// them the process knows 100,000 people with a phone each, which the embedded
+// store keeps in memory: their weight is told apart.
+func BenchmarkHeldRADIUS(b *testing.B) {
+	const held = 100_000
+	const target = 400 * mib
+	for b.Loop() {
+		d := newTree(b)
+		n := startNode(b, populate(b, held), d)
+		enrolled := n.ask("collect")
+		nas := newNAS(b, n.at.RADIUS[0])
+		nas.logIn(n, held)
+		asItIs := n.ask("weigh")
+		collected := n.ask("collect")
+		n.profile("held-radius")
+		b.Logf("people:    %v\nas it is:  %v\ncollected: %v", enrolled, asItIs, collected)
+		b.ReportMetric(float64(asItIs.Resident)/mib, "MiB")
+		b.ReportMetric(float64(collected.Resident)/mib, "MiB-collected")
+		b.ReportMetric(float64(enrolled.Resident)/mib, "MiB-people")
+		b.ReportMetric(float64(collected.Resident-enrolled.Resident)/held, "B/login")
+		b.ReportMetric(float64(collected.Heap-enrolled.Heap)/held, "B-heap/login")
+		b.ReportMetric(float64(collected.Goroutines), "goroutines")
+		if collected.Resident-enrolled.Resident > target*3/2 {
+			b.Errorf("%d held logins take %d MiB", held, (collected.Resident-enrolled.Resident)/mib)
+		}
+	}
+}
+
+// A nas asks from as many ports as it needs: a port has 256 Identifiers.
+type nas struct {
+	b    *testing.B
+	addr *net.UDPAddr
+}
+
+func newNAS(b *testing.B, addr string) *nas {
+	at, err := net.ResolveUDPAddr("udp", addr)
+	require.NoError(b, err)
+	return &nas{b: b, addr: at}
+}
+
+// window is how many requests may be under way, so that no socket overflows.
+const window = 1024
+
+// logIn has users 0 to count-1 log in, and returns when all are held.
+func (a *nas) logIn(n *node, count int) {
+	sent := make([][]byte, 0, 256)
+	for from := 0; from < count; from += len(sent) {
+		sent = sent[:0]
+		conn, err := net.DialUDP("udp", nil, a.addr)
+		require.NoError(a.b, err)
+		a.b.Cleanup(func() { conn.Close() })
+		for i := from; i < min(from+256, count); i++ {
+			p := accessRequest(byte(i), i)
+			sent = append(sent, p)
+			_, err := conn.Write(p)
+			require.NoError(a.b, err)
+		}
+		if want := from + len(sent) - window; n.wait(want) < want {
+			a.b.Fatal("the node takes no more logins")
+		}
+	}
+	require.Equal(a.b, count, n.wait(count), "requests were lost on the way")
+}
+
+// accessRequest is what a VPN gateway sends for user i, and more attributes.
+func accessRequest(identifier byte, i int, more ...byte) []byte {
+	p := make([]byte, 20, 256)
+	p[0], p[1] = 1, identifier
+	rand.Read(p[4:20])
+	p = attribute(p, 80, make([]byte, md5.Size))
+	p = attribute(p, 1, []byte(username(i)))
+	p = attribute(p, 2, hide([]byte(password), p[4:20]))
+	p = attribute(p, 32, []byte("vpn-hanoi-1"))
+	p = attribute(p, 31, netipOf(i))
+	p = append(p, more...)
+	binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
+	mac := hmac.New(md5.New, []byte(sharedSecret))
+	mac.Write(p)
+	copy(p[22:], mac.Sum(nil))
+	return p
+}
+
+func attribute(p []byte, typ byte, value []byte) []byte {
+	return append(append(p, typ, byte(len(value)+2)), value...)
+}
+
+// hide is RFC 2865 section 5.2 for a password of at most 16 bytes.
+func hide(plain, authenticator []byte) []byte {
+	sum := md5.Sum(append([]byte(sharedSecret), authenticator...))
+	for i := range plain {
+		sum[i] ^= plain[i]
+	}
+	return sum[:]
+}
+
+// netipOf is where user i sits: an address of its own.
+func netipOf(i int) []byte {
+	return []byte(net.IPv4(100, byte(64+i>>16), byte(i>>8), byte(i)).String())
+}
