@@ -9,6 +9,7 @@
 //	hold_test.go      connections: pipelined, left, denied, lost, restarted
 //	names_test.go     how users and service accounts may be spelt
 //	person_test.go    one person, by RADIUS and by LDAP
+//	nodes_test.go     two nodes with one store
 //	secrets_test.go   what must not be found in logs, audit and metrics
 //	attack_test.go    somebody who knows the password, and nothing else
 package ldap_test
@@ -59,6 +60,8 @@ type options struct {
 	phones     int    // users 1 to phones have one
 	second     string // of second_factor, after what is there
 	hold       string // of the wiki; longer than any test
+	redis      string // address of the store; embedded
+	beside     *world // another node of the same installation
 }
 
 // A world is a directory, a running vssgate, phones and FCM.
@@ -75,12 +78,23 @@ func start(t *testing.T, o options) *world {
 		o.hold = "50s"
 	}
 	w := &world{t: t, fcm: fakefcm.Run(t), phones: make([]*site.Phone, o.phones+1)}
-	slapd := testenv.Slapd(t, o.slapd)
+	var same site.Options
+	if b := o.beside; b != nil {
+		w.fcm, w.phones = b.fcm, b.phones
+		same = site.Options{Slapd: b.Slapd, Secret: b.Secret, Before: site.ShareKey(t, b.Node)}
+	} else {
+		same.Slapd = testenv.Slapd(t, o.slapd)
+	}
+	slapd := same.Slapd
 	credentials := filepath.Join(t.TempDir(), "fcm.json")
 	require.NoError(t, os.WriteFile(credentials, w.fcm.CredentialsJSON(), 0o600))
-	w.Site = site.New(t, site.Options{Slapd: slapd})
-	w.Configure(fmt.Sprintf(config, slapd.URI, slapd.CAFile, slapd.BindDN, slapd.BindPassword, testenv.SlapdPeople,
-		credentials, w.fcm.Endpoint(), w.Secret, slapd.CA.CertFile, slapd.CA.KeyFile, o.requireTLS, testenv.SlapdAppDN, o.second, o.hold))
+	w.Site = site.New(t, same)
+	text := fmt.Sprintf(config, slapd.URI, slapd.CAFile, slapd.BindDN, slapd.BindPassword, testenv.SlapdPeople,
+		credentials, w.fcm.Endpoint(), w.Secret, slapd.CA.CertFile, slapd.CA.KeyFile, o.requireTLS, testenv.SlapdAppDN, o.second, o.hold)
+	if o.redis != "" {
+		text += fmt.Sprintf("store: {redis: {addresses: [%q]}}\n", o.redis)
+	}
+	w.Configure(text)
 	w.Start()
 	for n := 1; n <= o.phones; n++ {
 		w.phones[n] = w.Enrol(testenv.UserName(n), phone.Enrolment{PushToken: "token of " + testenv.UserName(n), Notifications: "allowed"})
