@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -40,7 +42,7 @@ var errQuiet = errors.New("")
 // run is the program: tests call it too.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := rootCommand()
-	root.SetArgs(args)
+	root.SetArgs(idsLast(args))
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -58,6 +60,26 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "vssgate: %v\n", err)
 		return exitError
 	}
+}
+
+// aDevice is a device's id that begins like a flag: the thumbprint of a key (RFC
+// 7638) in base64url, which one in 64 times begins with a dash.
+var aDevice = regexp.MustCompile(`^-[A-Za-z0-9_-]{42}$`)
+
+// idsLast puts such ids behind "--", which ends the flags.
+func idsLast(args []string) []string {
+	if slices.Contains(args, "--") || !slices.ContainsFunc(args, aDevice.MatchString) {
+		return args
+	}
+	var flags, ids []string
+	for _, arg := range args {
+		if aDevice.MatchString(arg) {
+			ids = append(ids, arg)
+		} else {
+			flags = append(flags, arg)
+		}
+	}
+	return append(append(flags, "--"), ids...)
 }
 
 // where is how commands find the configuration and the daemon.

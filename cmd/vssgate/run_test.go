@@ -201,3 +201,20 @@ func TestVersion(t *testing.T) {
 	require.NotEmpty(t, v["commit"])
 	require.Regexp(t, `^go1\.`, v["go"])
 }
+
+// The id of a device is the thumbprint of its key and may begin with a dash.
+func TestADeviceIDThatLooksLikeAFlagIsNone(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none.sock")
+	for _, id := range []string{"-crIo0aXL4xhVT2lVrtqX5RCeI0EIXyneMZJsRCSsiE", "--rIo0aXL4xhVT2lVrtqX5RCeI0EIXyneMZJsRCSsiE"} {
+		for _, args := range [][]string{
+			{"device", "revoke", id, "--socket", none, "--why", "lost"},
+			{"device", "revoke", "--socket", none, id},
+			{"--socket", none, "device", "revoke", "--", id},
+		} {
+			got := vssgate(t, "", args...)
+			require.Equal(t, exitError, got.code, "%q: %s", args, got.errOut)
+			require.Contains(t, got.errOut, "no daemon behind "+none)
+		}
+	}
+	require.Equal(t, exitUsage, vssgate(t, "", "device", "revoke", "-crIo").code, "anything shorter is a flag")
+}

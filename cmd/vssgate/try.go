@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -118,12 +119,13 @@ machine's address as a client (ldap.clients).`,
 type talk struct {
 	tried
 	out   io.Writer // nil: --json, nothing on the way
-	in    *bufio.Reader
+	from  io.Reader
+	in    *bufio.Reader // of from
 	begun time.Time
 }
 
 func (f *tryFlags) talk(cmd *cobra.Command) *talk {
-	t := &talk{in: bufio.NewReader(cmd.InOrStdin()), begun: time.Now()}
+	t := &talk{from: cmd.InOrStdin(), in: bufio.NewReader(cmd.InOrStdin()), begun: time.Now()}
 	t.Steps = []tryStep{}
 	if !f.asJSON {
 		t.out = cmd.OutOrStdout()
@@ -140,19 +142,48 @@ func (t *talk) say(at time.Time, format string, args ...any) {
 }
 
 // ask reads a line from the person, unless the flag said it.
-func (t *talk) ask(said *string, question string) error {
+func (t *talk) ask(ctx context.Context, said *string, question string) error {
 	if *said != "" {
 		return nil
 	}
 	if t.out != nil {
 		fmt.Fprintf(t.out, "%s: ", question)
 	}
-	line, err := t.in.ReadString('\n')
-	if err != nil && line == "" {
+	line, err := t.line(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("interrupted")
+	case err != nil && line == "":
 		return fmt.Errorf("%s: nothing to read; give it as a flag", strings.ToLower(question))
 	}
 	*said = strings.TrimRight(line, "\r\n")
 	return nil
+}
+
+// askPassword is ask for what a terminal must not show.
+func (t *talk) askPassword(ctx context.Context, said *string) error {
+	if *said == "" {
+		defer hidden(t.from)()
+	}
+	return t.ask(ctx, said, "Password")
+}
+
+// line reads a line until ctx ends; then the read is left to the end of the
+// program.
+func (t *talk) line(ctx context.Context) (string, error) {
+	var line string
+	read := make(chan error, 1)
+	go func() {
+		var err error
+		line, err = t.in.ReadString('\n')
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		return line, err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // end prints the outcome; only an accept is no error.
@@ -177,7 +208,7 @@ func (t *talk) end(cmd *cobra.Command) error {
 
 func (f *tryFlags) radius(cmd *cobra.Command) error {
 	t := f.talk(cmd)
-	if err := t.ask(&f.password, "Password"); err != nil {
+	if err := t.askPassword(cmd.Context(), &f.password); err != nil {
 		return err
 	}
 	asker, err := radius.Dial(f.server, secret.Secret(f.secret))
@@ -202,7 +233,7 @@ func (f *tryFlags) radius(cmd *cobra.Command) error {
 		if t.out != nil {
 			fmt.Fprintf(t.out, "\n  %s\n\n", a.Text)
 		}
-		if err := t.ask(&f.code, "Code, or Enter once you have approved"); err != nil {
+		if err := t.ask(cmd.Context(), &f.code, "Code, or Enter once you have approved"); err != nil {
 			return err
 		}
 		q.State, q.Password = a.State, []byte(f.code)
@@ -212,7 +243,7 @@ func (f *tryFlags) radius(cmd *cobra.Command) error {
 
 func (f *tryFlags) ldap(cmd *cobra.Command) error {
 	t := f.talk(cmd)
-	if err := t.ask(&f.password, "Password"); err != nil {
+	if err := t.askPassword(cmd.Context(), &f.password); err != nil {
 		return err
 	}
 	roots, err := app.Authorities(f.caFile)
