@@ -751,8 +751,9 @@ func TestWithoutAuditNobodyIsLetIn(t *testing.T) {
 		w.mu.Lock()
 		w.broken = errors.New("disk full")
 		w.mu.Unlock()
-		w.ask(vpn, withState(ask.State), saying(code)).is(login.NoAnswer, login.Unavailable)
-		w.ask(vpn, withState(ask.State), saying(code)).is(login.Silence, "")
+		for range 2 {
+			w.ask(vpn, withState(ask.State), saying(code)).is(login.NoAnswer, login.Unavailable)
+		}
 		w.mu.Lock()
 		w.broken = nil
 		w.mu.Unlock()

@@ -325,8 +325,8 @@ func (e *Engine) silence(ctx context.Context, s *saved, q *asking) error {
 
 // repeat gives the request that was let in its answer again.
 func (e *Engine) repeat(s *saved, q *asking) error {
-	if s.Attempt.Owed { // its audit record is being written: ask again
-		e.finish(q, Reply{Kind: Silence})
+	if s.Attempt.Owed { // its audit record is being written: the same packet again is to find it
+		e.finish(q, Reply{Kind: NoAnswer, Reason: Unavailable})
 		return nil
 	}
 	e.finish(q, Reply{Kind: Accept, Reason: Accepted, Identity: s.Attempt.Who, Factor: s.Attempt.Verdict.Factor})

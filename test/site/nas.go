@@ -169,6 +169,23 @@ func (n *NAS) Ask(r Request) Answer {
 	return n.Answer(p)
 }
 
+// Insist is Ask for a NAS that sends the same packet again while no answer
+// comes.
+func (n *NAS) Insist(r Request) Answer {
+	n.t.Helper()
+	p := n.Packet(r)
+	for range int(Patience / resend) {
+		n.Send(p)
+		if a, ok := n.Maybe(p, resend); ok {
+			return a
+		}
+	}
+	require.FailNow(n.t, "no answer", "within %v", Patience)
+	return Answer{}
+}
+
+const resend = 250 * time.Millisecond
+
 // Answer waits for the answer to a packet.
 func (n *NAS) Answer(request []byte) Answer {
 	n.t.Helper()
