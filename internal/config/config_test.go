@@ -317,6 +317,9 @@ func TestLoad(t *testing.T) {
 	_, err := config.Load(file)
 	require.ErrorContains(t, err, file)
 	require.ErrorContains(t, err, "vssgate init")
+	_, err = config.Load(dir)
+	require.ErrorContains(t, err, dir)
+	require.NotContains(t, err.Error(), "vssgate init", "there is something, it only cannot be read")
 
 	require.NoError(t, os.WriteFile(file, []byte(general+"languag: vi\ngrace: 1m\n"), 0o600))
 	_, err = config.Load(file)

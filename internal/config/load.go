@@ -2,7 +2,9 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,8 +48,11 @@ func (ps Problems) Mistaken() bool {
 // them, or says why the file cannot be read.
 func Load(path string) (*Config, error) {
 	src, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w (write one with: vssgate init DIR)", err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("configuration: %w (name yours with --config, or write one with: vssgate init DIR)", err)
+	case err != nil:
+		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	c, problems := Parse(path, src)
 	if c == nil {
