@@ -3,8 +3,11 @@
 // id when the test ends. A program that is not installed fails the test and
 // says how to install it: nothing is skipped.
 //
-// It knows nothing of the product, so every package's tests may use it.
+// It imports nothing of the product, so every package's tests may use it.
 //
-//	ca.go     a fresh certificate authority and a certificate for 127.0.0.1
-//	slapd.go  OpenLDAP's slapd with people, groups and service accounts
+//	ca.go        a fresh certificate authority and a certificate for 127.0.0.1
+//	slapd.go     OpenLDAP's slapd with people, groups and service accounts
+//	redis.go     redis-server, single, cluster or behind TLS
+//	postgres.go  PostgreSQL, as a program that asks RADIUS or LDAP
+//	node.go      the program itself
 package testenv

@@ -18,10 +18,10 @@ type PostgresServer struct {
 	log       output
 }
 
-// Postgres starts PostgreSQL with these lines of pg_hba.conf and more
-// environment, and stops it when the test ends. It returns when the server
-// answers.
-func Postgres(t testing.TB, access string, env ...string) *PostgresServer {
+// Postgres starts PostgreSQL with these lines of pg_hba.conf, a certificate
+// authority for its LDAP ("": none) and more environment, and stops it when
+// the test ends. It returns when the server answers.
+func Postgres(t testing.TB, access, caFile string, env ...string) *PostgresServer {
 	t.Helper()
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if len(found) == 0 {
@@ -32,6 +32,12 @@ func Postgres(t testing.TB, access string, env ...string) *PostgresServer {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	_, port, _ := net.SplitHostPort(freeAddr(t))
 	db := &PostgresServer{t: t, dir: dir, port: port}
+	if caFile != "" {
+		ca, err := os.ReadFile(caFile)
+		must(t, err)
+		must(t, os.WriteFile(dir+"/ca.pem", ca, 0o644))
+		env = append(env, "LDAPTLS_CACERT="+dir+"/ca.pem")
+	}
 	unprivileged := &syscall.SysProcAttr{}
 	if os.Getuid() == 0 {
 		const nobody = 65534

@@ -244,7 +244,7 @@ func TestPostgreSQLLogsInWithAnAppendedCode(t *testing.T) {
 	phone := s.Phone(1)
 	_, port, err := net.SplitHostPort(s.RADIUS[0])
 	require.NoError(t, err)
-	db := testenv.Postgres(t, fmt.Sprintf("host all all 127.0.0.1/32 radius radiusservers=127.0.0.1 radiusports=%s radiussecrets=%s radiusidentifiers=pg\n", port, s.Secret))
+	db := testenv.Postgres(t, fmt.Sprintf("host all all 127.0.0.1/32 radius radiusservers=127.0.0.1 radiusports=%s radiussecrets=%s radiusidentifiers=pg\n", port, s.Secret), "")
 	db.Role(user)
 	out, err := db.Ask(user, password)
 	require.Error(t, err, "the password alone opens the login, and no more: %s", out)
