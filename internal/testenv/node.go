@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,7 +21,8 @@ import (
 
 // The program is built once for a test binary.
 var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "vssgate-test-")
+	reap()
+	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", builtBy, os.Getpid()))
 	if err != nil {
 		return "", err
 	}
@@ -31,6 +33,25 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	return binary, nil
 })
+
+// builtBy begins the name of each folder with a built program; the process id
+// of the test binary follows.
+const builtBy = "vssgate-built-by-"
+
+// reap removes what test binaries have built that run no more: nothing tells a
+// package that its process ends.
+func reap() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), builtBy+"*"))
+	for _, dir := range dirs {
+		var pid int
+		if _, err := fmt.Sscanf(filepath.Base(dir), builtBy+"%d-", &pid); err != nil {
+			continue
+		}
+		if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			_ = os.RemoveAll(dir)
+		}
+	}
+}
 
 // Binary is the path of a freshly built vssgate.
 func Binary(t testing.TB) string {
