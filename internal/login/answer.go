@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"vssgate/otp"
 )
 
 // An OpenLogin is what a person's devices see of an open attempt.
@@ -230,8 +232,8 @@ func (e *Engine) approve(ctx context.Context, s *saved, g *Given) error {
 	switch {
 	case a.Approval == ApprovalOff:
 		return ErrApprovalOff
-	case a.Approval == ApprovalNumber && g.Number == "":
-		return ErrNumberMissing
+	case a.Approval == ApprovalNumber && !otp.IsCode([]byte(g.Number), e.Policy.NumberDigits):
+		return ErrNumberMissing // a slip of the finger is no wrong number
 	case a.Approval == ApprovalNumber:
 		if g.Chain = a.chainByNumber(g.Number); g.Chain < 0 {
 			g.Kind = WrongNumberGiven

@@ -462,6 +462,9 @@ func (e *Engine) meetDeadline(ctx context.Context, id ID) (again time.Duration, 
 			if errors.Is(err, ErrConflict) || errors.Is(err, ErrLate) {
 				continue
 			}
+			if err == nil {
+				err = e.closeBooks(ctx, s)
+			}
 			return 0, err
 		default: // it has ended; its last words may be owed
 			return e.pay(ctx, s)

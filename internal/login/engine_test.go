@@ -743,6 +743,63 @@ func TestExpiryHasOneRecordAndLetsNobodyIn(t *testing.T) {
 	})
 }
 
+func TestALoginThatExpiresClosesItsBooks(t *testing.T) {
+	in(t, func(w *world) {
+		vpn := client(login.Challenge, login.ApprovalNumber)
+		w.ask(vpn).is(login.Ask, "")
+		time.Sleep(time.Minute)
+		w.ask(vpn, station("198.51.100.9")).is(login.Ask, "")
+		require.Equal(w, 1, w.prompted(), "the second waits for its turn")
+		time.Sleep(time.Minute)
+		require.Equal(w, 2, w.prompted(), "and is prompted when the first has expired")
+		require.Len(w, w.closed, 1)
+		owed, err := w.store.Find(w.Context(), "open", "", 0)
+		require.NoError(w, err)
+		require.Len(w, owed, 1, "the expired login owes nothing")
+		time.Sleep(time.Minute)
+		require.Len(w, w.audited(), 2)
+
+		next := login.New(w.Engine.Options) // as after a restart
+		ctx, stop := context.WithTimeout(w.Context(), time.Minute)
+		defer stop()
+		require.NoError(w, next.Run(ctx))
+		require.Len(w, w.audited(), 2, "no record is written twice")
+	})
+}
+
+func TestWithoutStationTheUserIsToldToAppendTheCode(t *testing.T) {
+	in(t, func(w *world) {
+		vpn := client(login.Hold, login.ApprovalSimple)
+		held := w.ask(vpn, station(""))
+		time.Sleep(vpn.Hold)
+		require.Equal(w, login.ApprovalOff, held.is(login.Reject, login.AppendNeeded).Approval, "no retry could collect an approval")
+		w.ask(vpn, station(""), saying(password+","+w.phone().Code)).is(login.Accept, login.Accepted)
+	})
+}
+
+func TestUnlockingForgivesWrongPasswordsToo(t *testing.T) {
+	in(t, func(w *world) {
+		vpn := client(login.Challenge, login.ApprovalNumber)
+		for i := range 4 {
+			w.ask(vpn, saying("wrong "+strconv.Itoa(i))).is(login.Reject, login.BadPassword)
+		}
+		w.ask(vpn).is(login.Reject, login.BadPassword)
+		require.NoError(w, w.Unlock(w.Context(), ident))
+		w.ask(vpn).is(login.Ask, "")
+	})
+}
+
+func TestASlipOfTheFingerIsNoWrongNumber(t *testing.T) {
+	in(t, func(w *world) {
+		ask := w.ask(client(login.Challenge, login.ApprovalNumber)).is(login.Ask, "")
+		for _, slip := range []string{"", "1", "123", "4x"} {
+			_, err := w.answer(ask.Attempt, login.Approve, slip)
+			require.ErrorIs(w, err, login.ErrNumberMissing)
+		}
+		require.Empty(w, w.audited())
+	})
+}
+
 func TestWithoutAuditNobodyIsLetIn(t *testing.T) {
 	in(t, func(w *world) {
 		vpn := client(login.Challenge, login.ApprovalNumber)

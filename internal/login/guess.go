@@ -200,8 +200,14 @@ func (e *Engine) lockReported(ctx context.Context, account string) error {
 	return e.commitLock(ctx, account, l)
 }
 
-// Unlock lets an account log in again: an administrator's word.
+// Unlock lets an account log in again, after wrong codes and after wrong
+// passwords: an administrator's word.
 func (e *Engine) Unlock(ctx context.Context, account string) error {
+	for range e.Policy.Throttle.PerAccount {
+		if err := e.Store.Uncount(ctx, e.listedAs(triesOfAccount, account)); err != nil {
+			return err
+		}
+	}
 	l, _, err := e.changeLock(ctx, account, func(l *lock, _ time.Time) bool {
 		*l = lock{Counted: l.Counted, Cleared: l.Counted, Seen: l.Seen}
 		return true

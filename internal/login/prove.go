@@ -191,7 +191,7 @@ func (e *Engine) allow(ctx context.Context, q *asking, id Identity) (taken []str
 		if whom == "" || limit <= 0 || q.req.Rule != "" || !allowed {
 			return nil
 		}
-		key := kind + hex.EncodeToString(e.Keys.MAC(otp.PurposeJoin, []byte(kind), []byte(whom))[:16])
+		key := e.listedAs(kind, whom)
 		ok, err := e.Store.Count(ctx, key, limit, t.Within)
 		if ok {
 			taken = append(taken, key)
@@ -200,14 +200,14 @@ func (e *Engine) allow(ctx context.Context, q *asking, id Identity) (taken []str
 		return err
 	}
 	allowed = true
-	if err := take("tries:account:", id.ID, t.PerAccount); err != nil {
+	if err := take(triesOfAccount, id.ID, t.PerAccount); err != nil {
 		return nil, false, err
 	}
 	station := q.req.Station
 	if q.req.FrontEnd == LDAP {
 		station = "" // the address of an application stands for all its users
 	}
-	if err := take("tries:source:", station, t.PerSource); err != nil {
+	if err := take(triesOfSource, station, t.PerSource); err != nil {
 		return nil, false, err
 	}
 	if !allowed {
@@ -215,6 +215,12 @@ func (e *Engine) allow(ctx context.Context, q *asking, id Identity) (taken []str
 	}
 	return taken, allowed, nil
 }
+
+// Where wrong passwords are noted.
+const (
+	triesOfAccount = "tries:account:"
+	triesOfSource  = "tries:source:"
+)
 
 func (e *Engine) giveBack(ctx context.Context, taken []string) {
 	for _, key := range taken {

@@ -304,11 +304,17 @@ func (e *Engine) tell(ctx context.Context, s *saved, q *asking, reason Reason) e
 		return err
 	}
 	a := &s.Attempt
-	if reason == HoldOver && a.Several {
+	approval := a.Approval
+	switch {
+	case reason == HoldOver && a.Several:
 		reason = SeveralLogins
+	case reason == HoldOver && a.Place == "": // no retry can join and collect an approval; a code can be appended
+		reason, approval = AppendNeeded, ApprovalOff
 	}
-	e.Log.Info("login answered for now", "trace", a.ID.Trace(), "client", a.Client, "account", a.Who.ID, "username", a.Who.Username, "reason", string(reason))
-	e.finish(q, Reply{Kind: Reject, Reason: reason, Approval: a.Approval, Tries: max(e.Policy.WrongCodes-a.Counted, 0), Until: q.until})
+	if a.Verdict == nil {
+		e.Log.Info("login answered for now", "trace", a.ID.Trace(), "client", a.Client, "account", a.Who.ID, "username", a.Who.Username, "reason", string(reason))
+	}
+	e.finish(q, Reply{Kind: Reject, Reason: reason, Approval: approval, Tries: max(e.Policy.WrongCodes-a.Counted, 0), Until: q.until})
 	return nil
 }
 
@@ -329,6 +335,9 @@ func (e *Engine) repeat(s *saved, q *asking) error {
 		e.finish(q, Reply{Kind: NoAnswer, Reason: Unavailable})
 		return nil
 	}
+	e.Log.Info("accept given again: the request that was let in asked once more", "trace", s.Attempt.ID.Trace(), "client", s.Attempt.Client,
+		"source", q.req.Source, "account", s.Attempt.Who.ID)
+	e.Meter.Joined()
 	e.finish(q, Reply{Kind: Accept, Reason: Accepted, Identity: s.Attempt.Who, Factor: s.Attempt.Verdict.Factor})
 	return nil
 }
