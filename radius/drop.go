@@ -28,6 +28,7 @@ const (
 	TooManyHeld       Drop = "too_many_held"
 	Broken            Drop = "internal_error"
 	NotSent           Drop = "not_sent"
+	Unavailable       Drop = "unavailable" // no verdict: the NAS is to ask elsewhere
 )
 
 // Why requests are rejected without asking the Handler; log only.
@@ -39,6 +40,7 @@ const (
 	rejectedMSCHAP   = "ms_chap"
 	rejectedEAP      = "eap"
 	rejectedState    = "empty_state"
+	rejectedForeign  = "bad_state"
 )
 
 // wayOut tells the administrator what to do. Reasons that need nothing done
@@ -56,6 +58,7 @@ var wayOut = map[string]string{
 	string(WrongSecret):       "the password is not readable: wrong shared secret? compare it at the NAS and here; nobody was asked about this login",
 	string(TooManyHeld):       "more logins are held than radius.max_held allows; raise it, or look for who floods",
 	string(Broken):            "a fault of this program; the request was dropped, please report it",
+	string(Unavailable):       "no verdict, so no answer: directory, store or audit cannot be asked; the error before this line and /readyz say which",
 	string(NotSent):           "an answer could not be sent; check the route to the NAS",
 
 	rejectedName:     "User-Name is missing, empty or has a NUL in it",
@@ -65,6 +68,7 @@ var wayOut = map[string]string{
 	rejectedMSCHAP:   "MS-CHAP cannot be checked against a directory; set the NAS to PAP",
 	rejectedEAP:      "EAP cannot be checked against a directory; set the NAS to PAP",
 	rejectedState:    "State came empty; the NAS must send back what it was given",
+	rejectedForeign:  "the State is unknown, used up or another user's: an old challenge was answered, or somebody guesses; the user logs in again",
 }
 
 // A Meter counts. Its methods never block.

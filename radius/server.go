@@ -217,8 +217,7 @@ func (s *Server) begin(p *packet, c *client, k key, r reading) {
 	case b.drop != "":
 		s.drop(c, b.drop, k)
 	case r.request == nil:
-		s.tell.tell(time.Now(), c.name(), r.refused, "radius request refused",
-			slog.String("from", k.source.String()), slog.String("trace", r.reply.Trace))
+		s.refused(c, r.refused, k, r.reply.Trace)
 		x.send(r.reply, r.eap, r.eapID)
 	default:
 		s.handle(x, r.request)
@@ -259,9 +258,18 @@ func (x *exchange) reply(r login.Reply) {
 		x.server.exchanges.finish(x, nil, time.Now())
 	case login.NoAnswer:
 		x.server.exchanges.forget(x) // sent again, it may find what is down now up again
+		x.server.drop(x.client, Unavailable, x.key, slog.String("trace", r.Trace))
+	case login.BadAnswer:
+		x.server.refused(x.client, rejectedForeign, x.key, r.Trace)
+		x.send(r, false, 0)
 	default:
 		x.send(r, false, 0)
 	}
+}
+
+// refused tells why a request is rejected without a verdict.
+func (s *Server) refused(c *client, why string, k key, trace string) {
+	s.tell.tell(time.Now(), c.name(), why, "radius request refused", slog.String("from", k.source.String()), slog.String("trace", trace))
 }
 
 // send encodes, remembers and sends the answer.
