@@ -16,7 +16,6 @@ package ldap_test
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -148,11 +147,6 @@ func (w *world) address() *net.TCPAddr {
 	to, err := net.ResolveTCPAddr("tcp", w.LDAP[0])
 	require.NoError(w.t, err)
 	return to
-}
-
-// trust knows the certificate of vssgate and of slapd.
-func (w *world) trust() *tls.Config {
-	return &tls.Config{RootCAs: w.Slapd.CA.Pool, ServerName: "127.0.0.1"}
 }
 
 // connect is an application's connection.
