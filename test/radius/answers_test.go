@@ -41,7 +41,7 @@ func TestTheNumberOnTheScreenIsTypedIntoThePhone(t *testing.T) {
 	done, err := phone.Approve(t.Context(), l.ID, number(t, asked.Text))
 	require.NoError(t, err)
 	require.Equal(t, "waiting_for_retry", done.Verdict)
-	require.EqualValues(t, site.AccessAccept, nas.Ask(with(asks, "ok", asked.State)).Code)
+	require.EqualValues(t, site.AccessAccept, nas.Ask(asks.Saying("ok", asked.State)).Code)
 	require.Equal(t, "approval", s.Last().Factor)
 	require.Equal(t, phone.ID, s.Last().Device)
 	require.NotEmpty(t, s.Last().Signed, "the audit has the phone's own word")
@@ -55,7 +55,7 @@ func TestAWrongNumberEndsTheLogin(t *testing.T) {
 	code := phone.Code()
 	_, err := phone.Approve(t.Context(), phone.Login().ID, site.WrongCode(number(t, asked.Text)))
 	refused(t, err, "wrong_number")
-	require.EqualValues(t, site.AccessReject, nas.Ask(with(asks, code, asked.State)).Code, "not even the code helps now")
+	require.EqualValues(t, site.AccessReject, nas.Ask(asks.Saying(code, asked.State)).Code, "not even the code helps now")
 	require.Equal(t, "wrong_number", s.Last().Reason)
 }
 
@@ -71,12 +71,12 @@ func TestAnApprovalWithANumberLetsInItsScreenAlone(t *testing.T) {
 	require.Len(t, phone.All(), 1)
 	_, err := phone.Approve(t.Context(), phone.Login().ID, number(t, mine.Text))
 	require.NoError(t, err)
-	stolen := thief.Packet(with(asks, "ok", his.State))
+	stolen := thief.Packet(asks.Saying("ok", his.State))
 	thief.Send(stolen)
 	if a, ok := thief.Maybe(stolen, quiet); ok {
 		require.NotEqualValues(t, site.AccessAccept, a.Code)
 	}
-	require.EqualValues(t, site.AccessAccept, owner.Ask(with(asks, "ok", mine.State)).Code)
+	require.EqualValues(t, site.AccessAccept, owner.Ask(asks.Saying("ok", mine.State)).Code)
 	require.Len(t, s.Ended(), 1)
 }
 
@@ -93,7 +93,7 @@ func TestALateApprovalIsCollectedOnce(t *testing.T) {
 	elsewhere := asks
 	elsewhere.Station = "203.0.113.8"
 	require.EqualValues(t, site.AccessReject, nas.Ask(elsewhere).Code, "nobody else is let in by it")
-	require.Len(t, accepted(s), 1)
+	require.Len(t, s.Accepted(), 1)
 }
 
 func TestAfterTheDeadlineNeitherCodeNorApprovalCounts(t *testing.T) {
@@ -113,21 +113,12 @@ func TestAfterTheDeadlineNeitherCodeNorApprovalCounts(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return len(s.Ended()) == 2 }, site.Patience, tick, "both end by themselves")
 	p.None()
-	require.EqualValues(t, site.AccessReject, asksAt.Ask(with(asks, code, asked.State)).Code)
+	require.EqualValues(t, site.AccessReject, asksAt.Ask(asks.Saying(code, asked.State)).Code)
 	_, err := p.Approve(t.Context(), held.ID, "")
 	refused(t, err, "ended")
 	for _, r := range s.Ended() {
 		require.Equal(t, "expired", r.Reason)
 	}
-}
-
-func accepted(s *site.Site) (found []site.Record) {
-	for _, r := range s.Ended() {
-		if r.Verdict == "accepted" {
-			found = append(found, r)
-		}
-	}
-	return found
 }
 
 // While a thief's login and the owner's are open side by side, a tap says
@@ -182,7 +173,7 @@ func TestAPersonsPhonesSeeNobodyElsesLogins(t *testing.T) {
 	late := s.Phone(1) // enrolled after the login opened
 	_, err = late.Approve(t.Context(), l.ID, number(t, asked.Text))
 	require.Error(t, err, "who enrolls a phone now cannot answer what was open before")
-	require.EqualValues(t, site.AccessAccept, s.NAS(site.Asks).Ask(with(asks, l.Code, asked.State)).Code)
+	require.EqualValues(t, site.AccessAccept, s.NAS(site.Asks).Ask(asks.Saying(l.Code, asked.State)).Code)
 }
 
 func TestAPasswordWithSeparatorsAndDigitsIsAPassword(t *testing.T) {
@@ -193,5 +184,5 @@ func TestAPasswordWithSeparatorsAndDigitsIsAPassword(t *testing.T) {
 	nas := s.NAS(site.Appends)
 	r := site.Request{User: "odd", Password: odd, Station: "203.0.113.7"}
 	require.Contains(t, nas.Ask(r).Text, "Password correct")
-	require.EqualValues(t, site.AccessAccept, nas.Ask(with(r, odd+","+p.Code(), "")).Code)
+	require.EqualValues(t, site.AccessAccept, nas.Ask(r.Saying(odd+","+p.Code(), "")).Code)
 }

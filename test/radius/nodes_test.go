@@ -32,7 +32,7 @@ func TestRedisKeepsAChallengedLogin(t *testing.T) {
 	asked := nas.Ask(asks)
 	require.EqualValues(t, site.AccessChallenge, asked.Code, asked.Text)
 	code := phone.Code()
-	require.EqualValues(t, site.AccessAccept, nas.Ask(with(asks, code, asked.State)).Code)
+	require.EqualValues(t, site.AccessAccept, nas.Ask(asks.Saying(code, asked.State)).Code)
 	require.NotEqual(t, ":0", redis.Do("DBSIZE"), "it was the Redis store")
 }
 
@@ -41,7 +41,7 @@ func TestAStateFromOneNodeIsAnsweredAtTheOther(t *testing.T) {
 	phone := a.Phone(1)
 	asked := a.NAS(site.Asks).Ask(asks)
 	require.EqualValues(t, site.AccessChallenge, asked.Code, asked.Text)
-	answer := with(asks, phone.Code(), asked.State)
+	answer := asks.Saying(phone.Code(), asked.State)
 	done := b.NAS(site.Asks).Ask(answer)
 	require.EqualValues(t, site.AccessAccept, done.Code, done.Text)
 	require.Equal(t, "code", b.Last().Factor)
@@ -104,7 +104,7 @@ func TestALoginSurvivesTheDeathOfItsNode(t *testing.T) {
 	atB := b.Client(phoneKey)
 	asked := a.NAS(site.Asks).Ask(asks)
 	a.Kill()
-	done := b.NAS(site.Asks).Ask(with(asks, atB.Code(), asked.State))
+	done := b.NAS(site.Asks).Ask(asks.Saying(atB.Code(), asked.State))
 	require.EqualValues(t, site.AccessAccept, done.Code, done.Text)
 }
 

@@ -22,12 +22,6 @@ var (
 // asks is the first request of the user's login.
 var asks = site.Request{User: user, Password: password, Station: "203.0.113.7"}
 
-// with is r with another password, in answer to that state.
-func with(r site.Request, typed, state string) site.Request {
-	r.Password, r.State = typed, state
-	return r
-}
-
 func TestTheUserTypesTheCodeThatThePhoneShows(t *testing.T) {
 	s := site.Start(t, site.Options{})
 	phone := s.Phone(1)
@@ -35,11 +29,11 @@ func TestTheUserTypesTheCodeThatThePhoneShows(t *testing.T) {
 	asked := nas.Ask(asks)
 	require.EqualValues(t, site.AccessChallenge, asked.Code, asked.Text)
 	require.Len(t, asked.State, 24)
-	again := nas.Ask(with(asks, phone.Wrong(), asked.State))
+	again := nas.Ask(asks.Saying(phone.Wrong(), asked.State))
 	require.EqualValues(t, site.AccessChallenge, again.Code, again.Text)
 	require.Contains(t, again.Text, "2 tries left")
 	require.NotEqual(t, asked.State, again.State)
-	done := nas.Ask(with(asks, phone.Code(), again.State))
+	done := nas.Ask(asks.Saying(phone.Code(), again.State))
 	require.EqualValues(t, site.AccessAccept, done.Code, done.Text)
 	phone.None()
 	r := s.Last()
@@ -57,7 +51,7 @@ func TestAStateAndACodeLetInOnce(t *testing.T) {
 	nas := s.NAS(site.Asks)
 	asked := nas.Ask(asks)
 	code := phone.Code()
-	require.EqualValues(t, site.AccessAccept, nas.Ask(with(asks, code, asked.State)).Code)
+	require.EqualValues(t, site.AccessAccept, nas.Ask(asks.Saying(code, asked.State)).Code)
 	for name, r := range map[string]site.Request{
 		"from another station": {User: user, Password: code, State: asked.State, Station: "203.0.113.8"},
 		"by another user":      {User: testenv.UserName(2), Password: code, State: asked.State, Station: asks.Station},
@@ -69,15 +63,9 @@ func TestAStateAndACodeLetInOnce(t *testing.T) {
 		})
 	}
 	t.Run("from another NAS", func(t *testing.T) {
-		require.NotEqualValues(t, site.AccessAccept, s.NAS(site.Holds).Ask(with(asks, code, asked.State)).Code)
+		require.NotEqualValues(t, site.AccessAccept, s.NAS(site.Holds).Ask(asks.Saying(code, asked.State)).Code)
 	})
-	accepted := 0
-	for _, r := range s.Ended() {
-		if r.Verdict == "accepted" {
-			accepted++
-		}
-	}
-	require.Equal(t, 1, accepted)
+	require.Len(t, s.Accepted(), 1)
 }
 
 func TestAHeldLoginIsDeniedOnThePhone(t *testing.T) {

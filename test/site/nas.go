@@ -74,6 +74,12 @@ type Request struct {
 	Identifier     byte   // 0: the next one
 }
 
+// Saying is r with something else typed, in answer to that State.
+func (r Request) Saying(typed, state string) Request {
+	r.Password, r.State = typed, state
+	return r
+}
+
 // Packet puts a request together, with an Identifier and an authenticator of
 // its own.
 func (n *NAS) Packet(r Request) []byte {

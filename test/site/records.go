@@ -30,6 +30,17 @@ type Record struct {
 // Ended returns the audit's records of logins so far, oldest first.
 func (s *Site) Ended() []Record { return s.records("login") }
 
+// Accepted are those of Ended that let somebody in.
+func (s *Site) Accepted() (found []Record) {
+	s.t.Helper()
+	for _, r := range s.Ended() {
+		if r.Verdict == "accepted" {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
 // Changes returns the audit's records of what administrators did.
 func (s *Site) Changes() []Record { return s.records("admin") }
 

@@ -37,7 +37,7 @@ func TestTheDirectoryAwayIsSilenceAndNoReject(t *testing.T) {
 	nas.Silent(quiet) // Status-Server is answered only when the node can decide
 	s.Logged("first factor cannot be asked")
 	t.Run("a login whose password was found right before goes on", func(t *testing.T) {
-		require.EqualValues(t, site.AccessAccept, nas.Ask(with(asks, code, asked.State)).Code)
+		require.EqualValues(t, site.AccessAccept, nas.Ask(asks.Saying(code, asked.State)).Code)
 	})
 
 	s.Slapd.Start()
@@ -49,7 +49,7 @@ func TestTheDirectoryAwayIsSilenceAndNoReject(t *testing.T) {
 	later.Station = "203.0.113.32"
 	asked = nas.Ask(later)
 	require.EqualValues(t, site.AccessChallenge, asked.Code, asked.Text)
-	require.EqualValues(t, site.AccessAccept, nas.Ask(with(later, phone.Code(), asked.State)).Code)
+	require.EqualValues(t, site.AccessAccept, nas.Ask(later.Saying(phone.Code(), asked.State)).Code)
 	require.Len(t, s.Ended(), 2, "silence ends no login")
 }
 
@@ -94,8 +94,8 @@ func TestTheMetricsCountLoginsAndNameNobody(t *testing.T) {
 	phone, nas := s.Phone(1), s.NAS(site.Asks)
 	asked := nas.Ask(asks)
 	require.EqualValues(t, 1, s.Metric("vssgate_logins_open"))
-	nas.Ask(with(asks, phone.Code(), asked.State))
-	nas.Ask(with(asks, "not it", ""))
+	nas.Ask(asks.Saying(phone.Code(), asked.State))
+	nas.Ask(asks.Saying("not it", ""))
 	require.EqualValues(t, 1, s.Metric(`vssgate_logins_total{client="asks",front_end="radius",reason="accepted",verdict="accepted"}`))
 	require.EqualValues(t, 1, s.Metric(`vssgate_logins_total{client="asks",front_end="radius",reason="bad_password",verdict="rejected"}`))
 	require.Zero(t, s.Metric("vssgate_logins_open"))

@@ -102,8 +102,8 @@ func loggedInEveryWay(t *testing.T, o site.Options, mark string) ([]canary, writ
 
 	first := say(asks.Ask(r))
 	code := p.Code()
-	second := say(asks.Ask(with(r, site.WrongCode(code), first.State)))
-	require.EqualValues(t, site.AccessAccept, say(asks.Ask(with(r, code, second.State))).Code)
+	second := say(asks.Ask(r.Saying(site.WrongCode(code), first.State)))
+	require.EqualValues(t, site.AccessAccept, say(asks.Ask(r.Saying(code, second.State))).Code)
 	secrets = append(secrets, canary{"code", code}, canary{"wrong code", site.WrongCode(code)})
 
 	r.Station = "203.0.113.8"
@@ -116,10 +116,10 @@ func loggedInEveryWay(t *testing.T, o site.Options, mark string) ([]canary, writ
 	r.Station = "203.0.113.9"
 	say(appends.Ask(r))
 	code = p.Code()
-	require.EqualValues(t, site.AccessAccept, say(appends.Ask(with(r, typed+","+code, ""))).Code)
+	require.EqualValues(t, site.AccessAccept, say(appends.Ask(r.Saying(typed+","+code, ""))).Code)
 	secrets = append(secrets, canary{"appended code", code})
 
-	for _, wrong := range []site.Request{with(r, typo, ""), with(r, typed+","+typo, ""), {User: "nobody", Password: typo}} {
+	for _, wrong := range []site.Request{r.Saying(typo, ""), r.Saying(typed+","+typo, ""), {User: "nobody", Password: typo}} {
 		say(asks.Ask(wrong))
 	}
 	wrongSecret := site.DialNAS(t, site.Asks, s.RADIUS[0], "another-shared-secret")
@@ -145,7 +145,7 @@ func loggedInEveryWay(t *testing.T, o site.Options, mark string) ([]canary, writ
 	command("check")
 	command("try", "radius", "--server", s.RADIUS[0], "--secret", o.Secret, "--user", name, "--password", typo, "--json")
 	o.Slapd.Stop()
-	asks.Send(asks.Packet(with(r, typed, "")))
+	asks.Send(asks.Packet(r.Saying(typed, "")))
 	asks.Silent(quiet)
 	o.Slapd.Start()
 	setPassword(t, o.Slapd, testenv.SlapdBindDN, "changed") // the service account is refused now

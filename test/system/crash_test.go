@@ -23,7 +23,7 @@ func TestAfterACrashNothingIsAcceptedThatWasBegunBefore(t *testing.T) {
 
 	used := nas.Ask(asks)
 	usedCode := phone.Code()
-	require.EqualValues(t, site.AccessAccept, nas.Ask(with(asks, usedCode, used.State)).Code)
+	require.EqualValues(t, site.AccessAccept, nas.Ask(asks.Saying(usedCode, used.State)).Code)
 	later := asks
 	later.Station = "203.0.113.8"
 	open := nas.Ask(later)
@@ -36,9 +36,9 @@ func TestAfterACrashNothingIsAcceptedThatWasBegunBefore(t *testing.T) {
 	s.Kill()
 	s.Start()
 	nas, holds = s.NAS(site.Asks), s.NAS(site.Holds)
-	require.EqualValues(t, site.AccessReject, nas.Ask(with(asks, usedCode, used.State)).Code, "a code that was used")
-	require.EqualValues(t, site.AccessReject, nas.Ask(with(later, openCode, open.State)).Code, "a login that was open")
-	require.EqualValues(t, site.AccessReject, s.NAS(site.Appends).Ask(with(asks, password+","+usedCode, "")).Code)
+	require.EqualValues(t, site.AccessReject, nas.Ask(asks.Saying(usedCode, used.State)).Code, "a code that was used")
+	require.EqualValues(t, site.AccessReject, nas.Ask(later.Saying(openCode, open.State)).Code, "a login that was open")
+	require.EqualValues(t, site.AccessReject, s.NAS(site.Appends).Ask(asks.Saying(password+","+usedCode, "")).Code)
 	other.None()
 	p := holds.Packet(approved)
 	holds.Send(p)
@@ -49,7 +49,7 @@ func TestAfterACrashNothingIsAcceptedThatWasBegunBefore(t *testing.T) {
 		require.EqualValues(t, site.AccessAccept, holds.Answer(p).Code)
 		again := nas.Ask(asks)
 		require.EqualValues(t, site.AccessChallenge, again.Code, again.Text)
-		require.EqualValues(t, site.AccessAccept, nas.Ask(with(asks, phone.Code(), again.State)).Code)
+		require.EqualValues(t, site.AccessAccept, nas.Ask(asks.Saying(phone.Code(), again.State)).Code)
 		require.Contains(t, s.Command("device", "list", "--account", user), phone.ID)
 	})
 	require.Greater(t, len(s.Ended()), records)
@@ -72,16 +72,7 @@ func TestALateApprovalDoesNotSurviveACrash(t *testing.T) {
 	nas = s.NAS(site.Holds)
 	nas.Send(nas.Packet(asks))
 	nas.Silent(quiet)
-	require.Empty(t, accepted(s))
-}
-
-func accepted(s *site.Site) (found []site.Record) {
-	for _, r := range s.Ended() {
-		if r.Verdict == "accepted" {
-			found = append(found, r)
-		}
-	}
-	return found
+	require.Empty(t, s.Accepted())
 }
 
 // Whoever was let in is in the audit, whenever the process dies.
@@ -98,7 +89,7 @@ func TestAnAcceptThatWasSentIsInTheAuditAfterACrash(t *testing.T) {
 		phone, nas := s.Phone(n), s.NAS(site.Asks)
 		r := site.Request{User: testenv.UserName(n), Password: testenv.UserPassword(n), Station: fmt.Sprintf("203.0.113.%d", n)}
 		asked := nas.Ask(r)
-		visits = append(visits, visit{nas, nas.Packet(with(r, phone.Code(), asked.State)), r.User})
+		visits = append(visits, visit{nas, nas.Packet(r.Saying(phone.Code(), asked.State)), r.User})
 	}
 	for _, v := range visits {
 		v.nas.Send(v.packet)
@@ -121,7 +112,7 @@ func TestAnAcceptThatWasSentIsInTheAuditAfterACrash(t *testing.T) {
 		}
 		s.Verify()
 		written := map[string]int{}
-		for _, r := range accepted(s) {
+		for _, r := range s.Accepted() {
 			written[r.Username]++
 			require.Equal(t, 1, written[r.Username], r.Username)
 		}
@@ -157,7 +148,7 @@ func TestAChangedAuditLineIsFound(t *testing.T) {
 	s := site.Start(t, site.Options{})
 	phone, nas := s.Phone(1), s.NAS(site.Asks)
 	asked := nas.Ask(asks)
-	require.EqualValues(t, site.AccessAccept, nas.Ask(with(asks, phone.Code(), asked.State)).Code)
+	require.EqualValues(t, site.AccessAccept, nas.Ask(asks.Saying(phone.Code(), asked.State)).Code)
 	s.Stop()
 	file := filepath.Join(s.Dir, "data", "audit.jsonl")
 	s.Verify()
@@ -174,7 +165,7 @@ func TestAChallengeOutlivesARestart(t *testing.T) {
 	s.Stop()
 	s.Start()
 	require.Equal(t, code, phone.Code(), "the same code is shown")
-	done := s.NAS(site.Asks).Ask(with(asks, code, asked.State))
+	done := s.NAS(site.Asks).Ask(asks.Saying(code, asked.State))
 	require.EqualValues(t, site.AccessAccept, done.Code, done.Text)
 	require.Len(t, s.Ended(), 1)
 	s.Verify()
@@ -229,7 +220,7 @@ func TestWhatAStopKeptDoesNotComeBackAfterACrash(t *testing.T) {
 	s := site.Start(t, site.Options{})
 	phone := s.Phone(1)
 	asked := s.NAS(site.Asks).Ask(asks)
-	answer := with(asks, phone.Code(), asked.State)
+	answer := asks.Saying(phone.Code(), asked.State)
 	s.Stop()
 	kept := snapshots(t, s)
 	s.Start()
@@ -241,7 +232,7 @@ func TestWhatAStopKeptDoesNotComeBackAfterACrash(t *testing.T) {
 	s.Start()
 	require.EqualValues(t, site.AccessReject, s.NAS(site.Asks).Ask(answer).Code)
 	phone.None()
-	require.Len(t, accepted(s), 1)
+	require.Len(t, s.Accepted(), 1)
 	s.Verify()
 }
 

@@ -53,7 +53,7 @@ func TestAThousandParallelGuessesAreComparedAHandfulOfTimes(t *testing.T) {
 				code, station := wrong(k*guesses/sockets+n), stations[n%len(stations)]
 				r := site.Request{User: user, Password: password + "," + code, Station: station}
 				if from == site.Asks && k%2 == 0 {
-					r = with(r, code, challenge[station])
+					r = r.Saying(code, challenge[station])
 				}
 				nas.Send(nas.Packet(r))
 			}
@@ -98,7 +98,7 @@ func TestAThousandParallelGuessesAreComparedAHandfulOfTimes(t *testing.T) {
 			}
 		}
 		require.NotEqualValues(t, site.AccessAccept, s.NAS(site.Asks).Ask(asks).Code)
-		require.Empty(t, accepted(s))
+		require.Empty(t, s.Accepted())
 	})
 	t.Run("not even after a crash", func(t *testing.T) {
 		s.Kill()
@@ -111,7 +111,7 @@ func TestAThousandParallelGuessesAreComparedAHandfulOfTimes(t *testing.T) {
 		s.Command("account", "unlock", user, "--why", "the user called")
 		asked := s.NAS(site.Asks).Ask(asks)
 		require.EqualValues(t, site.AccessChallenge, asked.Code, asked.Text)
-		require.EqualValues(t, site.AccessAccept, s.NAS(site.Asks).Ask(with(asks, phone.Code(), asked.State)).Code)
+		require.EqualValues(t, site.AccessAccept, s.NAS(site.Asks).Ask(asks.Saying(phone.Code(), asked.State)).Code)
 	})
 	s.Verify()
 }

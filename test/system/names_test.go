@@ -36,7 +36,7 @@ func TestAnotherSpellingIsTheSameAccountOrNobody(t *testing.T) {
 			return false
 		}
 		require.EqualValues(t, site.AccessChallenge, asked.Code)
-		require.EqualValues(t, site.AccessAccept, nas.Ask(with(r, p.Code(), asked.State)).Code)
+		require.EqualValues(t, site.AccessAccept, nas.Ask(r.Saying(p.Code(), asked.State)).Code)
 		return true
 	}
 	for i, c := range []struct {
@@ -97,7 +97,7 @@ func TestNamesThatAreFiltersFindNobody(t *testing.T) {
 	for _, line := range strings.Split(s.Output(), "\n") {
 		require.NotContains(t, line, "\x1b", "what was typed cannot drive a terminal")
 	}
-	require.Empty(t, accepted(s))
+	require.Empty(t, s.Accepted())
 	s.Verify()
 }
 
@@ -122,7 +122,7 @@ func TestLongAndForeignPasswordsReachTheDirectoryAsTheyAre(t *testing.T) {
 		r := site.Request{User: name, Password: p, Station: fmt.Sprintf("203.0.113.%d", i+1)}
 		asked := nas.Ask(r)
 		require.EqualValues(t, site.AccessChallenge, asked.Code, "%q: %s", p, asked.Text)
-		require.EqualValues(t, site.AccessAccept, nas.Ask(with(r, phone.Code(), asked.State)).Code)
+		require.EqualValues(t, site.AccessAccept, nas.Ask(r.Saying(phone.Code(), asked.State)).Code)
 	}
 }
 
@@ -163,6 +163,6 @@ func TestHostileDatagramsTakeNothingDown(t *testing.T) {
 	require.True(t, s.Running())
 	again := nas.Ask(asks)
 	require.EqualValues(t, site.AccessChallenge, again.Code)
-	require.EqualValues(t, site.AccessAccept, nas.Ask(with(asks, phone.Code(), again.State)).Code)
+	require.EqualValues(t, site.AccessAccept, nas.Ask(asks.Saying(phone.Code(), again.State)).Code)
 	require.Less(t, strings.Count(s.Output(), "\n"), 1000, "the log is not the attacker's")
 }

@@ -19,12 +19,6 @@ var (
 // asks is the first request of the user's login.
 var asks = site.Request{User: user, Password: password, Station: "203.0.113.7"}
 
-// with is r with another password, in answer to that state.
-func with(r site.Request, typed, state string) site.Request {
-	r.Password, r.State = typed, state
-	return r
-}
-
 const (
 	quiet = 700 * time.Millisecond // how long no answer must come where none may
 	tick  = 10 * time.Millisecond  // how often something that is on its way is looked for
