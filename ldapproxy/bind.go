@@ -41,7 +41,7 @@ func (c *conn) beginBind(h header, frame []byte) error {
 		}
 	}
 	if refused != nil {
-		c.server.meter.Refused("bind")
+		c.refused("bind", refused)
 		c.forget()
 		return c.send(encodeResult(h.id, ldap.ApplicationBindResponse, refused.code, refused.text))
 	}
@@ -143,6 +143,9 @@ func (b *bind) answer(r login.Reply) []byte {
 		code = ldap.LDAPResultInvalidCredentials
 	case r.Kind != login.NoAnswer: // what LDAP cannot show, or silence, though the client waits
 		r = login.Reply{Kind: login.NoAnswer, Reason: login.Unavailable, Trace: r.Trace}
+	}
+	if code == ldap.LDAPResultUnavailable {
+		b.c.server.meter.Refused("unavailable")
 	}
 	return b.result(code, b.c.server.o.Text(b.c.client.Login, r))
 }

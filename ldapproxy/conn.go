@@ -294,10 +294,16 @@ func (c *conn) process(h header, frame []byte, queued bool) error {
 		return err
 	}
 	if refused != nil {
-		c.server.meter.Refused("operation")
+		c.refused("operation", refused)
 		return c.answer(h, refused.code, refused.text)
 	}
 	return c.relay(h, frame)
+}
+
+// refused counts and tells what was turned away without asking anybody.
+func (c *conn) refused(what string, r *refusedBind) {
+	c.server.meter.Refused(what)
+	c.server.log.Info("LDAP "+what+" refused", "client", c.client.Login.Name, "from", c.from, "code", int(r.code), "why", r.text)
 }
 
 // answer responds to a request in the directory's stead.

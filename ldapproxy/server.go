@@ -61,7 +61,7 @@ type Meter interface {
 	Connections(delta int)
 	// Refused counts a connection, bind or frame that was turned away, by one
 	// of a few words: unknown_client, too_many, bad_frame, busy, bind, operation,
-	// tls, deadline.
+	// tls, deadline; unavailable: a bind got no verdict.
 	Refused(reason string)
 }
 

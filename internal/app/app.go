@@ -245,6 +245,9 @@ func (a *App) listen() (Addresses, error) {
 }
 
 func taken(key, addr string, err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%s: no right to listen on %s: ports below 1024 need root or CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities): %w", key, addr, err)
+	}
 	return fmt.Errorf("%s: cannot listen on %s (is another program there? choose another port in the configuration): %w", key, addr, err)
 }
 

@@ -51,7 +51,7 @@ func Init(dir string) (written []string, err error) {
 
 const usersSample = `# Users of the first factor "local", for a first try without a directory.
 # - username: an.nv
-#   password_hash: "$argon2id$..."    # argon2id, in its usual text form
+#   password_hash: "$argon2id$..."    # printf %s PASSWORD | argon2 "$(openssl rand -hex 8)" -id -e   (Debian package argon2)
 #   display_name: Nguyễn Văn An
 #   groups: [vpn]
 #   bhxh_number: "0123456789"

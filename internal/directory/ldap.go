@@ -199,7 +199,8 @@ func (d *LDAP) only(entries []*ldap.Entry) (who login.Identity) {
 }
 
 // search returns the entries found, at most two of them: two are as bad as
-// many. What does not exist is not found.
+// many. A name that does not exist is not found; a base that does not exist is
+// a mistake in the configuration, hence an error.
 func (d *LDAP) search(ctx context.Context, base string, scope int, filter string) ([]*ldap.Entry, error) {
 	request := ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, int(d.timeout/time.Second)+1, false,
 		filter, d.attributes.names(), nil)
@@ -211,7 +212,7 @@ func (d *LDAP) search(ctx context.Context, base string, scope int, filter string
 		}
 		found = result.Entries
 		switch {
-		case ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax):
+		case scope == ldap.ScopeBaseObject && ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax):
 			return nil
 		case ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) && len(found) > 1:
 			return nil
