@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"testing"
@@ -34,6 +35,8 @@ type bare struct {
 }
 
 func newBare(b *testing.B, enrolled int) *bare {
+	before := debug.SetGCPercent(collectAt)
+	b.Cleanup(func() { debug.SetGCPercent(before) })
 	dir, log, ctx := b.TempDir(), slog.New(slog.DiscardHandler), context.Background()
 	s := &bare{keys: writeKeys(b, dir)}
 	db, err := store.OpenEmbedded(filepath.Join(dir, "vssgate.db"), log)
@@ -72,6 +75,9 @@ func newBare(b *testing.B, enrolled int) *bare {
 	b.Cleanup(func() { stop(); all.Wait(); db.Close(); books.Close() })
 	return s
 }
+
+// collectAt is what the program sets: see internal/app.
+const collectAt = 25
 
 // instant knows everybody at once.
 type instant struct{}
@@ -180,11 +186,17 @@ func (s *bare) code(b *testing.B, i int) []byte { return []byte(s.opened(b, i).C
 
 // opened is user i's open login, as the phone sees it.
 func (s *bare) opened(b *testing.B, i int) login.OpenLogin {
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
 	a, err := s.people.Lookup(ctx, identity(i).ID)
 	require.NoError(b, err)
-	list, err := s.engine.Wait(ctx, a.Person, "")
-	require.NoError(b, err)
+	var list login.Logins
+	for len(list.Open) == 0 && ctx.Err() == nil {
+		poll, done := context.WithTimeout(ctx, 100*time.Millisecond) // what changed before the engine watched is not told
+		list, err = s.engine.Wait(poll, a.Person, "")
+		done()
+		require.NoError(b, err)
+	}
 	require.Len(b, list.Open, 1)
 	return list.Open[0]
 }
