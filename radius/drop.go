@@ -111,9 +111,10 @@ func newTeller(log *slog.Logger) *teller {
 	return &teller{log: log, told: map[topic]*telling{}}
 }
 
-// tell writes message with the way out and attrs, unless the topic was told
-// of within the last second.
-func (t *teller) tell(now time.Time, client, reason, message string, attrs ...slog.Attr) {
+// tell writes message with the way out and what attrs returns, unless the topic
+// was told of within the last second: then attrs is not even called, for this
+// may be a flood. A nil attrs adds nothing.
+func (t *teller) tell(now time.Time, client, reason, message string, attrs func() []slog.Attr) {
 	hint := wayOut[reason]
 	if hint == "" {
 		return
@@ -122,7 +123,10 @@ func (t *teller) tell(now time.Time, client, reason, message string, attrs ...sl
 	if !due {
 		return
 	}
-	all := append([]slog.Attr{slog.String("client", client), slog.String("reason", reason)}, attrs...)
+	all := []slog.Attr{slog.String("client", client), slog.String("reason", reason)}
+	if attrs != nil {
+		all = append(all, attrs()...)
+	}
 	all = append(all, slog.String("hint", hint))
 	if kept > 0 {
 		all = append(all, slog.Int("kept_back", kept))

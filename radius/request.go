@@ -186,7 +186,7 @@ func (p *packet) address(t layeh.Type) netip.Addr {
 // same user, and leaves everything else, MAC addresses above all. at is the
 // address, if station is one.
 func withoutPort(station string) (cut string, at netip.Addr) {
-	if _, err := net.ParseMAC(station); err == nil {
+	if isMAC(station) {
 		return station, at
 	}
 	at, err := netip.ParseAddr(strings.Trim(station, "[]"))
@@ -199,6 +199,16 @@ func withoutPort(station string) (cut string, at netip.Addr) {
 	}
 	at = at.Unmap()
 	return at.String(), at
+}
+
+// isMAC: a hardware address in one of its usual forms. Only what can be one is
+// parsed, because the parser's error costs an allocation.
+func isMAC(s string) bool {
+	if len(s) < len("0011.2233.4455") || strings.Count(s, ":") < 5 && strings.Count(s, "-") < 5 && strings.Count(s, ".") != 2 {
+		return false
+	}
+	_, err := net.ParseMAC(s)
+	return err == nil
 }
 
 // label reads an attribute that people see: valid UTF-8 without what hides

@@ -226,7 +226,9 @@ func (s *Server) begin(p *packet, c *client, k key, r reading) {
 
 func (s *Server) handle(x *exchange, r *login.Request) {
 	defer s.survive(x.client, x.key, x)
-	r.Packet = x.identity()
+	if len(r.State) == 0 { // a State says itself which login is meant
+		r.Packet = x.identity()
+	}
 	r.Reply = x.reply
 	leave := s.opts.Handler.Handle(r)
 	if s.exchanges.handled(x, leave) && leave != nil {
@@ -269,7 +271,9 @@ func (x *exchange) reply(r login.Reply) {
 
 // refused tells why a request is rejected without a verdict.
 func (s *Server) refused(c *client, why string, k key, trace string) {
-	s.tell.tell(time.Now(), c.name(), why, "radius request refused", slog.String("from", k.source.String()), slog.String("trace", trace))
+	s.tell.tell(time.Now(), c.name(), why, "radius request refused", func() []slog.Attr {
+		return []slog.Attr{slog.String("from", k.source.String()), slog.String("trace", trace)}
+	})
 }
 
 // send encodes, remembers and sends the answer.
@@ -331,8 +335,9 @@ func (s *Server) drop(c *client, why Drop, k key, more ...slog.Attr) {
 	if c != nil {
 		name = c.name()
 	}
-	s.tell.tell(time.Now(), name, string(why), "radius packet dropped",
-		append(more, slog.String("from", k.source.String()))...)
+	s.tell.tell(time.Now(), name, string(why), "radius packet dropped", func() []slog.Attr {
+		return append(more, slog.String("from", k.source.String()))
+	})
 	s.opts.Meter.Dropped(why)
 }
 

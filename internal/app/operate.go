@@ -213,6 +213,7 @@ func (a *App) revokeDevice(ctx context.Context, by string, in admin.Revoke) (adm
 	if err := a.record(by, "device revoke", d.ID, in.Why); err != nil {
 		return admin.Device{}, err
 	}
-	// What it approved a moment ago must not be collected.
-	return device(d), a.engine.Withdraw(ctx, d.Person, func(_, device string) bool { return device == d.ID })
+	// What it approved must not be collected, and a code that it showed must not
+	// let in: a stolen phone is why devices are revoked.
+	return device(d), a.engine.Withdraw(ctx, d.Person, func(_, _ string) bool { return true })
 }
