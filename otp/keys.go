@@ -46,8 +46,14 @@ type Keys struct {
 }
 
 type subKey struct {
-	macs sync.Pool // of hash.Hash, keyed: saves the key schedule
+	macs sync.Pool // of *macer, keyed: saves the key schedule
 	aead cipher.AEAD
+}
+
+// A macer makes HMACs under one key, with room for the result.
+type macer struct {
+	hash.Hash
+	sum [sha256.Size]byte
 }
 
 // ParseKeys reads a key file: one key of 32 bytes in base64 a line. Empty
@@ -95,25 +101,29 @@ func (k *Keys) add(raw []byte) error {
 		if s.aead, err = cipher.NewGCM(block); err != nil {
 			return err
 		}
-		s.macs.New = func() any { return hmac.New(sha256.New, key) }
+		s.macs.New = func() any { return &macer{Hash: hmac.New(sha256.New, key)} }
 		sub[p] = s
 	}
 	k.sub = append(k.sub, sub)
 	return nil
 }
 
-func (s *subKey) mac(fields [][]byte) []byte {
-	h := s.macs.Get().(hash.Hash)
-	h.Reset()
-	var length [4]byte
-	for _, f := range fields {
-		binary.BigEndian.PutUint32(length[:], uint32(len(f)))
-		h.Write(length[:])
-		h.Write(f)
-	}
-	sum := h.Sum(make([]byte, 0, sha256.Size))
-	s.macs.Put(h)
+func (s *subKey) mac(fields [][]byte) (sum []byte) {
+	s.with(fields, func(mac []byte) { sum = bytes.Clone(mac) })
 	return sum
+}
+
+// with hands the MAC of the fields to f, which must not keep it.
+func (s *subKey) with(fields [][]byte, f func(mac []byte)) {
+	m := s.macs.Get().(*macer)
+	defer s.macs.Put(m)
+	m.Reset()
+	for _, field := range fields {
+		binary.BigEndian.PutUint32(m.sum[:4], uint32(len(field)))
+		m.Write(m.sum[:4])
+		m.Write(field)
+	}
+	f(m.Sum(m.sum[:0]))
 }
 
 // MAC is HMAC-SHA-256 over the fields, each with its length before it, so that
@@ -139,7 +149,9 @@ func (k *Keys) VerifyMAC(p Purpose, mac []byte, fields ...[]byte) bool {
 		return false
 	}
 	for i := range k.sub {
-		if hmac.Equal(mac, k.sub[i][p].mac(fields)[:len(mac)]) {
+		right := false
+		k.sub[i][p].with(fields, func(sum []byte) { right = hmac.Equal(mac, sum[:len(mac)]) })
+		if right {
 			return true
 		}
 	}

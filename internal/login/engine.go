@@ -98,9 +98,11 @@ func New(o Options) *Engine {
 // then waits for the requests that are being decided. It returns nil.
 func (e *Engine) Run(ctx context.Context) error {
 	defer e.working.Wait()
-	if err := e.adopt(ctx); err != nil {
-		e.Log.Error("cannot read the open logins; their deadlines are met when they are asked for", "error", err)
-	}
+	e.working.Go(func() { // beside the watch, so that no change is missed meanwhile
+		if err := e.adopt(ctx); err != nil && ctx.Err() == nil {
+			e.Log.Error("cannot read the open logins; their deadlines are met when they are asked for", "error", err)
+		}
+	})
 	err := e.Store.Changes(ctx, e.changed)
 	if ctx.Err() != nil {
 		return nil
