@@ -74,8 +74,13 @@ func accountKey(id string) string {
 // was seen before and has not changed.
 func (p *People) Account(ctx context.Context, id login.Identity) (login.Account, error) {
 	a, problem, err := p.Mention(ctx, id)
-	if err != nil || problem != "" {
-		return login.Account{Problem: problem}, err
+	switch {
+	case err != nil:
+		return login.Account{}, err
+	case problem == login.NumberChanged:
+		return login.Account{Problem: problem, Person: a.Person}, nil // whose open logins are to end
+	case problem != "":
+		return login.Account{Problem: problem}, nil
 	}
 	devices, err := p.Devices(ctx, a.Person)
 	if err != nil {

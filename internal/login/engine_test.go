@@ -664,6 +664,17 @@ func TestAnUnusableAccountIsToldAfterTheRightPasswordOnly(t *testing.T) {
 	})
 }
 
+func TestAChangedNumberEndsOpenLoginsAndRefusesNewOnes(t *testing.T) {
+	in(t, func(w *world) {
+		vpn := client(login.Hold, login.ApprovalSimple)
+		held := w.ask(vpn)
+		held.waits()
+		w.problem = login.NumberChanged
+		w.ask(vpn, station("198.51.100.9")).is(login.Reject, login.NumberChanged)
+		held.is(login.Reject, login.Revoked)
+	})
+}
+
 func TestWhileTwoLoginsAreOpenASimpleApprovalOfEitherIsRefused(t *testing.T) {
 	in(t, func(w *world) {
 		vpn := client(login.Hold, login.ApprovalSimple)

@@ -14,7 +14,7 @@ type People interface {
 
 // An Account is what the decision needs to know of one.
 type Account struct {
-	Person    string    // opaque; "" when Problem says why
+	Person    string    // opaque; "" when Problem says why; NumberChanged: whom the account was tied to
 	Problem   Reason    // "": usable
 	Notify    PushState // whether a prompt can reach a device
 	CanNumber bool      // some device can type a number

@@ -243,6 +243,11 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 		return nil, err
 	}
 	q.facts.Problem = account.Problem
+	if account.Problem == NumberChanged { // what is open was meant for the person before
+		if err := e.Withdraw(ctx, account.Person, func(open, _ string) bool { return open == id.ID }); err != nil {
+			return nil, err
+		}
+	}
 	if err := e.noteLock(ctx, q); err != nil {
 		return nil, err
 	}

@@ -124,6 +124,9 @@ func (a *API) verify(r *http.Request, c *call, s signature) error {
 	}
 	c.token = s.token
 	err = claims.check(signedFor{a.audience, r.Method, a.target(r), c.body}, now)
+	if err != nil { // the key is right: what is wrong is for who builds or sets up the app
+		a.Log.Info("a device's request is not as it was signed", "device", s.device, "why", err)
+	}
 	if errors.Is(err, errClock) {
 		p := problem(Clock)
 		p.ServerTime = &now

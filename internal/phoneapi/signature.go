@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strings"
@@ -121,16 +122,18 @@ func (s signature) by(key *ecdsa.PublicKey) (c claims, err error) {
 // honest phone signs are errSignature; a clock that is off is errClock.
 func (c claims) check(r signedFor, now time.Time) error {
 	switch {
-	case c.Audience != r.audience || c.Method != r.method || c.Target != r.target:
-		return errSignature
+	case c.Audience != r.audience:
+		return fmt.Errorf("%w: aud is %.200q, vssid.public_url is %q", errSignature, c.Audience, r.audience)
+	case c.Method != r.method || c.Target != r.target:
+		return fmt.Errorf("%w: htm and htu are %.20q %.200q, the request is %s %q", errSignature, c.Method, c.Target, r.method, r.target)
 	case !c.hashes(r.body):
-		return errSignature
+		return fmt.Errorf("%w: bsh is not the hash of the body", errSignature)
 	case c.ID == "" || len(c.ID) > maxJTI:
-		return errSignature
+		return fmt.Errorf("%w: jti is missing or too long", errSignature)
 	case !sane(c.Issued) || !sane(c.Expires) || c.Expires <= c.Issued:
-		return errSignature
+		return fmt.Errorf("%w: iat and exp are no times, or in the wrong order", errSignature)
 	case c.Expires-c.Issued > maxLife.Seconds():
-		return errSignature
+		return fmt.Errorf("%w: exp is more than %v after iat", errSignature, maxLife)
 	case !now.Before(c.until()) || c.issued().After(now.Add(maxSkew)):
 		return errClock
 	}
