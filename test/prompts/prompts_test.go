@@ -129,7 +129,8 @@ func TestBothPhonesAreToldThatALoginWaitsAndThatItEnded(t *testing.T) {
 	for _, personal := range []string{userName, displayName, "Nguy", userSecret, number, station, "hq-vpn", "203.0.113"} {
 		require.NotContains(t, raw, personal)
 	}
-	require.Contains(t, w.metrics(), `vssgate_pushes_total{outcome="sent"} 4`)
+	require.Eventually(t, func() bool { return strings.Contains(w.metrics(), `vssgate_pushes_total{outcome="sent"} 4`) },
+		10*time.Second, 10*time.Millisecond, "FCM has them before the node hears so")
 }
 
 func TestFCMDownChangesNothingButThePromptsText(t *testing.T) {
