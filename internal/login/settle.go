@@ -255,13 +255,15 @@ func (s *saved) unwait(q *asking) (changed bool) {
 	return true
 }
 
-// leave saves what an interim reply changes: the entry, and that nobody waits.
+// leave saves what an interim reply changes: the entry, a wrong code noted on a
+// copy that had lost a race, and that nobody waits.
 func (e *Engine) leave(ctx context.Context, s *saved, q *asking) error {
 	a := &s.Attempt
 	if a.Verdict != nil || s.rec.Version == 0 && s.entry != q {
 		return nil
 	}
-	if s.unwait(q) || s.entry == q && !q.entered {
+	blames := q.facts.Code == CodeWrong && !q.blamed
+	if s.unwait(q) || s.entry == q && (!q.entered || blames) {
 		return e.saveEntry(ctx, s, q, Condition{})
 	}
 	return nil
