@@ -29,6 +29,7 @@
 //	find.go     which attempt a request belongs to: State, join, appended code
 //	prove.go    first factor, throttle, account; how an attempt begins
 //	settle.go   saving, verdicts, the one audit record
+//	prompt.go   the one prompt of a login: claimed, sent, passed on to the next
 //	guess.go    codes counted before they are compared; lockout
 //	answer.go   what phones see and say
 //	store.go    people.go  the interfaces to what is outside, with their promises

@@ -40,7 +40,7 @@ func (l *lock) locked(now time.Time) bool { return l.Stopped || now.Before(l.Unt
 
 // noteLock sets q's Problem when its account is locked.
 func (e *Engine) noteLock(ctx context.Context, q *asking) error {
-	l, _, _, err := e.loadLock(ctx, q.identity.ID)
+	l, _, err := e.loadLock(ctx, q.identity.ID)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (q *asking) setLocked(l *lock) {
 // codesSeen is the account's counter when an attempt begins: a later success
 // forgives only what was counted before that.
 func (e *Engine) codesSeen(ctx context.Context, account string) (uint64, error) {
-	l, _, _, err := e.loadLock(ctx, account)
+	l, _, err := e.loadLock(ctx, account)
 	return l.Counted, err
 }
 
@@ -221,7 +221,7 @@ func (e *Engine) Unlock(ctx context.Context, account string) error {
 // LockedUntil tells whether an account is locked: until when, or (zero time)
 // until it is unlocked.
 func (e *Engine) LockedUntil(ctx context.Context, account string) (locked bool, until time.Time, err error) {
-	l, _, _, err := e.loadLock(ctx, account)
+	l, _, err := e.loadLock(ctx, account)
 	if err != nil {
 		return false, time.Time{}, err
 	}
@@ -239,7 +239,7 @@ func (e *Engine) LockedUntil(ctx context.Context, account string) (locked bool, 
 // change returns false when there is nothing to write.
 func (e *Engine) changeLock(ctx context.Context, account string, change func(*lock, time.Time) bool) (*lock, time.Time, error) {
 	for range maxRounds {
-		l, rec, _, err := e.loadLock(ctx, account)
+		l, rec, err := e.loadLock(ctx, account)
 		if err != nil {
 			return nil, time.Time{}, err
 		}
@@ -259,9 +259,9 @@ func (e *Engine) changeLock(ctx context.Context, account string, change func(*lo
 	return nil, time.Time{}, errRaces
 }
 
-// loadLock reads the volatile record, or what was committed when it is gone.
-// volatile tells which: the record may be saved under that version.
-func (e *Engine) loadLock(ctx context.Context, account string) (l *lock, rec Record, volatile bool, err error) {
+// loadLock reads the volatile record, or what was committed when it is gone:
+// then rec is empty, for the volatile one is still to be made.
+func (e *Engine) loadLock(ctx context.Context, account string) (l *lock, rec Record, err error) {
 	l = &lock{}
 	for _, prefix := range []string{codesPrefix, lockPrefix} {
 		rec, err = e.Store.Load(ctx, e.listedAs(prefix, account))
@@ -270,17 +270,17 @@ func (e *Engine) loadLock(ctx context.Context, account string) (l *lock, rec Rec
 			continue
 		}
 		if err != nil {
-			return l, rec, false, err
+			return l, rec, err
 		}
 		if err = json.Unmarshal(rec.Value, l); err != nil {
-			return l, rec, false, err
+			return l, rec, err
 		}
 		if prefix == lockPrefix {
-			rec = Record{} // the volatile one is still to be made
+			rec = Record{}
 		}
-		return l, rec, prefix == codesPrefix, nil
+		return l, rec, nil
 	}
-	return l, Record{}, false, nil
+	return l, Record{}, nil
 }
 
 // commitLock writes the durable copy; a newer one that is there already stays.

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -486,112 +485,6 @@ func (e *Engine) pay(ctx context.Context, s *saved) (again time.Duration, err er
 		return 0, err
 	}
 	return 0, e.closeBooks(ctx, s)
-}
-
-// prompt claims the one prompt of an attempt and sends it. While another login
-// of the account at this client is on the phone this one waits for its end;
-// past push_limit, or with nothing to push to, only the push is missing.
-func (e *Engine) prompt(ctx context.Context, s *saved, q *asking, now time.Time) error {
-	a := &s.Attempt
-	a.Prompted = true
-	others, err := e.findAll(ctx, e.ownerIndex(a))
-	if err != nil {
-		return err
-	}
-	others = slices.DeleteFunc(others, func(o *saved) bool { return o.Attempt.ID == a.ID || !o.Attempt.live(now, e.Policy.Grace) })
-	if len(others) >= e.Policy.MaxOpen {
-		return e.tooMany(s, q)
-	}
-	a.Waiting = slices.ContainsFunc(others, func(o *saved) bool { return o.Attempt.Prompted && !o.Attempt.Waiting })
-	if err := e.claimPush(ctx, a); err != nil {
-		return err
-	}
-	only := Condition{Full: e.ownerIndex(a), AtMost: e.Policy.MaxOpen}
-	if a.FrontEnd == RADIUS && a.Place != "" {
-		only = Condition{Full: a.Place, AtMost: 1} // from one place one login: who comes second joins
-	}
-	if err = e.saveEntry(ctx, s, q, only); err == nil {
-		e.sendPush(a)
-		return nil
-	}
-	unclaimed := e.unclaimPush(ctx, a)
-	switch {
-	case unclaimed != nil:
-		return unclaimed
-	case errors.Is(err, ErrFull) && only.AtMost == 1:
-		return errTaken
-	case errors.Is(err, ErrFull):
-		return e.tooMany(s, q)
-	}
-	return err
-}
-
-// tooMany refuses q: the account has as many open logins here as it may have.
-func (e *Engine) tooMany(s *saved, q *asking) error {
-	q.facts.Problem = SeveralLogins
-	*s = *e.fresh(q)
-	return nil
-}
-
-// claimPush sets Pushes when a push may go out now.
-func (e *Engine) claimPush(ctx context.Context, a *Attempt) error {
-	a.Pushes = 0
-	if a.Waiting || a.Notify != PushReady || !e.Prompter.Ready() {
-		return nil
-	}
-	ok, err := e.Store.Count(ctx, e.pushKey(a), e.Policy.PushLimit.Count, e.Policy.PushLimit.Within)
-	if ok {
-		a.Pushes = 1
-	}
-	return err
-}
-
-func (e *Engine) pushKey(a *Attempt) string { return e.listedAs("pushes:", a.Who.ID) }
-
-func (e *Engine) unclaimPush(ctx context.Context, a *Attempt) error {
-	if a.Pushes == 0 {
-		return nil
-	}
-	a.Pushes = 0
-	return e.Store.Uncount(ctx, e.pushKey(a))
-}
-
-func (e *Engine) sendPush(a *Attempt) {
-	if a.Pushes > 0 {
-		e.Prompter.Prompt(Prompt{Login: a.ID, Account: a.Who.ID, Person: a.Person, Expires: a.Deadline})
-	}
-}
-
-// promoteNext prompts the oldest login of the account at this client that was
-// waiting for its turn.
-func (e *Engine) promoteNext(ctx context.Context, ended *Attempt) error {
-	others, err := e.findAll(ctx, e.ownerIndex(ended))
-	if err != nil {
-		return err
-	}
-	slices.SortFunc(others, func(a, b *saved) int { return a.Attempt.Created.Compare(b.Attempt.Created) })
-	for _, o := range others {
-		a := &o.Attempt
-		if a.ID == ended.ID || !a.Waiting || a.Verdict != nil || a.over(o.rec.Read) {
-			continue
-		}
-		a.Waiting = false
-		if err := e.claimPush(ctx, a); err != nil {
-			return err
-		}
-		err := e.save(ctx, o, Condition{Before: a.Deadline})
-		if err == nil {
-			e.sendPush(a)
-			return nil
-		}
-		if err := e.unclaimPush(ctx, a); err != nil {
-			return err
-		}
-		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrLate) {
-			return err
-		}
-	}
-	return nil
 }
 
 // randomBelow is uniform over [0, n), for n far below 2^32.
