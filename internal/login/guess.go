@@ -115,12 +115,13 @@ func (e *Engine) blame(a *Attempt, q *asking) {
 // locked when the guess must not be compared.
 func (e *Engine) countGuess(ctx context.Context, account, guess string) (*lock, time.Time, error) {
 	var refused *lock
+	lockedNow := false
 	l, now, err := e.changeLock(ctx, account, func(l *lock, now time.Time) bool {
-		refused = nil
+		refused, lockedNow = nil, false
 		before := l.locked(now)
 		if l.lockIfDue(e.Policy.Lockout, now); l.locked(now) {
-			refused = l
-			return !before
+			refused, lockedNow = l, !before
+			return lockedNow
 		}
 		if slices.Contains(l.Seen, guess) {
 			return false
@@ -132,6 +133,10 @@ func (e *Engine) countGuess(ctx context.Context, account, guess string) (*lock, 
 		}
 		return true
 	})
+	if lockedNow && err == nil {
+		e.tellLocked(account, refused)
+		err = e.commitLock(ctx, account, refused)
+	}
 	if refused != nil || err != nil {
 		return refused, now, err
 	}
@@ -149,9 +154,13 @@ func (e *Engine) commitGuesses(ctx context.Context, account string) error {
 		return err
 	}
 	if l.locked(now) {
-		e.Log.Warn("account locked after wrong codes", "account", account, "wrong", l.wrong(), "until", l.Until, "until_unlocked", l.Stopped)
+		e.tellLocked(account, l)
 	}
 	return e.commitLock(ctx, account, l)
+}
+
+func (e *Engine) tellLocked(account string, l *lock) {
+	e.Log.Warn("account locked after wrong codes", "account", account, "wrong", l.wrong(), "until", l.Until, "until_unlocked", l.Stopped)
 }
 
 // lockIfDue locks after each After wrong codes, twice as long each time.
