@@ -5,12 +5,12 @@
 #   make bench   the figures of docs/performance.md
 #   make build   bin/vssgate
 #   make lint    formatting, vet, staticcheck
-#   make fuzz    a few seconds of each fuzz target (FUZZTIME=10m for more)
+#   make fuzz    some thousand inputs to each fuzz target (FUZZTIME=10m for more)
 
 # One place for the build tags: without them the push library doubles the binary.
 TAGS := disable_grpc_modules,grpcnotrace
 GO := go
-FUZZTIME ?= 5s
+FUZZTIME ?= 20000x
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 DEMO ?=
 

@@ -40,9 +40,8 @@ if [ ! -e $policy ]; then
 	made=1
 	trap '$sudo rm -f $policy' EXIT
 fi
-export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
-{ $sudo apt-get update && $sudo -E apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1 || {
+{ $sudo apt-get update && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1 || {
 	tail -n 20 "$log" >&2
 	echo "packages: could not install$missing" >&2
 	exit 1
