@@ -38,7 +38,7 @@ func TestAnApprovedBindGetsTheDirectorysOwnAnswerByteForByte(t *testing.T) {
 	held.accept()
 	require.Equal(t, successWithControl(1), a.read().frame)
 	require.Equal(t, userDN, a.whoAmI())
-	require.Equal(t, []bindRequest{{id: 1, name: userDN, password: password}}, tree.bindsSeen())
+	require.Equal(t, []bindRequest{{id: 1, name: userDN, password: password, ownPolicy: true}}, tree.bindsSeen())
 	require.Equal(t, 1, tree.connections())
 }
 
@@ -90,7 +90,7 @@ func TestAWrongPasswordIsRefusedWithOurTextAndTheSameWorkAsAnUnknownUser(t *test
 	nobody := a.wantBind(invalid, "who?", password)
 	require.Equal(t, "bad_password for app [TRACE2]", wrong.text)
 	require.Equal(t, wrong.text, nobody.text)
-	require.Equal(t, []bindRequest{{id: 1, name: userDN, password: "wrong"}, {id: 2, name: nobodyName, password: password}}, tree.bindsSeen())
+	require.Equal(t, []bindRequest{{id: 1, name: userDN, password: "wrong", ownPolicy: true}, {id: 2, name: nobodyName, password: password, ownPolicy: true}}, tree.bindsSeen())
 	require.Equal(t, "anonymous", a.whoAmI())
 	require.Equal(t, 1, tree.connections(), "a failed bind makes the connection anonymous, it need not be closed")
 }
@@ -316,10 +316,10 @@ func TestNamesAndPasswordsPassWithTheirExactBytes(t *testing.T) {
 func TestControlsOfABindReachTheDirectory(t *testing.T) {
 	tree, desk := newTree(t), newDesk()
 	a := front(t, tree, desk, nil).connect()
-	a.write(withControls(a.next(), bindOp(3, "an", authSimple, []byte(password)), []string{"1.3.6.1.4.1.42.2.27.8.5.1"}))
+	a.write(withControls(a.next(), bindOp(3, "an", authSimple, []byte(password)), []string{"1.3.6.1.4.1.42.2.27.8.5.9"}))
 	desk.next(t).accept()
 	require.Equal(t, success, a.read().code)
-	require.Equal(t, "\x30\x1b\x04\x191.3.6.1.4.1.42.2.27.8.5.1", string(tree.bindsSeen()[0].controls))
+	require.Equal(t, "\x30\x1b\x04\x191.3.6.1.4.1.42.2.27.8.5.9", string(tree.bindsSeen()[0].controls))
 }
 
 func exempting(from ...string) func(*Options, *limits) {

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/nmcclain/ldap"
-
+	"vssgate/internal/directory"
 	"vssgate/internal/login"
 )
 
@@ -34,11 +33,11 @@ func (b *bind) Check(ctx context.Context, id login.Identity, password []byte) (l
 	}
 	ctx, cancel := b.c.within(ctx)
 	defer cancel()
-	frame, code, err := b.ask(ctx, dn, string(password))
+	frame, answer, err := b.ask(ctx, dn, string(password))
 	if err != nil {
 		return login.Checked{}, fmt.Errorf("bind at the directory: %w", err)
 	}
-	checked, err := judgeResult(code)
+	checked, err := directory.Judge(answer.code, answer.text, answer.policy)
 	if err != nil {
 		return login.Checked{}, err
 	}
@@ -83,13 +82,16 @@ func (b *bind) keep(frame []byte) bool {
 }
 
 // ask binds upstream with the client's message id and controls, and returns the
-// directory's BindResponse as it came.
-func (b *bind) ask(ctx context.Context, dn, password string) ([]byte, uint64, error) {
+// directory's BindResponse as it came. A user's bind also asks what the
+// directory's password policy says: that is how it tells an expired password.
+func (b *bind) ask(ctx context.Context, dn, password string) ([]byte, bindResponse, error) {
 	u, err := b.c.upstream(ctx)
 	if err != nil {
-		return nil, 0, err
+		return nil, bindResponse{}, err
 	}
-	return u.bind(ctx, bindRequest{id: b.request.id, name: dn, password: password, controls: b.request.controls})
+	r := bindRequest{id: b.request.id, name: dn, password: password, controls: b.request.controls}
+	r.ownPolicy = b.rule == nil && dn != "" && !asksPolicy(r.controls)
+	return u.bind(ctx, r)
 }
 
 // within is ctx, ending with the connection too, and after the time a directory
@@ -98,19 +100,4 @@ func (c *conn) within(ctx context.Context) (context.Context, context.CancelFunc)
 	ctx, cancel := context.WithTimeout(ctx, c.server.limits.answer)
 	stop := context.AfterFunc(c.ctx, cancel)
 	return ctx, func() { stop(); cancel() }
-}
-
-// judgeResult turns a directory's answer to a bind into what it says of the
-// password. Some refusals come before the password is looked at, so they all
-// are one. What is no judgement is an error.
-func judgeResult(code uint64) (login.Checked, error) {
-	switch code {
-	case ldap.LDAPResultSuccess:
-		return login.Checked{First: login.FirstRight}, nil
-	case ldap.LDAPResultInvalidCredentials, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInappropriateAuthentication,
-		ldap.LDAPResultInvalidDNSyntax, ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultConstraintViolation,
-		ldap.LDAPResultInsufficientAccessRights:
-		return login.Checked{First: login.FirstWrong, Reason: login.BadPassword}, nil
-	}
-	return login.Checked{}, fmt.Errorf("the directory answered a bind with result %d", code)
 }

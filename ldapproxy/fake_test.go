@@ -1,6 +1,7 @@
 package ldapproxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -144,6 +145,9 @@ func (d *tree) answer(s *session, h header, frame []byte) []byte {
 		r, refused, err := decodeBind(h, frame, true, s.conn)
 		if err != nil || refused != nil {
 			return encodeResult(h.id, ldap.ApplicationBindResponse, ldap.LDAPResultProtocolError, "a bind that should not be here")
+		}
+		if rest, ours := bytes.CutSuffix(r.controls, policyRequest); ours {
+			r.ownPolicy, r.controls = true, append([]byte(nil), rest...)
 		}
 		d.mu.Lock()
 		d.binds = append(d.binds, r)
@@ -424,3 +428,6 @@ func eventually(t testing.TB, what string, fact func() bool) {
 		}
 	}
 }
+
+// is tells whether a packet has exactly that identifier octet.
+func is(p *ber.Packet, identifier byte) bool { return p.ClassType|p.TagType|p.Tag == identifier }

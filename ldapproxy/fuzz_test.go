@@ -165,10 +165,14 @@ func foreignBind(t *testing.T, frame []byte) (id int32, name, password string) {
 	return int32(packet.Children[0].Value.(int64)), op[1].Data.String(), op[2].Data.String()
 }
 
-// FuzzBindResponse: success is read only where another decoder reads it.
+// FuzzBindResponse: success and text are read only where another decoder reads
+// them, and a response from which the password policy's control is taken says
+// the same without it.
 func FuzzBindResponse(f *testing.F) {
 	f.Add(successWithControl(1))
 	f.Add(encodeResult(2, ldap.ApplicationBindResponse, 49, "data 52e"))
+	f.Add(withPolicy(encodeResult(3, ldap.ApplicationBindResponse, 49, ""), "\x30\x03\x81\x01\x00"))
+	f.Add(withPolicy(successWithControl(1), ""))
 	for _, code := range []string{"\x01\x00", "\x01\xff", "\x02\x00\x00", "\x02\x01\x00"} {
 		body := "\x02\x01\x01\x61" + string(rune(len(code)+5)) + "\x0a" + code + "\x04\x00\x04\x00"
 		f.Add([]byte("\x30" + string(rune(len(body))) + body))
@@ -178,16 +182,41 @@ func FuzzBindResponse(f *testing.F) {
 		if err != nil || h.size != len(frame) || h.op != opBindResponse {
 			return
 		}
-		code, err := decodeBindResponse(h, frame)
+		r, err := decodeBindResponse(h, frame)
 		if err != nil {
 			return
 		}
-		packet, err := foreign.DecodePacketErr(frame)
-		if err != nil {
-			return
+		if packet, err := foreign.DecodePacketErr(frame); err == nil {
+			require.Equal(t, int64(r.code), packet.Children[1].Children[0].Value)
+			require.Equal(t, r.text, packet.Children[1].Children[2].Data.String())
 		}
-		require.Equal(t, int64(code), packet.Children[1].Children[0].Value)
+		rest := withoutPolicy(h, frame)
+		again, err := parseHeader(rest, maxInspected, false)
+		require.NoError(t, err)
+		require.Equal(t, len(rest), again.size)
+		back, err := decodeBindResponse(again, rest)
+		require.NoError(t, err)
+		require.Equal(t, bindResponse{code: r.code, text: r.text}, back)
+		require.Equal(t, h.id, again.id)
 	})
+}
+
+// withPolicy is a response with the password policy's control behind whatever
+// controls it has.
+func withPolicy(frame []byte, value string) []byte {
+	h, _ := parseHeader(frame, maxInspected, false)
+	_, controls := operation(h, frame)
+	control := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "")
+	control.AppendChild(octets(oidPasswordPolicy))
+	control.AppendChild(octets(value))
+	all := ber.Encode(ber.ClassContext, ber.TypeConstructed, 0, nil, "")
+	all.Data.Write(controls)
+	all.AppendChild(control)
+	m := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "")
+	m.Data.Write(messageIDElement(h, frame))
+	m.Data.Write(frame[h.opAt : h.opAt+elementSize(frame[h.opAt:])])
+	m.AppendChild(all)
+	return m.Bytes()
 }
 
 func TestEncodedMessagesAreReadByAnotherDecoder(t *testing.T) {

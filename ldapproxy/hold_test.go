@@ -283,7 +283,7 @@ func (d *undecided) ResolveBind(ctx context.Context, name string) (login.Identit
 func TestControlsOfABindAreItsOwnWhateverComesBehindIt(t *testing.T) {
 	tree, desk := &undecided{newTree(t), make(chan struct{})}, newDesk()
 	a := front(t, tree, desk, nil).connect()
-	bind := withControls(a.next(), bindOp(3, "an", authSimple, []byte(password)), []string{"1.3.6.1.4.1.42.2.27.8.5.1"})
+	bind := withControls(a.next(), bindOp(3, "an", authSimple, []byte(password)), []string{"1.3.6.1.4.1.42.2.27.8.5.9"})
 	a.write(bind)
 	eventually(t, "the bind is not asked about", func() bool { return desk.asked() == 1 })
 	for range 2 { // they take the place of the bind in the read buffer
@@ -293,7 +293,7 @@ func TestControlsOfABindAreItsOwnWhateverComesBehindIt(t *testing.T) {
 	close(tree.found)
 	desk.next(t).accept()
 	require.Equal(t, success, a.read().code)
-	require.Equal(t, "\x30\x1b\x04\x191.3.6.1.4.1.42.2.27.8.5.1", string(tree.bindsSeen()[0].controls))
+	require.Equal(t, "\x30\x1b\x04\x191.3.6.1.4.1.42.2.27.8.5.9", string(tree.bindsSeen()[0].controls))
 }
 
 // slowTree lets a test decide when a connection to the directory is there.

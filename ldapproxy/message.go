@@ -11,14 +11,15 @@ import (
 
 // Names of what is looked for in messages.
 const (
-	oidStartTLS              = "1.3.6.1.4.1.1466.20037"   // RFC 4511 section 4.14
-	oidNoticeOfDisconnection = "1.3.6.1.4.1.1466.20036"   // RFC 4511 section 4.4.1
-	oidPasswordModify        = "1.3.6.1.4.1.4203.1.11.1"  // RFC 3062
-	oidProxiedAuthorization  = "2.16.840.1.113730.3.4.18" // RFC 4370
-	oidProxiedAuthorization1 = "2.16.840.1.113730.3.4.12" // its draft, which some directories still know
-	oidFastBind              = "1.2.840.113556.1.4.1781"  // Active Directory: binds that only test passwords
-	oidVerifyCredentials     = "1.3.6.1.4.1.4203.666.6.5" // OpenLDAP: tests a password without a bind
-	resultAuthzDenied        = ldap.LDAPResultCode(123)   // RFC 4370 section 4; the package lacks it
+	oidStartTLS              = "1.3.6.1.4.1.1466.20037"    // RFC 4511 section 4.14
+	oidNoticeOfDisconnection = "1.3.6.1.4.1.1466.20036"    // RFC 4511 section 4.4.1
+	oidPasswordModify        = "1.3.6.1.4.1.4203.1.11.1"   // RFC 3062
+	oidProxiedAuthorization  = "2.16.840.1.113730.3.4.18"  // RFC 4370
+	oidProxiedAuthorization1 = "2.16.840.1.113730.3.4.12"  // its draft, which some directories still know
+	oidFastBind              = "1.2.840.113556.1.4.1781"   // Active Directory: binds that only test passwords
+	oidPasswordPolicy        = "1.3.6.1.4.1.42.2.27.8.5.1" // draft-behera-ldap-password-policy-10
+	oidVerifyCredentials     = "1.3.6.1.4.1.4203.666.6.5"  // OpenLDAP: tests a password without a bind
+	resultAuthzDenied        = ldap.LDAPResultCode(123)    // RFC 4370 section 4; the package lacks it
 	authSimple               = 0x80 | ldap.LDAPBindAuthSimple
 	authSASL                 = 0x80 | constructed | ldap.LDAPBindAuthSASL
 	authSicilyFirst          = 0x89 // Active Directory's: package discovery, negotiate, response
@@ -32,6 +33,9 @@ type bindRequest struct {
 	name     string
 	password string
 	controls []byte // contents of the controls element, or nil
+
+	// ownPolicy: we ask for the password policy's word, the client does not.
+	ownPolicy bool
 }
 
 // refusedBind is a bind that is answered without asking anybody.
@@ -127,9 +131,12 @@ func encodeBind(b bindRequest) []byte {
 	op.AppendChild(octets(b.name))
 	op.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, ldap.LDAPBindAuthSimple, b.password, ""))
 	m := message(b.id, op)
-	if b.controls != nil {
+	if b.controls != nil || b.ownPolicy {
 		controls := ber.Encode(ber.ClassContext, ber.TypeConstructed, 0, nil, "")
 		controls.Data.Write(b.controls)
+		if b.ownPolicy {
+			controls.Data.Write(policyRequest)
+		}
 		m.AppendChild(controls)
 	}
 	return m.Bytes()
@@ -166,25 +173,107 @@ func octets(s string) *ber.Packet {
 	return ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, s, "")
 }
 
-// decodeBindResponse reads the result code of a frame whose header says
-// BindResponse. Codes may be larger than the LDAP package's type.
-func decodeBindResponse(h header, frame []byte) (code uint64, err error) {
-	if err := sane(frame, maxDepth); err != nil {
-		return 0, err
-	}
-	op := ber.DecodePacket(frame[h.opAt:])
-	if len(op.Children) < 3 || !is(op.Children[0], tagEnumerated) || !is(op.Children[1], tagOctets) || !is(op.Children[2], tagOctets) {
-		return 0, errMalformed
-	}
-	value := op.Children[0].ByteValue
-	if len(value) < 1 || len(value) > 4 || value[0] >= 0x80 {
-		return 0, errMalformed
-	}
-	return ber.DecodeInteger(value), nil
+// bindResponse is what a directory answered a bind.
+type bindResponse struct {
+	code   uint64 // may be larger than the LDAP package's type
+	text   string
+	policy []byte // value of the password policy's control; nil: none
 }
 
-// is tells whether a packet has exactly that identifier octet.
-func is(p *ber.Packet, identifier byte) bool { return p.ClassType|p.TagType|p.Tag == identifier }
+// decodeBindResponse reads a frame whose header says BindResponse.
+func decodeBindResponse(h header, frame []byte) (r bindResponse, err error) {
+	if err := sane(frame, maxDepth); err != nil {
+		return r, err
+	}
+	contents, controls := operation(h, frame)
+	tag, code, contents, err := next(contents)
+	if err != nil || tag != tagEnumerated || len(code) < 1 || len(code) > 4 || code[0] >= 0x80 {
+		return r, errMalformed
+	}
+	for _, octet := range code {
+		r.code = r.code<<8 | uint64(octet)
+	}
+	tag, _, contents, err = next(contents)
+	if err != nil || tag != tagOctets {
+		return r, errMalformed
+	}
+	tag, text, _, err := next(contents)
+	if err != nil || tag != tagOctets {
+		return r, errMalformed
+	}
+	r.text = string(text)
+	for len(controls) > 0 {
+		var control []byte
+		if _, control, controls, err = next(controls); err != nil {
+			return r, errMalformed
+		}
+		if oid, value := controlValue(control); string(oid) == oidPasswordPolicy {
+			r.policy = bytes.Clone(value)
+		}
+	}
+	return r, nil
+}
+
+// controlValue returns type and value of a control that is sane.
+func controlValue(control []byte) (oid, value []byte) {
+	_, oid, control, _ = next(control)
+	for len(control) > 0 {
+		var tag byte
+		var contents []byte
+		if tag, contents, control, _ = next(control); tag == tagOctets {
+			value = contents
+		}
+	}
+	return oid, value
+}
+
+// policyRequest is the password policy's request control
+// (draft-behera-ldap-password-policy-10 section 6.1).
+var policyRequest = []byte("\x30\x1b\x04\x19" + oidPasswordPolicy)
+
+// asksPolicy tells whether a bind asks for the password policy's word itself.
+func asksPolicy(controls []byte) (asks bool) {
+	_ = eachControl(controls, func(oid []byte) { asks = asks || string(oid) == oidPasswordPolicy })
+	return asks
+}
+
+// withoutPolicy is a BindResponse without the password policy's control, for a
+// client that did not ask for it: what the directory would have answered it,
+// byte for byte. A frame without that control is the frame itself.
+func withoutPolicy(h header, frame []byte) []byte {
+	op := frame[h.opAt : h.opAt+elementSize(frame[h.opAt:])]
+	_, controls := operation(h, frame)
+	var kept []byte
+	found := false
+	for rest := controls; len(rest) > 0; {
+		whole := rest[:elementSize(rest)]
+		_, control, _, _ := next(whole)
+		if oid, _ := controlValue(control); string(oid) == oidPasswordPolicy {
+			found = true
+		} else {
+			kept = append(kept, whole...)
+		}
+		rest = rest[len(whole):]
+	}
+	if !found {
+		return frame
+	}
+	m := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "")
+	m.Data.Write(messageIDElement(h, frame))
+	m.Data.Write(op)
+	if len(kept) > 0 {
+		c := ber.Encode(ber.ClassContext, ber.TypeConstructed, 0, nil, "")
+		c.Data.Write(kept)
+		m.AppendChild(c)
+	}
+	return m.Bytes()
+}
+
+// messageIDElement is the element before the operation, as it came.
+func messageIDElement(h header, frame []byte) []byte {
+	_, head, _, _ := element(frame)
+	return frame[head:h.opAt]
+}
 
 // extendedRequest returns the name of a guarded ExtendedRequest.
 func extendedRequest(contents []byte) (oid string, err error) {

@@ -79,7 +79,7 @@ func (u *upstream) write(b []byte) error {
 // bind asks the directory, and returns its BindResponse as it came. The
 // connection is given up when there is none in time: nobody knows as whom it is
 // bound.
-func (u *upstream) bind(ctx context.Context, r bindRequest) ([]byte, uint64, error) {
+func (u *upstream) bind(ctx context.Context, r bindRequest) ([]byte, bindResponse, error) {
 	answer := make(chan []byte, 1)
 	u.c.mu.Lock()
 	u.identified = true
@@ -87,37 +87,40 @@ func (u *upstream) bind(ctx context.Context, r bindRequest) ([]byte, uint64, err
 	u.c.mu.Unlock()
 	if err := u.write(encodeBind(r)); err != nil {
 		u.c.giveUp(u)
-		return nil, 0, errGone
+		return nil, bindResponse{}, errGone
 	}
 	select {
 	case frame := <-answer:
 		return u.bound(r, frame)
 	case <-u.gone:
 		u.c.giveUp(u)
-		return nil, 0, errGone
+		return nil, bindResponse{}, errGone
 	case <-ctx.Done():
 		u.c.giveUp(u)
-		return nil, 0, ctx.Err()
+		return nil, bindResponse{}, ctx.Err()
 	}
 }
 
 // bound notes as whom the connection is bound now. After a failed bind it is
 // anonymous (RFC 4513 section 4).
-func (u *upstream) bound(r bindRequest, frame []byte) ([]byte, uint64, error) {
+func (u *upstream) bound(r bindRequest, frame []byte) ([]byte, bindResponse, error) {
 	h, err := parseHeader(frame, maxInspected, false)
 	if err != nil {
 		u.c.giveUp(u)
-		return nil, 0, err
+		return nil, bindResponse{}, err
 	}
-	code, err := decodeBindResponse(h, frame)
+	response, err := decodeBindResponse(h, frame)
 	if err != nil {
 		u.c.giveUp(u)
-		return nil, 0, err
+		return nil, bindResponse{}, err
+	}
+	if r.ownPolicy {
+		frame = withoutPolicy(h, frame)
 	}
 	u.c.mu.Lock()
-	u.identified = code == ldap.LDAPResultSuccess && (r.name != "" || r.password != "")
+	u.identified = response.code == ldap.LDAPResultSuccess && (r.name != "" || r.password != "")
 	u.c.mu.Unlock()
-	return frame, code, nil
+	return frame, response, nil
 }
 
 // giveUp forgets an upstream connection.

@@ -3,6 +3,7 @@
 // factor are the engine's (package login).
 //
 //	ldap.go    LDAP: a search with the service account, then a bind as the user
+//	judge.go   what a directory's answer to a bind says of the password
 //	entry.go   an entry of the directory becomes a login.Identity
 //	name.go    typed names, DOMAIN\user, and the filter they are put into
 //	dn.go      NormalizeDN, one spelling for exact comparison

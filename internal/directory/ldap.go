@@ -258,29 +258,62 @@ func (d *LDAP) Check(ctx context.Context, id login.Identity, password []byte) (l
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
-	right, err := d.bind(ctx, dn, string(password))
+	checked, err := d.bind(ctx, dn, string(password))
 	switch {
 	case err != nil:
 		return login.Checked{}, fmt.Errorf("first factor %s: bind as account %s: %w", d.name, id.ID, err)
-	case !right || id.ID == "":
+	case id.ID == "":
 		return login.Checked{First: login.FirstWrong, Reason: login.BadPassword}, nil
 	}
-	return login.Checked{First: login.FirstRight}, nil
+	return checked, nil
 }
 
 // bind is tried once: whether a lost connection lost the question or the
 // answer cannot be told, and a second try may lock the account.
-func (d *LDAP) bind(ctx context.Context, dn, password string) (right bool, err error) {
+func (d *LDAP) bind(ctx context.Context, dn, password string) (login.Checked, error) {
 	c, err := d.binds.borrow(ctx)
 	if err != nil {
-		return false, err
+		return login.Checked{}, err
 	}
-	err = c.within(ctx, func() error { return c.Bind(dn, password) })
+	request := ldap.NewSimpleBindRequest(dn, password, []ldap.Control{ldap.NewControlBeheraPasswordPolicy()})
+	var result *ldap.SimpleBindResult
+	err = c.within(ctx, func() (err error) {
+		result, err = c.SimpleBind(request)
+		return err
+	})
 	d.binds.giveBack(c, err)
-	if refused(err) {
-		return false, nil
+	var answer *ldap.Error
+	switch {
+	case err == nil:
+		return Judge(ldap.LDAPResultSuccess, "", nil)
+	case !errors.As(err, &answer) || answer.ResultCode >= ldap.ErrorNetwork:
+		return login.Checked{}, err
 	}
-	return err == nil, err
+	checked, unjudged := Judge(uint64(answer.ResultCode), diagnostic(answer), policyValue(result))
+	if unjudged != nil {
+		return login.Checked{}, err
+	}
+	return checked, nil
+}
+
+func diagnostic(answer *ldap.Error) string {
+	if answer.Err == nil {
+		return ""
+	}
+	return answer.Err.Error()
+}
+
+// policyValue is the error of the password policy's response control, as
+// Judge takes it.
+func policyValue(result *ldap.SimpleBindResult) []byte {
+	if result == nil {
+		return nil
+	}
+	c, _ := ldap.FindControl(result.Controls, ldap.ControlTypeBeheraPasswordPolicy).(*ldap.ControlBeheraPasswordPolicy)
+	if c == nil || c.Error < 0 {
+		return nil
+	}
+	return []byte{0x30, 3, 0x81, 1, byte(c.Error)}
 }
 
 // Dial returns a fresh connection to the first server that answers, ready for

@@ -245,7 +245,7 @@ func TestPasswordsAreChecked(t *testing.T) {
 		"nobody with a DN":         {login.Identity{DN: testenv.UserDN(1)}, testenv.UserPassword(1), wrong},
 		"an entry without any":     {resolve(t, d, "annc"), "x", wrong},
 		"an entry that is gone":    {login.Identity{ID: "x", DN: "uid=gone," + testenv.SlapdPeople}, "x", wrong},
-		"a DN that is none":        {login.Identity{ID: "x", DN: "gone"}, "x", wrong},
+		"a DN that is none":        {login.Identity{ID: "x", DN: "gone"}, "x", login.Checked{First: login.FirstWrong, Reason: login.BadPassword, Detail: "result 34"}},
 		"nobody with an empty one": {login.Identity{}, "", empty},
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, check(t, d, c.who, c.password)) })

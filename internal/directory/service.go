@@ -2,12 +2,14 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
+	"vssgate/internal/login"
 	"vssgate/internal/secret"
 )
 
@@ -63,17 +65,12 @@ func (a *serviceAccount) note(s *server, r refusal) {
 	a.refusal[s] = r
 }
 
-// refused tells whether the directory judged a bind and said no. That is all
-// that is told of a user: some of these codes come before the password is
-// looked at.
+// refused tells whether the directory judged a bind and said no.
 func refused(err error) bool {
-	return ldap.IsErrorAnyOf(err,
-		ldap.LDAPResultInvalidCredentials,
-		ldap.LDAPResultInappropriateAuthentication, // the entry has no password
-		ldap.LDAPResultUnwillingToPerform,          // inactive, in some directories
-		ldap.LDAPResultConstraintViolation,         // too many tries, in some directories
-		ldap.LDAPResultInsufficientAccessRights,
-		ldap.LDAPResultNoSuchObject,
-		ldap.LDAPResultInvalidDNSyntax,
-	)
+	var answer *ldap.Error
+	if !errors.As(err, &answer) {
+		return false
+	}
+	checked, err := Judge(uint64(answer.ResultCode), "", nil)
+	return err == nil && checked.First == login.FirstWrong
 }

@@ -66,6 +66,9 @@ func (w *world) Check(_ context.Context, id login.Identity, pw []byte) (login.Ch
 	if string(pw) == password {
 		return login.Checked{First: login.FirstRight}, nil
 	}
+	if string(pw) == "expired" {
+		return login.Checked{First: login.FirstWrong, Reason: login.PasswordExpired, Detail: "data 532"}, nil
+	}
 	return login.Checked{First: login.FirstWrong, Reason: login.BadPassword}, nil
 }
 
@@ -660,6 +663,18 @@ func TestAnUnusableAccountIsToldAfterTheRightPasswordOnly(t *testing.T) {
 		w.ask(vpn, saying("wrong")).is(login.Reject, login.BadPassword)
 		w.ask(vpn).is(login.Reject, login.NoDevice)
 		require.Len(w, w.audited(), 2)
+		require.Zero(w, w.prompted())
+	})
+}
+
+func TestWhyTheDirectoryRefusedIsToldAgainToARetry(t *testing.T) {
+	in(t, func(w *world) {
+		vpn := client(login.Challenge, login.ApprovalNumber)
+		first := w.ask(vpn, saying("expired")).is(login.Reject, login.PasswordExpired)
+		again := w.ask(vpn, saying("expired")).is(login.Reject, login.PasswordExpired)
+		require.Equal(w, first.Trace, again.Trace)
+		require.EqualValues(w, 1, w.checks.Load(), "the directory was asked again")
+		require.Equal(w, login.PasswordExpired, w.audited()[0].Reason)
 		require.Zero(w, w.prompted())
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"maps"
+	"strings"
 	"time"
 
 	"vssgate/otp"
@@ -119,6 +120,7 @@ func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 	}
 	q.facts.First, q.facts.Refused, q.checked, q.identity = checked.First, checked.Reason, &checked, &id
 	if checked.First == FirstWrong {
+		e.tellRefused(q, id, checked)
 		e.keepApart(s, q)
 		return e.rememberRefused(ctx, q)
 	}
@@ -131,6 +133,15 @@ func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 		*s = *begun
 	}
 	return nil
+}
+
+// tellRefused logs why the directory refused a bind, where it said more than
+// that the password is wrong.
+func (e *Engine) tellRefused(q *asking, id Identity, c Checked) {
+	if c.Detail != "" {
+		e.Log.Info("the directory refused a bind", "trace", q.id.Trace(), "client", q.req.Client.Name, "account", id.ID,
+			"reason", string(c.Reason), "detail", c.Detail)
+	}
 }
 
 // keepApart makes a wrong password end q alone, not the open login whose code
@@ -159,11 +170,12 @@ func (e *Engine) refusedBefore(ctx context.Context, q *asking) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if id, err := ParseID(string(rec.Value)); err == nil {
+	hex, why, _ := strings.Cut(string(rec.Value), " ")
+	if id, err := ParseID(hex); err == nil {
 		q.id = id // the same login, so the same trace
 	}
 	e.Meter.Joined()
-	e.finish(q, Reply{Kind: Reject, Reason: BadPassword})
+	e.finish(q, Reply{Kind: Reject, Reason: Reason(why)})
 	return true, nil
 }
 
@@ -172,7 +184,7 @@ func (e *Engine) rememberRefused(ctx context.Context, q *asking) error {
 	if err != nil {
 		return err
 	}
-	_, err = e.Store.Save(ctx, Record{Key: refusedKey(q), Value: []byte(q.id.String()), Expires: now.Add(refusedFor)}, Condition{})
+	_, err = e.Store.Save(ctx, Record{Key: refusedKey(q), Value: []byte(q.id.String() + " " + string(q.facts.Refused)), Expires: now.Add(refusedFor)}, Condition{})
 	if errors.Is(err, ErrConflict) {
 		return nil // another node has just remembered the same
 	}

@@ -25,6 +25,7 @@ const (
 	PasswordExpired Reason = "password_expired"
 	AccountDisabled Reason = "account_disabled"
 	NotAllowed      Reason = "not_allowed"
+	AccountLocked   Reason = "account_locked" // by the directory, whatever the password; read as bad_password, which it may be
 	EmptyPassword   Reason = "empty_password" // refused before the directory is asked; read as bad_password, LDAP 53
 )
 

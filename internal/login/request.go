@@ -94,7 +94,8 @@ const (
 // Checked is the outcome of a first factor.
 type Checked struct {
 	First  First       // Right, More or Wrong
-	Reason Reason      // Wrong: BadPassword, PasswordExpired or AccountDisabled
+	Reason Reason      // Wrong: BadPassword, AccountLocked, PasswordExpired, AccountDisabled or NotAllowed
+	Detail string      // Wrong: the directory's own word for it, for the log; "" none
 	Relay  any         // More: what the front end sends on; the next round comes with the State of that reply
 	Next   FirstFactor // More: who checks the next round; nil: the same
 }

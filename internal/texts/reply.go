@@ -92,7 +92,7 @@ func promptKey(r login.Reply) string {
 
 func (t *Texts) reasonKey(r login.Reply) string {
 	switch r.Reason {
-	case login.EmptyPassword:
+	case login.EmptyPassword, login.AccountLocked:
 		return string(login.BadPassword)
 	case login.WrongCode:
 		return string(login.PromptWrongCode)

@@ -22,7 +22,7 @@ var prompts = []login.PromptText{
 var reasons = []login.Reason{
 	login.BadPassword, login.BadCode, login.WrongNumber, login.Denied, login.Reported, login.Expired, login.Revoked,
 	login.SeveralLogins, login.NoDevice, login.NoNumber, login.BadNumber, login.NumberChanged, login.NoCustodian,
-	login.OldApp, login.LockedOut, login.PasswordExpired, login.AccountDisabled, login.NotAllowed, login.EmptyPassword,
+	login.OldApp, login.LockedOut, login.PasswordExpired, login.AccountDisabled, login.NotAllowed, login.EmptyPassword, login.AccountLocked,
 	login.AppendNeeded, login.HoldOver, login.WrongCode, login.CodeUsed, login.BadState, login.Unavailable,
 }
 

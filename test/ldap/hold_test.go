@@ -194,6 +194,7 @@ func TestAfterACrashNobodyIsLetInByWhatWasOpen(t *testing.T) {
 	w.asked(1, 1)
 	w.changes(1, func() { c.conn.Close() })
 	w.approve(1, later)
+	w.prompted(1, 1)
 	w.Kill()
 	w.Start()
 	d := w.wire(wiki)
