@@ -1,9 +1,11 @@
 package login
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -93,6 +95,8 @@ type Chain struct {
 	Said      []byte    `json:"sd,omitzero"`  // MAC of what came with Used, and from where
 	SaidAt    time.Time `json:"sat,omitzero"` //
 	SaidWrong bool      `json:"sw,omitzero"`  // it was a code, compared and found wrong
+	Keep      []byte    `json:"k,omitzero"`   // Checked.Keep of the request that leads, or led, it
+	KeepOf    []byte    `json:"ko,omitzero"`  // Keep is not empty: by what that request's password is known again
 }
 
 // Given is a phone's answer.
@@ -124,6 +128,7 @@ type Verdict struct {
 	Factor Factor
 	At     time.Time
 	LetIn  []byte // what the request that was let in is known by: see Facts.Self
+	Keep   []byte `json:",omitzero"` // what it was given: see Checked.Keep
 }
 
 // PushState is what is known of prompting a person.
@@ -144,6 +149,29 @@ func (a *Attempt) chainByNumber(number string) int {
 		}
 	}
 	return -1
+}
+
+// kept is what the first factor gave to the request with that password.
+func (a *Attempt) kept(secret []byte) []byte {
+	for i := len(a.Chains) - 1; i >= 0; i-- {
+		if c := &a.Chains[i]; bytes.Equal(c.KeepOf, secret) {
+			return c.Keep
+		}
+	}
+	return nil
+}
+
+// keepsFor tells whether a request with that password can do without a check
+// of its own: nothing is to come back with an accept, or it is kept.
+func (a *Attempt) keepsFor(secret []byte) bool {
+	return a.kept(secret) != nil || !slices.ContainsFunc(a.Chains, func(c Chain) bool { return len(c.Keep) > 0 })
+}
+
+// dropKeeps: after the verdict only who was let in needs what was kept.
+func (a *Attempt) dropKeeps() {
+	for i := range a.Chains {
+		a.Chains[i].Keep, a.Chains[i].KeepOf = nil, nil
+	}
 }
 
 // newest is the chain that began last; -1 when there is none.

@@ -147,7 +147,7 @@ func Decide(a *Attempt, f *Facts, p *Policy, now time.Time) Action {
 		return Action{Kind: ActAsk, Prompt: PromptWrongCode}
 	case f.Code == CodeWrong:
 		return Action{Kind: ActTell, Reason: WrongCode}
-	case f.Mode == Challenge && f.HoldUntil.IsZero():
+	case f.Mode == Challenge && f.CanAsk && f.HoldUntil.IsZero():
 		return Action{Kind: ActAsk}
 	case f.Mode == Append:
 		return Action{Kind: ActTell, Reason: AppendNeeded}

@@ -1044,7 +1044,7 @@ func (c conversation) Resolve(ctx context.Context, name string) (login.Identity,
 
 func (c conversation) Check(context.Context, login.Identity, []byte) (login.Checked, error) {
 	if c.round < 3 {
-		return login.Checked{First: login.FirstMore, Relay: c.round, Next: conversation{c.w, c.round + 1}}, nil
+		return login.Checked{First: login.FirstMore, Relay: c.round, Next: func(*login.Request) login.FirstFactor { return conversation{c.w, c.round + 1} }}, nil
 	}
 	return login.Checked{First: login.FirstRight}, nil
 }

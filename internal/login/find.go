@@ -57,6 +57,13 @@ func (e *Engine) findByState(ctx context.Context, q *asking) (*saved, error) {
 	if rd := e.takeRound(r.State); rd != nil {
 		return rd.resume(e, q), nil
 	}
+	if r.Conversation { // the last round again, with another Identifier
+		e.placeOf(q)
+		if s, err := e.joinable(ctx, q); s != nil || err != nil {
+			r.State = nil
+			return s, err
+		}
+	}
 	recs, err := e.Store.Find(ctx, stateIndex(r.State), "", 0)
 	if err != nil {
 		return nil, err
@@ -95,11 +102,15 @@ func (e *Engine) answerState(ctx context.Context, s *saved, q *asking, chain int
 // findByPassword: a new login, a retry that joins, or an appended code.
 func (e *Engine) findByPassword(ctx context.Context, q *asking) (*saved, error) {
 	r := q.req
-	r.Password = withoutWord(r.Password, r.Client.Separator)
-	e.placeOf(q)
 	if r.Conversation {
+		e.placeOf(q)
+		if s, err := e.joinable(ctx, q); s != nil || err != nil {
+			return s, err
+		}
 		return e.fresh(q), nil
 	}
+	r.Password = withoutWord(r.Password, r.Client.Separator)
+	e.placeOf(q)
 	if len(bytes.Trim(r.Password, "\x00")) == 0 {
 		return e.refuse(q, EmptyPassword), nil
 	}
@@ -128,7 +139,7 @@ func (e *Engine) placeOf(q *asking) {
 	q.secret = e.secretOf(r, r.Password)
 	q.facts.Self = e.selfOf(q)
 	q.facts.Mode, q.facts.Then = r.Client.Mode, r.Client.Then
-	q.facts.CanAsk = r.FrontEnd == RADIUS && (r.Client.Mode == Challenge || r.Client.Then == ThenChallenge)
+	q.facts.CanAsk = r.FrontEnd == RADIUS && !r.NoChallenge && (r.Client.Mode == Challenge || r.Client.Then == ThenChallenge)
 }
 
 // joinable finds the attempt that a request with this very password joins
@@ -174,7 +185,7 @@ func (q *asking) joins(e *Engine, s *saved) error {
 
 // holds sets until when a request without State may stay unanswered.
 func (q *asking) holds(now time.Time) {
-	if q.req.Client.Mode == Hold {
+	if c := q.req.Client; c.Mode == Hold || c.Mode == Challenge && !q.facts.CanAsk {
 		q.facts.HoldUntil = now.Add(q.req.Client.Hold)
 	}
 }
@@ -246,8 +257,12 @@ func (q *asking) move(e *Engine, id ID) {
 func (e *Engine) fresh(q *asking) *saved {
 	r := q.req
 	q.facts.Chain, q.facts.Entered = 0, false
+	approval := r.Client.Approval
+	if approval == ApprovalNumber && r.NoChallenge {
+		approval = ApprovalOff // nobody would see the number
+	}
 	return &saved{Attempt: Attempt{
-		ID: q.id, FrontEnd: r.FrontEnd, Client: r.Client.Name, Approval: r.Client.Approval, NAS: r.NAS, Station: r.Station,
+		ID: q.id, FrontEnd: r.FrontEnd, Client: r.Client.Name, Approval: approval, NAS: r.NAS, Station: r.Station,
 		From: r.origin(), Typed: r.Username, Secret: q.secret, Scope: q.scope, Who: *q.identity,
 	}}
 }
@@ -278,7 +293,21 @@ func (e *Engine) scopeOf(r *Request) []byte {
 }
 
 func (e *Engine) secretOf(r *Request, password []byte) []byte {
+	if r.Conversation {
+		return e.proofOf(r, password)
+	}
 	return half(e.Keys.MAC(otp.PurposeJoin, []byte("secret"), []byte(r.FrontEnd), []byte(r.Client.Name), []byte(r.Username), password))
+}
+
+// proofOf stands for the password where none came: the same proof in the same
+// round of a conversation is the same request; without one nothing is like it.
+func (e *Engine) proofOf(r *Request, proof []byte) []byte {
+	if proof == nil {
+		unlike := make([]byte, 16)
+		rand.Read(unlike)
+		return unlike
+	}
+	return half(e.Keys.MAC(otp.PurposeJoin, []byte("proof"), []byte(r.FrontEnd), []byte(r.Client.Name), []byte(r.Username), r.State, proof))
 }
 
 // half is 128 bits of a MAC: each open login keeps two of them, several times.

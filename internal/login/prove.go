@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"time"
@@ -114,6 +115,15 @@ func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 	if err != nil {
 		e.giveBack(ctx, taken)
 		return e.unreachable(q, "check the password", err)
+	}
+	if len(checked.Keep) > MaxKeep {
+		e.giveBack(ctx, taken)
+		return fmt.Errorf("the first factor gives %d bytes to keep, more than %d", len(checked.Keep), MaxKeep)
+	}
+	if checked.Identity != nil {
+		if id = *checked.Identity; s.rec.Version == 0 {
+			s.Attempt.Who = id
+		}
 	}
 	if checked.First == FirstRight && id.ID == "" || checked.First == FirstRight && s.rec.Version != 0 && id.ID != bound {
 		checked = Checked{First: FirstWrong, Reason: BadPassword} // nobody, or somebody else: never right
@@ -336,7 +346,7 @@ func (e *Engine) listedAs(kind string, fields ...string) string {
 // It lives on this node alone.
 type round struct {
 	id      ID
-	next    FirstFactor
+	next    func(*Request) FirstFactor
 	expires time.Time
 }
 
@@ -349,10 +359,6 @@ const (
 // relay hands a round on with a State of ours.
 func (e *Engine) relay(q *asking) error {
 	state := e.newState(q.req.Client.Name)
-	next := q.checked.Next
-	if next == nil {
-		next = q.req.First
-	}
 	now := time.Now()
 	e.mu.Lock()
 	if len(e.rounds) >= maxConversations {
@@ -360,7 +366,7 @@ func (e *Engine) relay(q *asking) error {
 	}
 	full := len(e.rounds) >= maxConversations
 	if !full {
-		e.rounds[string(state)] = &round{id: q.own, next: next, expires: now.Add(conversationPatience)}
+		e.rounds[string(state)] = &round{id: q.own, next: q.checked.Next, expires: now.Add(conversationPatience)}
 	}
 	e.mu.Unlock()
 	if full {
@@ -375,8 +381,12 @@ func (e *Engine) relay(q *asking) error {
 // resume goes on with a conversation: the password is still to be proven.
 func (r *round) resume(e *Engine, q *asking) *saved {
 	q.own, q.id = r.id, r.id
-	q.req.First, q.req.Conversation, q.req.State = r.next, true, nil
+	q.req.Conversation = true
 	e.placeOf(q)
+	q.req.State = nil
+	if r.next != nil {
+		q.req.First = r.next(q.req)
+	}
 	return e.fresh(q)
 }
 

@@ -93,12 +93,28 @@ const (
 
 // Checked is the outcome of a first factor.
 type Checked struct {
-	First  First       // Right, More or Wrong
-	Reason Reason      // Wrong: BadPassword, AccountLocked, PasswordExpired, AccountDisabled or NotAllowed
-	Detail string      // Wrong: the directory's own word for it, for the log; "" none
-	Relay  any         // More: what the front end sends on; the next round comes with the State of that reply
-	Next   FirstFactor // More: who checks the next round; nil: the same
+	First  First  // Right, More or Wrong
+	Reason Reason // Wrong: BadPassword, AccountLocked, PasswordExpired, AccountDisabled or NotAllowed
+	Detail string // Wrong: the directory's own word for it, for the log; "" none
+	Relay  any    // More: what the front end sends on; the next round comes with the State of that reply
+
+	// Next, More: makes the first factor of the next round out of that round's
+	// request; nil: the request's own First goes on.
+	Next func(r *Request) FirstFactor
+
+	// Identity is whom a conversation turned out to be about (EAP: the upstream's
+	// User-Name), whatever Request.Username said; it then counts for everything.
+	// nil: whom Resolve found. With an empty ID: nobody, never right.
+	Identity *Identity
+
+	// Keep, Right: what is to come back in Reply.Keep when this request, or one
+	// that goes on from it, is let in: an upstream's attributes and keys. It is
+	// sealed with the attempt, at most MaxKeep bytes.
+	Keep []byte
 }
+
+// MaxKeep bounds Checked.Keep, in bytes: an Access-Accept has at most 4096.
+const MaxKeep = 8 << 10
 
 // A Request asks in the name of a login: one RADIUS packet or one LDAP bind.
 // The front end fills it in and hands it to Engine.Handle.
@@ -110,7 +126,7 @@ type Request struct {
 	Source   netip.Addr // where the packet or connection came from
 	Packet   []byte     // what makes this very packet known again (source, Identifier, Request Authenticator); LDAP: nil
 	Username string     // as typed
-	Password []byte     // as typed; with State: the code, or `ok`, or nothing
+	Password []byte     // as typed; with State: the code, or `ok`, or nothing; in a Conversation: see there
 	State    []byte     // RADIUS State, or nil
 	First    FirstFactor
 
@@ -118,9 +134,14 @@ type Request struct {
 	// a request that joins is checked (LDAP).
 	OwnCheck bool
 
-	// Conversation: the first factor looks at no password but carries on a
-	// conversation of several rounds (an upstream RADIUS server).
+	// Conversation: no password came but a proof of one (CHAP, MS-CHAP), or a
+	// part of a conversation about one (EAP). Password is then that proof with its
+	// challenge, by which the same request is known again; nil: it never is.
 	Conversation bool
+
+	// NoChallenge: this request cannot be challenged, whatever its client's mode
+	// (MS-CHAP, EAP other than GTC): it is held instead, and no number is shown.
+	NoChallenge bool
 
 	// Rule lets in without a second factor once the password is right, and is
 	// what audit names: "exempt:cn=svc,dc=example". The front end resolved it.
@@ -175,4 +196,5 @@ type Reply struct {
 	Attempt  ID
 	Identity Identity // Accept: whom
 	Factor   Factor   // Accept: by what
+	Keep     []byte   // Accept: what the first factor gave for it; see Checked.Keep
 }

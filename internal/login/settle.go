@@ -129,6 +129,10 @@ func (e *Engine) enter(s *saved, q *asking, now time.Time) error {
 	if s.entry == q || q.facts.First != FirstRight || q.facts.Rule != "" || q.facts.Problem != "" || a.Verdict != nil {
 		return nil
 	}
+	if !q.entered && q.lacksKeep(a) {
+		q.facts.First = FirstUnknown
+		return nil
+	}
 	s.entry = q
 	if !q.entered {
 		if err := e.enterChain(s, q, now); err != nil {
@@ -153,11 +157,12 @@ func (e *Engine) enterChain(s *saved, q *asking, now time.Time) error {
 		return errTaken
 	}
 	if n := len(a.Chains); n == 0 || r.Client.Mode == Challenge && n < maxChains {
-		a.Chains = append(a.Chains, Chain{Number: e.newNumber(a)})
+		a.Chains = append(a.Chains, Chain{Number: e.newNumber(a, q)})
 	}
 	q.facts.Chain = a.newest()
 	c := &a.Chains[q.facts.Chain]
 	q.leads(c)
+	q.keeps(a, c)
 	if q.facts.CanAsk {
 		c.State = e.newState(a.Client)
 	}
@@ -203,10 +208,44 @@ func (q *asking) leads(c *Chain) {
 	q.facts.Entered = true
 }
 
+// lacksKeep: q has joined without a check of its own, but what the first factor
+// gave there was given for another proof. Then q needs its own.
+func (q *asking) lacksKeep(a *Attempt) bool {
+	secret := q.secret
+	if q.facts.Chain < 0 { // an appended code: it is the password before it
+		secret = a.Secret
+	}
+	return q.checked == nil && len(q.req.State) == 0 && !a.keepsFor(secret)
+}
+
+// keeps notes what the first factor gave for q: with its own check, or with
+// that of the password by which it joined.
+func (q *asking) keeps(a *Attempt, c *Chain) {
+	keep := a.kept(q.secret)
+	if q.checked != nil {
+		keep = q.checked.Keep
+	}
+	c.Keep, c.KeepOf = keep, nil
+	if len(keep) > 0 {
+		c.KeepOf = q.secret
+	}
+}
+
+// kept is what comes back with q's accept.
+func (q *asking) kept(a *Attempt) []byte {
+	switch chain := q.facts.Chain; {
+	case q.checked != nil:
+		return q.checked.Keep
+	case chain >= 0 && chain < len(a.Chains):
+		return a.Chains[chain].Keep
+	}
+	return a.kept(a.Secret)
+}
+
 // newNumber makes the digits to match, unlike those of the other chains; ""
-// where numbers are not used.
-func (e *Engine) newNumber(a *Attempt) string {
-	if a.Approval != ApprovalNumber || !a.Number {
+// where numbers are not used, or not seen.
+func (e *Engine) newNumber(a *Attempt, q *asking) string {
+	if a.Approval != ApprovalNumber || !a.Number || q.req.NoChallenge {
 		return ""
 	}
 	low := 1
@@ -339,7 +378,7 @@ func (e *Engine) repeat(s *saved, q *asking) error {
 	e.Log.Info("accept given again: the request that was let in asked once more", "trace", s.Attempt.ID.Trace(), "client", s.Attempt.Client,
 		"source", q.req.Source, "account", s.Attempt.Who.ID)
 	e.Meter.Joined()
-	e.finish(q, Reply{Kind: Accept, Reason: Accepted, Identity: s.Attempt.Who, Factor: s.Attempt.Verdict.Factor})
+	e.finish(q, Reply{Kind: Accept, Reason: Accepted, Identity: s.Attempt.Who, Factor: s.Attempt.Verdict.Factor, Keep: s.Attempt.Verdict.Keep})
 	return nil
 }
 
@@ -357,7 +396,7 @@ func (e *Engine) end(ctx context.Context, s *saved, q *asking, act Action) error
 	}
 	r := Reply{Kind: Reject, Reason: act.Reason, Until: q.until}
 	if act.Kind == ActAccept {
-		r = Reply{Kind: Accept, Reason: Accepted, Identity: s.Attempt.Who, Factor: act.Factor}
+		r = Reply{Kind: Accept, Reason: Accepted, Identity: s.Attempt.Who, Factor: act.Factor, Keep: s.Attempt.Verdict.Keep}
 	}
 	e.finish(q, r)
 	if s.rec.Version == 0 {
@@ -379,8 +418,11 @@ func (e *Engine) conclude(ctx context.Context, s *saved, act Action, q *asking) 
 		return err
 	}
 	v := &Verdict{Reason: act.Reason, Factor: act.Factor, At: now}
-	if act.Kind == ActAccept && q.req.FrontEnd == RADIUS {
-		v.LetIn = q.facts.Self
+	if act.Kind == ActAccept {
+		v.Keep = q.kept(a)
+		if q.req.FrontEnd == RADIUS {
+			v.LetIn = q.facts.Self
+		}
 	}
 	if s.rec.Version == 0 { // never proven, or let in by a rule: it lives here alone
 		a.Verdict, a.Requests = v, 1
@@ -391,6 +433,7 @@ func (e *Engine) conclude(ctx context.Context, s *saved, act Action, q *asking) 
 	}
 	before := a.Verdict
 	a.Verdict, a.Owed = v, true
+	a.dropKeeps()
 	if err := e.save(ctx, s, Condition{Before: e.validUntil(a, act)}); err != nil {
 		a.Verdict, a.Owed = before, false
 		return err
