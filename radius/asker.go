@@ -52,7 +52,7 @@ func DialFrom(local *net.UDPAddr, addr string, shared secret.Secret) (*Asker, er
 	}
 	var first [1]byte
 	rand.Read(first[:])
-	return &Asker{conn: conn, client: newClient(Client{Secret: shared}), identifier: first[0]}, nil
+	return &Asker{conn: conn, client: newClient(Client{Secret: shared}, overUDP), identifier: first[0]}, nil
 }
 
 // Close gives the port back.

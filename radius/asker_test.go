@@ -100,7 +100,7 @@ func TestAskerSendsTheSameBytesAgain(t *testing.T) {
 func response(t *testing.T, request []byte, code Code, ma bool) []byte {
 	var auth [16]byte
 	copy(auth[:], request[4:20])
-	b, err := answer{code: code, text: "text"}.encode(testClient(), request[1], auth, nil)
+	b, err := answer{code: code, text: "text"}.encode(testClient(), uint32(request[1]), auth, nil)
 	require.NoError(t, err)
 	if !ma {
 		bare := pack(byte(code), request[1], auth, text(18, "text"))

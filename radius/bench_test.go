@@ -23,11 +23,11 @@ func quiet(b *testing.B, h Handler) (*Server, key) {
 	}
 	conn, sink := listen(b, "udp4", "127.0.0.1:0"), listen(b, "udp4", "127.0.0.1:0")
 	b.Cleanup(func() { conn.Close(); sink.Close() })
-	sock, err := newSocket(conn)
+	sock, err := newUDPSocket(conn)
 	if err != nil {
 		b.Fatal(err)
 	}
-	return s, key{socket: sock, source: sink.LocalAddr().(interface{ AddrPort() netip.AddrPort }).AddrPort()}
+	return s, key{socket: &sock.socket, source: sink.LocalAddr().(interface{ AddrPort() netip.AddrPort }).AddrPort()}
 }
 
 type handlerFunc func(r *login.Request) func()

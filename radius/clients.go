@@ -18,15 +18,29 @@ import (
 type Client struct {
 	Login    *login.Client
 	Prefixes []netip.Prefix // the longest that matches a source address picks the client
-	Secret   secret.Secret
+	Secret   secret.Secret  // over UDP; "": the client comes over TLS only
 	First    login.FirstFactor
+
+	// CertificateNames are the names by which the client's certificate is known
+	// over TLS. None: the client comes over UDP only.
+	CertificateNames []string
 }
 
-// client is a Client as the server uses it.
+// A version is how packets are written and protected.
+type version uint8
+
+const (
+	overUDP version = iota
+	overTLS         // RADIUS/1.0 in TLS (RFC 6614): as over UDP, with a secret that everybody knows
+	overV11         // RADIUS/1.1 in TLS (RFC 9765): TLS alone protects; a Token for the Identifier
+)
+
+// client is a Client as the server uses it, for one version.
 type client struct {
 	Client
-	secret []byte
-	macs   sync.Pool // of *macer
+	version version
+	secret  []byte
+	macs    sync.Pool // of *macer
 }
 
 // A macer makes HMAC-MD5 under one secret; kept, it saves the key schedule.
@@ -35,8 +49,8 @@ type macer struct {
 	sum [md5.Size]byte
 }
 
-func newClient(c Client) *client {
-	k := &client{Client: c, secret: []byte(c.Secret.Reveal())}
+func newClient(c Client, v version) *client {
+	k := &client{Client: c, version: v, secret: []byte(c.Secret.Reveal())}
 	k.macs.New = func() any { return &macer{Hash: hmac.New(md5.New, k.secret)} }
 	return k
 }
@@ -60,16 +74,23 @@ type clients struct {
 	byPrefix map[netip.Prefix]*client
 	bits4    []int // prefix lengths in use, longest first
 	bits6    []int
+	peers    []*peer // over TLS
 }
 
 func newClients(list []Client) (*clients, error) {
 	t := &clients{byPrefix: map[netip.Prefix]*client{}}
 	var mistakes []error
 	for _, c := range list {
-		if c.Login == nil || c.Secret == "" {
-			return nil, errors.New("radius: a client without name or secret")
+		if c.Login == nil || c.Secret == "" && len(c.CertificateNames) == 0 {
+			return nil, errors.New("radius: a client without name, or with neither secret nor certificate names")
 		}
-		k := newClient(c)
+		if len(c.CertificateNames) > 0 {
+			t.peers = append(t.peers, newPeer(c))
+		}
+		if c.Secret == "" {
+			continue
+		}
+		k := newClient(c, overUDP)
 		for _, p := range c.Prefixes {
 			mistakes = append(mistakes, t.add(p, k))
 		}

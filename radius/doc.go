@@ -23,10 +23,16 @@
 // bytes: it has no goroutine, no timer, and keeps neither packet nor password.
 // Who decides, and when, is the Handler's business.
 //
+// Over TLS (RFC 6614) each connection is a socket of its own, of a client that
+// is known by its certificate; what breaks the frame or the signature closes
+// it. With RADIUS/1.1 (RFC 9765), agreed on by ALPN, a Token stands for the
+// Identifier and nothing is hidden or signed but by TLS.
+//
 // Map: server.go (Server, its loop and its end), socket.go (answers leave from
-// the address that was asked), clients.go, packet.go, request.go, reply.go
-// (encoding of answers), exchanges.go, drop.go (reasons and log), asker.go and
-// trace.go (the NAS's side).
+// the address that was asked), tls.go (listening and handshakes), conn.go (one
+// connection), peer.go (whose certificate it is), v11.go, clients.go, packet.go,
+// request.go, reply.go (encoding of answers), exchanges.go, drop.go (reasons and
+// log), asker.go and trace.go (the NAS's side).
 //
 // The codec is layeh.com/radius; its server and its client are not used.
 package radius

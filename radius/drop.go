@@ -29,18 +29,28 @@ const (
 	Broken            Drop = "internal_error"
 	NotSent           Drop = "not_sent"
 	Unavailable       Drop = "unavailable" // no verdict: the NAS is to ask elsewhere
+
+	// Of connections over TLS. They are closed for BadLength, BadAttributes and
+	// BadAuthenticator too.
+	NoTLSClient        Drop = "no_tls_client" // by its address
+	NoHandshake        Drop = "handshake_timeout"
+	BadHandshake       Drop = "handshake"
+	UnknownCertificate Drop = "unknown_certificate"
+	TooManyConnections Drop = "too_many_connections"
+	Idle               Drop = "idle"
 )
 
 // Why requests are rejected without asking the Handler; log only.
 const (
-	rejectedName     = "bad_user_name"
-	rejectedPassword = "bad_password_attribute"
-	rejectedNone     = "no_password"
-	rejectedCHAP     = "chap"
-	rejectedMSCHAP   = "ms_chap"
-	rejectedEAP      = "eap"
-	rejectedState    = "empty_state"
-	rejectedForeign  = "bad_state"
+	rejectedName      = "bad_user_name"
+	rejectedPassword  = "bad_password_attribute"
+	rejectedNone      = "no_password"
+	rejectedCHAP      = "chap"
+	rejectedChallenge = "no_chap_challenge"
+	rejectedMSCHAP    = "ms_chap"
+	rejectedEAP       = "eap"
+	rejectedState     = "empty_state"
+	rejectedForeign   = "bad_state"
 )
 
 // wayOut tells the administrator what to do. Reasons that need nothing done
@@ -61,14 +71,21 @@ var wayOut = map[string]string{
 	string(Unavailable):       "no verdict, so no answer: directory, store or audit cannot be asked; the error before this line and /readyz say which",
 	string(NotSent):           "an answer could not be sent; check the route to the NAS",
 
-	rejectedName:     "User-Name is missing, empty or has a NUL in it",
-	rejectedPassword: "User-Password is malformed (RFC 2865 section 5.2) or has a NUL in it",
-	rejectedNone:     "the request has neither a password nor a State; set the NAS to PAP",
-	rejectedCHAP:     "CHAP cannot be checked against a directory; set the NAS to PAP",
-	rejectedMSCHAP:   "MS-CHAP cannot be checked against a directory; set the NAS to PAP",
-	rejectedEAP:      "EAP cannot be checked against a directory; set the NAS to PAP",
-	rejectedState:    "State came empty; the NAS must send back what it was given",
-	rejectedForeign:  "the State is unknown, used up or another user's: an old challenge was answered, or somebody guesses; the user logs in again",
+	string(NoTLSClient):        "no client with certificate_names may come from this address: add the address to the client in radius.clients, or stop whoever connects",
+	string(NoHandshake):        "no TLS handshake within 10 s: does the NAS speak RADIUS over TLS on this port?",
+	string(BadHandshake):       "TLS failed: the NAS must show a certificate that an authority of radius.tls.ca_file has issued, speak TLS 1.2 or later, and trust the issuer of radius.tls.cert_file",
+	string(UnknownCertificate): "the certificate is good, but no client that may come from this address has one of its names: write one of them into certificate_names of radius.clients",
+	string(TooManyConnections): "as many connections are open as may be; look for a NAS that opens new ones and does not close the old",
+
+	rejectedName:      "User-Name is missing, empty or has a NUL in it",
+	rejectedPassword:  "User-Password is malformed (RFC 2865 section 5.2) or has a NUL in it",
+	rejectedNone:      "the request has neither a password nor a State; set the NAS to PAP",
+	rejectedCHAP:      "CHAP cannot be checked against a directory; set the NAS to PAP",
+	rejectedChallenge: "CHAP-Password came without CHAP-Challenge, which RADIUS/1.1 needs (RFC 9765 section 5.1.2)",
+	rejectedMSCHAP:    "MS-CHAP cannot be checked against a directory; set the NAS to PAP",
+	rejectedEAP:       "EAP cannot be checked against a directory; set the NAS to PAP",
+	rejectedState:     "State came empty; the NAS must send back what it was given",
+	rejectedForeign:   "the State is unknown, used up or another user's: an old challenge was answered, or somebody guesses; the user logs in again",
 }
 
 // A Meter counts. Its methods never block.
@@ -79,6 +96,10 @@ type Meter interface {
 	Resent()
 	// IdentifiersInUse changes by delta how many requests of the client are held.
 	IdentifiersInUse(client string, delta int)
+	// TLSConnections tells that connections over TLS came or went.
+	TLSConnections(delta int)
+	// TLSClosed counts a connection over TLS that we have closed, or not taken.
+	TLSClosed(reason Drop)
 }
 
 type noMeter struct{}
@@ -86,6 +107,8 @@ type noMeter struct{}
 func (noMeter) Dropped(Drop)                 {}
 func (noMeter) Resent()                      {}
 func (noMeter) IdentifiersInUse(string, int) {}
+func (noMeter) TLSConnections(int)           {}
+func (noMeter) TLSClosed(Drop)               {}
 
 // A teller logs what was dropped or refused: one record a second for each
 // client and reason, with the number of those it kept back.

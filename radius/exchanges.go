@@ -19,7 +19,7 @@ type key struct {
 	socket     *socket
 	local      netip.Addr // the address that was asked, where the socket has several
 	source     netip.AddrPort
-	identifier byte
+	identifier uint32 // or the Token of RADIUS/1.1
 }
 
 // A stage is how far an exchange has come.
@@ -49,20 +49,20 @@ type exchange struct {
 	older, newer *exchange // among the answered
 }
 
-// exchanges is the table of all exchanges, held and answered, of all sockets.
+// exchanges are all exchanges, held and answered, of all sockets: each socket
+// has its own table of them, the limits are common.
 type exchanges struct {
 	maxHeld int
 	meter   Meter
 
-	mu             sync.Mutex
-	byKey          map[key]*exchange
+	mu             sync.Mutex // guards what is below, and the sockets' tables
 	held           int
 	answers, bytes int
 	oldest, newest *exchange // of the answered
 }
 
 func newExchanges(maxHeld int, meter Meter) *exchanges {
-	return &exchanges{maxHeld: maxHeld, meter: meter, byKey: map[key]*exchange{}}
+	return &exchanges{maxHeld: maxHeld, meter: meter}
 }
 
 // A beginning is what becomes of a request that has come in.
@@ -79,7 +79,7 @@ func (t *exchanges) begin(x *exchange, now time.Time) (b beginning) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.expire(now)
-	old := t.byKey[x.key]
+	old := x.key.socket.byKey[x.key]
 	if old != nil && old.authenticator == x.authenticator && old.client == x.client {
 		return beginning{drop: Retransmission, resend: old.answer}
 	}
@@ -90,7 +90,7 @@ func (t *exchanges) begin(x *exchange, now time.Time) (b beginning) {
 		b.drop = TooManyHeld
 		return b
 	}
-	t.byKey[x.key] = x
+	x.key.socket.byKey[x.key] = x
 	t.count(x, +1)
 	return b
 }
@@ -169,7 +169,7 @@ func (t *exchanges) remove(x *exchange) {
 	default:
 		return
 	}
-	delete(t.byKey, x.key)
+	delete(x.key.socket.byKey, x.key)
 	x.stage, x.leave, x.answer = over, nil, nil
 }
 
@@ -235,10 +235,7 @@ func (t *exchanges) drain(s *socket) <-chan struct{} {
 func (t *exchanges) end(s *socket) (left []func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for k, x := range t.byKey {
-		if k.socket != s {
-			continue
-		}
+	for _, x := range s.byKey {
 		if leave := t.abandon(x); leave != nil {
 			left = append(left, leave)
 		}

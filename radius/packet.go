@@ -19,8 +19,9 @@ const (
 // Never print one: it holds the shared secret and what it protects.
 type packet struct {
 	*layeh.Packet
+	id        uint32 // Identifier, or the Token of RADIUS/1.1
 	counts    counts
-	authentic bool // carried a valid Message-Authenticator
+	authentic bool // carried a valid Message-Authenticator, or is RADIUS/1.1
 }
 
 // counts tells how often each attribute type is there.
@@ -30,7 +31,7 @@ func (c *counts) of(t layeh.Type) int { return int(c[byte(t)]) }
 
 var zeros [md5.Size]byte
 
-// open reads one datagram from c. Nothing in it is believed before its
+// open reads one packet from c. Nothing in it is believed before its
 // Message-Authenticator is found right, if there is one.
 func open(b []byte, c *client) (p packet, drop Drop) {
 	b, drop = frame(b)
@@ -41,20 +42,24 @@ func open(b []byte, c *client) (p packet, drop Drop) {
 	if drop != "" {
 		return p, drop
 	}
-	if n := p.counts.of(rfc2869.MessageAuthenticator_Type); n > 0 {
+	p.authentic = c.version == overV11
+	if n := p.counts.of(rfc2869.MessageAuthenticator_Type); n > 0 && c.version != overV11 {
 		if n > 1 || !authentic(b, b[4:headerLen], ma, c) {
 			return p, BadAuthenticator
 		}
 		p.authentic = true
 	}
-	if drop = p.contradicts(layeh.Code(b[0])); drop != "" {
+	if drop = p.contradicts(layeh.Code(b[0]), c.version); drop != "" {
 		return p, drop
 	}
 	parsed, err := layeh.Parse(b, c.secret)
 	if err != nil {
 		return p, BadAttributes
 	}
-	p.Packet = parsed
+	p.Packet, p.id = parsed, uint32(parsed.Identifier)
+	if c.version == overV11 {
+		p.id, p.Authenticator = token(b), mark(b)
+	}
 	return p, ""
 }
 
@@ -116,13 +121,13 @@ var once = []layeh.Type{
 }
 
 // contradicts finds what a request must not have, or must not have together.
-func (p *packet) contradicts(code layeh.Code) Drop {
+func (p *packet) contradicts(code layeh.Code, v version) Drop {
 	eap := p.counts.of(rfc2869.EAPMessage_Type) > 0
 	if !p.authentic {
 		switch {
 		case code == layeh.CodeStatusServer, eap:
 			return NoAuthenticator
-		case p.counts.of(rfc2865.ProxyState_Type) > 0:
+		case v == overUDP && p.counts.of(rfc2865.ProxyState_Type) > 0:
 			return BareProxyState
 		}
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 func testClient() *client {
-	return newClient(Client{Login: &login.Client{Name: "hq-vpn"}, Secret: secret.Secret(shared)})
+	return newClient(Client{Login: &login.Client{Name: "hq-vpn"}, Secret: secret.Secret(shared)}, overUDP)
 }
 
 // with returns b changed.
@@ -120,7 +120,7 @@ func TestOnlyTwoCodesAreServed(t *testing.T) {
 }
 
 func TestASecretThatDiffersIsRefused(t *testing.T) {
-	other := newClient(Client{Login: &login.Client{Name: "other"}, Secret: "another-secret-here"})
+	other := newClient(Client{Login: &login.Client{Name: "other"}, Secret: "another-secret-here"}, overUDP)
 	_, drop := open(asks(1, 1, "an.nv", "secret"), other)
 	require.Equal(t, BadAuthenticator, drop)
 }

@@ -22,16 +22,21 @@ type answer struct {
 // maxValue is the longest value of an attribute.
 const maxValue = 253
 
-// encode makes the packet that answers the request with that Identifier and
-// Request Authenticator. Message-Authenticator comes first: behind anything
-// that an attacker chooses it could be forged around (CVE-2024-3596).
+// encode makes the packet that answers the request with that Identifier, or
+// Token, and Request Authenticator. Message-Authenticator comes first: behind
+// anything that an attacker chooses it could be forged around (CVE-2024-3596);
+// RADIUS/1.1 has none.
 // Proxy-State comes last, as it came (RFC 2865 section 5.33). A text that does
 // not fit into 4096 bytes beside the Proxy-States is left out.
-func (a answer) encode(c *client, identifier byte, authenticator [16]byte, proxyState [][]byte) ([]byte, error) {
+func (a answer) encode(c *client, identifier uint32, authenticator [16]byte, proxyState [][]byte) ([]byte, error) {
 	mac := make(layeh.Attribute, len(zeros))
-	p := layeh.Packet{Code: a.code, Identifier: identifier, Authenticator: authenticator, Secret: c.secret}
+	p := layeh.Packet{Code: a.code, Identifier: byte(identifier), Authenticator: authenticator, Secret: c.secret}
 	p.Attributes = make(layeh.Attributes, 0, 5+len(proxyState))
-	p.Add(rfc2869.MessageAuthenticator_Type, mac)
+	if c.version == overV11 {
+		p.Identifier, p.Authenticator = 0, tokenField(identifier)
+	} else {
+		p.Add(rfc2869.MessageAuthenticator_Type, mac)
+	}
 	for part, rest := split(a.text, maxValue); part != ""; part, rest = split(rest, maxValue) {
 		p.Add(rfc2865.ReplyMessage_Type, layeh.Attribute(part))
 	}
@@ -54,6 +59,9 @@ func (a answer) encode(c *client, identifier byte, authenticator [16]byte, proxy
 	}
 	if err != nil {
 		return nil, fmt.Errorf("encode %v: %w", a.code, err)
+	}
+	if c.version == overV11 {
+		return unsigned, nil
 	}
 	sum := c.mac(unsigned)
 	copy(mac, sum[:])

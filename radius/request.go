@@ -87,6 +87,8 @@ func (p *packet) password(c *client, again bool) (typed []byte, why string, drop
 	hidden, given := p.Lookup(rfc2865.UserPassword_Type)
 	switch {
 	case given:
+	case p.counts.of(rfc2865.CHAPPassword_Type) > 0 && c.version == overV11 && p.counts.of(rfc2865.CHAPChallenge_Type) == 0:
+		return nil, rejectedChallenge, ""
 	case p.counts.of(rfc2865.CHAPPassword_Type) > 0:
 		return nil, rejectedCHAP, ""
 	case p.msCHAP():
@@ -96,10 +98,16 @@ func (p *packet) password(c *client, again bool) (typed []byte, why string, drop
 	default:
 		return nil, rejectedNone, ""
 	}
-	if len(hidden) == 0 || len(hidden) > 128 || len(hidden)%md5.Size != 0 {
+	switch {
+	case len(hidden) == 0 || len(hidden) > 128:
 		return nil, rejectedPassword, ""
+	case c.version == overV11: // as it is (RFC 9765 section 5.1.1)
+		typed = bytes.Clone(hidden)
+	case len(hidden)%md5.Size != 0:
+		return nil, rejectedPassword, ""
+	default:
+		typed = bytes.TrimRight(reveal(hidden, c.secret, p.Authenticator), "\x00")
 	}
-	typed = bytes.TrimRight(reveal(hidden, c.secret, p.Authenticator), "\x00")
 	if !utf8.Valid(typed) {
 		if !p.authentic {
 			return nil, "", WrongSecret // to hand it on could lock the user out

@@ -2,6 +2,7 @@ package radius
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	layeh "layeh.com/radius"
@@ -45,6 +47,10 @@ type Options struct {
 	// dropped, so that the NAS asks elsewhere. 0: 200,000.
 	MaxHeld int
 
+	// MaxConnections bounds the connections over TLS; what comes beyond is
+	// closed. 0: 4096.
+	MaxConnections int
+
 	// DrainFor is how long held requests may still be answered after Serve's
 	// context has ended. 0: not at all.
 	DrainFor time.Duration
@@ -59,6 +65,10 @@ type Server struct {
 	clients   *clients
 	exchanges *exchanges
 	tell      *teller
+
+	limits      limits
+	handshakes  handshakes
+	connections atomic.Int64
 }
 
 // New makes a Server. It is an error if two clients have the same address.
@@ -76,6 +86,9 @@ func New(opts Options) (*Server, error) {
 	if opts.MaxHeld == 0 {
 		opts.MaxHeld = 200_000
 	}
+	if opts.MaxConnections == 0 {
+		opts.MaxConnections = 4096
+	}
 	if opts.Meter == nil {
 		opts.Meter = noMeter{}
 	}
@@ -87,6 +100,7 @@ func New(opts Options) (*Server, error) {
 		clients:   table,
 		exchanges: newExchanges(opts.MaxHeld, opts.Meter),
 		tell:      newTeller(opts.Log),
+		limits:    defaultLimits,
 	}, nil
 }
 
@@ -100,7 +114,7 @@ const readers = 2
 // elsewhere. The error is the socket's; nil if ctx ended.
 func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
 	defer conn.Close()
-	sock, err := newSocket(conn)
+	sock, err := newUDPSocket(conn)
 	if err != nil {
 		return fmt.Errorf("radius: %s: %w", conn.LocalAddr(), err)
 	}
@@ -116,7 +130,7 @@ func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
 		})
 	}
 	all.Wait()
-	s.drain(sock)
+	s.drain(&sock.socket)
 	if err := errors.Join(errs...); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("radius: %s: %w", conn.LocalAddr(), err)
 	}
@@ -133,6 +147,12 @@ func (s *Server) drain(sock *socket) {
 		case <-limit.C:
 		}
 	}
+	s.giveUp(sock)
+}
+
+// giveUp forgets what came through sock, and tells the Handler about what is
+// still held.
+func (s *Server) giveUp(sock *socket) {
 	for _, leave := range s.exchanges.end(sock) {
 		s.left(leave)
 	}
@@ -142,7 +162,7 @@ func (s *Server) drain(sock *socket) {
 const maxReadErrors = 16
 
 // read serves datagrams until it is told to stop by a read deadline.
-func (s *Server) read(sock *socket) error {
+func (s *Server) read(sock *udpSocket) error {
 	buf := make([]byte, layeh.MaxPacketLength+1) // one more tells what is too long
 	oob := make([]byte, 128)
 	var to asked
@@ -158,7 +178,7 @@ func (s *Server) read(sock *socket) error {
 			continue
 		}
 		failed = 0
-		k := key{socket: sock, source: netip.AddrPortFrom(source.Addr().Unmap(), source.Port())}
+		k := key{socket: &sock.socket, source: netip.AddrPortFrom(source.Addr().Unmap(), source.Port())}
 		if sock.wildcard {
 			k.local = to.address(oob[:oobn])
 		}
@@ -169,27 +189,34 @@ func (s *Server) read(sock *socket) error {
 // serve does what there is to do about one datagram. b is not kept.
 func (s *Server) serve(b []byte, k key) {
 	c := s.clients.find(k.source.Addr())
-	defer s.survive(c, k, nil)
 	if c == nil {
 		s.drop(nil, UnknownSource, k)
 		return
 	}
+	s.take(b, c, k)
+}
+
+// take does what there is to do about one packet of c, and says why it was not
+// read. b is not kept.
+func (s *Server) take(b []byte, c *client, k key) (drop Drop) {
+	defer s.survive(c, k, nil)
 	p, drop := open(b, c)
 	if drop != "" {
 		s.drop(c, drop, k)
-		return
+		return drop
 	}
-	k.identifier = p.Identifier
+	k.identifier = p.id
 	if p.Code == layeh.CodeStatusServer {
 		s.status(&p, c, k)
-		return
+		return ""
 	}
 	r, drop := p.read(c, k.source.Addr())
 	if drop != "" {
 		s.drop(c, drop, k)
-		return
+		return drop
 	}
 	s.begin(&p, c, k, r)
+	return ""
 }
 
 // status answers Status-Server (RFC 5997) while logins can be decided: the NAS
@@ -199,7 +226,7 @@ func (s *Server) status(p *packet, c *client, k key) {
 		s.drop(c, NotReady, k)
 		return
 	}
-	b, err := answer{code: layeh.CodeAccessAccept}.encode(c, p.Identifier, p.Authenticator, p.proxyState())
+	b, err := answer{code: layeh.CodeAccessAccept}.encode(c, p.id, p.Authenticator, p.proxyState())
 	s.sendOr(c, k, b, err)
 }
 
@@ -246,9 +273,10 @@ func (s *Server) left(leave func()) {
 func (x *exchange) identity() []byte {
 	addr := x.key.source.Addr().As16()
 	port := x.key.source.Port()
-	id := make([]byte, 0, len(addr)+2+1+len(x.authenticator))
+	id := make([]byte, 0, len(addr)+2+4+len(x.authenticator))
 	id = append(id, addr[:]...)
-	id = append(id, byte(port>>8), byte(port), x.key.identifier)
+	id = binary.BigEndian.AppendUint16(id, port)
+	id = binary.BigEndian.AppendUint32(id, x.key.identifier)
 	return append(id, x.authenticator[:]...)
 }
 

@@ -13,14 +13,15 @@ import (
 // about 5,000 requests.
 const readBuffer = 4 << 20
 
-// A socket is a bound UDP socket whose answers leave from the address that was
-// asked: a NAS drops an answer from another one. A socket bound to a wildcard
-// learns that address from the kernel with each datagram.
+// A socket is where requests come in and their answers leave: a UDP socket, or
+// one TLS connection. Each has Identifiers of its own.
 type socket struct {
-	conn     *net.UDPConn
-	wildcard bool
+	// send writes an answer to the NAS, from local if that is known. It does not
+	// wait for a slow NAS.
+	send func(b []byte, local netip.Addr, to netip.AddrPort) error
 
 	// Guarded by exchanges.mu.
+	byKey    map[key]*exchange
 	held     int
 	sending  int // answers that are on their way out
 	draining bool
@@ -34,9 +35,19 @@ func (s *socket) check() {
 	}
 }
 
-func newSocket(conn *net.UDPConn) (*socket, error) {
+// A udpSocket answers from the address that was asked: a NAS drops an answer
+// from another one. Bound to a wildcard it learns that address from the kernel
+// with each datagram.
+type udpSocket struct {
+	socket
+	conn     *net.UDPConn
+	wildcard bool
+}
+
+func newUDPSocket(conn *net.UDPConn) (*udpSocket, error) {
 	_ = conn.SetReadBuffer(readBuffer) // the kernel may allow less; that is no failure
-	s := &socket{conn: conn}
+	s := &udpSocket{conn: conn}
+	s.byKey, s.send = map[key]*exchange{}, s.write
 	local := conn.LocalAddr().(*net.UDPAddr)
 	if !local.IP.IsUnspecified() {
 		return s, nil
@@ -48,8 +59,7 @@ func newSocket(conn *net.UDPConn) (*socket, error) {
 	return s, ipv6.NewPacketConn(conn).SetControlMessage(ipv6.FlagDst, true)
 }
 
-// send writes b to the NAS, from local if that is known.
-func (s *socket) send(b []byte, local netip.Addr, to netip.AddrPort) error {
+func (s *udpSocket) write(b []byte, local netip.Addr, to netip.AddrPort) error {
 	_, _, err := s.conn.WriteMsgUDPAddrPort(b, from(local), to)
 	return err
 }

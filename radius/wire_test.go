@@ -38,14 +38,16 @@ type attr struct {
 func text(kind byte, value string) attr { return attr{kind, []byte(value)} }
 
 // hidden is a User-Password, padded with NULs (RFC 2865 section 5.2).
-func hidden(password string, auth [16]byte) attr {
+func hidden(password string, auth [16]byte) attr { return hiddenBy(shared, password, auth) }
+
+func hiddenBy(secret, password string, auth [16]byte) attr {
 	padded := append([]byte(password), make([]byte, (16-len(password)%16)%16)...)
 	if len(padded) == 0 {
 		padded = make([]byte, 16)
 	}
 	before := auth[:]
 	for at := 0; at < len(padded); at += 16 {
-		pad := md5.Sum(append([]byte(shared), before...))
+		pad := md5.Sum(append([]byte(secret), before...))
 		for i := range 16 {
 			padded[at+i] ^= pad[i]
 		}
@@ -73,6 +75,10 @@ func pack(code, id byte, auth [16]byte, attrs ...attr) []byte {
 
 // signed is pack with a Message-Authenticator at place.
 func signed(code, id byte, auth [16]byte, place int, attrs ...attr) []byte {
+	return signedBy(shared, code, id, auth, place, attrs...)
+}
+
+func signedBy(secret string, code, id byte, auth [16]byte, place int, attrs ...attr) []byte {
 	var all []attr
 	all = append(all, attrs[:place]...)
 	all = append(all, attr{80, make([]byte, 16)})
@@ -82,7 +88,7 @@ func signed(code, id byte, auth [16]byte, place int, attrs ...attr) []byte {
 	for _, a := range attrs[:place] {
 		at += 2 + len(a.value)
 	}
-	h := hmac.New(md5.New, []byte(shared))
+	h := hmac.New(md5.New, []byte(secret))
 	h.Write(b)
 	copy(b[at+2:], h.Sum(nil))
 	return b
@@ -90,8 +96,12 @@ func signed(code, id byte, auth [16]byte, place int, attrs ...attr) []byte {
 
 // asks is an ordinary signed Access-Request.
 func asks(id byte, n int, user, password string, more ...attr) []byte {
+	return asksBy(shared, id, n, user, password, more...)
+}
+
+func asksBy(secret string, id byte, n int, user, password string, more ...attr) []byte {
 	auth := authOf(n)
-	return signed(1, id, auth, 0, append([]attr{text(1, user), hidden(password, auth)}, more...)...)
+	return signedBy(secret, 1, id, auth, 0, append([]attr{text(1, user), hiddenBy(secret, password, auth)}, more...)...)
 }
 
 // attrsOf reads the attributes of an answer.
@@ -117,7 +127,9 @@ func values(all []attr, kind byte) (v []string) {
 
 // genuine requires b to answer request as RFC 2865 and RFC 3579 say, with
 // Message-Authenticator first, and returns its attributes.
-func genuine(t testing.TB, request, b []byte) []attr {
+func genuine(t testing.TB, request, b []byte) []attr { return genuineBy(t, shared, request, b) }
+
+func genuineBy(t testing.TB, secret string, request, b []byte) []attr {
 	require.GreaterOrEqual(t, len(b), 20)
 	require.LessOrEqual(t, len(b), 4096)
 	require.Equal(t, len(b), int(binary.BigEndian.Uint16(b[2:])), "Length")
@@ -126,14 +138,14 @@ func genuine(t testing.TB, request, b []byte) []attr {
 	h.Write(b[:4])
 	h.Write(request[4:20])
 	h.Write(b[20:])
-	h.Write([]byte(shared))
+	h.Write([]byte(secret))
 	require.Equal(t, h.Sum(nil), b[4:20], "Response Authenticator")
 	all := attrsOf(t, b)
 	require.Equal(t, byte(80), all[0].kind, "Message-Authenticator comes first")
 	over := bytes.Clone(b)
 	copy(over[4:20], request[4:20])
 	copy(over[22:38], make([]byte, 16))
-	m := hmac.New(md5.New, []byte(shared))
+	m := hmac.New(md5.New, []byte(secret))
 	m.Write(over)
 	require.Equal(t, m.Sum(nil), all[0].value, "Message-Authenticator")
 	return all
@@ -226,13 +238,14 @@ func (a asking) hasLeft(t testing.TB) {
 // counter is a Meter that tests can wait for.
 type counter struct {
 	drops  chan Drop
+	closes chan Drop
 	resent chan struct{}
 	mu     sync.Mutex
 	inUse  map[string]int
 }
 
 func newCounter() *counter {
-	return &counter{drops: make(chan Drop, 100_000), resent: make(chan struct{}, 100_000), inUse: map[string]int{}}
+	return &counter{drops: make(chan Drop, 100_000), closes: make(chan Drop, 100_000), resent: make(chan struct{}, 100_000), inUse: map[string]int{}}
 }
 
 func (c *counter) Dropped(why Drop) { c.drops <- why }
@@ -242,6 +255,9 @@ func (c *counter) IdentifiersInUse(client string, delta int) {
 	defer c.mu.Unlock()
 	c.inUse[client] += delta
 }
+
+func (c *counter) TLSConnections(delta int) { c.IdentifiersInUse("connections", delta) }
+func (c *counter) TLSClosed(why Drop)       { c.closes <- why }
 
 func (c *counter) used(client string) int {
 	c.mu.Lock()
@@ -328,7 +344,7 @@ func startOn(t testing.TB, conn *net.UDPConn, change func(*Options)) *bench {
 		ended:    make(chan error, 1),
 	}
 	o := options()
-	o.Handler, o.Meter, o.Log = b.scripted, b.counter, slog.New(slog.NewTextHandler(b.journal, nil))
+	b.options(&o)
 	if change != nil {
 		change(&o)
 	}
@@ -345,6 +361,10 @@ func startOn(t testing.TB, conn *net.UDPConn, change func(*Options)) *bench {
 		b.ended <- nil
 	})
 	return b
+}
+
+func (b *bench) options(o *Options) {
+	o.Handler, o.Meter, o.Log = b.scripted, b.counter, slog.New(slog.NewTextHandler(b.journal, nil))
 }
 
 // hasEnded waits for Serve to return.

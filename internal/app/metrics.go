@@ -24,6 +24,8 @@ type metrics struct {
 	dropped     *prometheus.CounterVec
 	resent      prometheus.Counter
 	identifiers *prometheus.GaugeVec
+	tlsOpen     prometheus.Gauge
+	tlsClosed   *prometheus.CounterVec
 	connections prometheus.Gauge
 	refused     *prometheus.CounterVec
 }
@@ -48,6 +50,8 @@ func newMetrics() *metrics {
 		dropped:     counter("packets_dropped_total", "Datagrams, connections and frames that were not served, by why.", "reason"),
 		resent:      one("answers_resent_total", "Answers sent again to a retransmission."),
 		identifiers: gauge("identifiers_in_use", "Requests of a client that wait for an answer; a NAS has 256 Identifiers for each of its ports.", "client"),
+		tlsOpen:     gauge("radius_tls_connections", "RADIUS connections over TLS.").WithLabelValues(),
+		tlsClosed:   counter("radius_tls_closed_total", "RADIUS connections over TLS that were turned away or closed by this side, by why.", "reason"),
 		connections: gauge("ldap_connections", "LDAP connections of applications.").WithLabelValues(),
 		refused:     counter("ldap_refused_total", "LDAP connections, binds and frames that were turned away, by why.", "reason"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "vssgate", Name: "login_seconds",
@@ -56,7 +60,7 @@ func newMetrics() *metrics {
 			Help: "What the first factor took.", Buckets: prometheus.ExponentialBuckets(.0005, 2, 14)}),
 	}
 	m.registry.MustRegister(m.logins, m.open, m.seconds, m.joined, m.late, m.pushes, m.upstream, m.dropped, m.resent, m.identifiers,
-		m.connections, m.refused, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.tlsOpen, m.tlsClosed, m.connections, m.refused, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -74,12 +78,14 @@ func (m *metrics) Joined()                     { m.joined.Inc() }
 func (m *metrics) LateApproval()               { m.late.Inc() }
 func (m *metrics) Upstream(took time.Duration) { m.upstream.Observe(took.Seconds()) }
 
-// Dropped, Resent and IdentifiersInUse are radius.Meter.
+// Dropped, Resent, IdentifiersInUse, TLSConnections and TLSClosed are radius.Meter.
 func (m *metrics) Dropped(reason radius.Drop) { m.dropped.WithLabelValues(string(reason)).Inc() }
 func (m *metrics) Resent()                    { m.resent.Inc() }
 func (m *metrics) IdentifiersInUse(client string, delta int) {
 	m.identifiers.WithLabelValues(client).Add(float64(delta))
 }
+func (m *metrics) TLSConnections(delta int)     { m.tlsOpen.Add(float64(delta)) }
+func (m *metrics) TLSClosed(reason radius.Drop) { m.tlsClosed.WithLabelValues(string(reason)).Inc() }
 
 // Connections and Refused are ldapproxy.Meter.
 func (m *metrics) Connections(delta int) { m.connections.Add(float64(delta)) }

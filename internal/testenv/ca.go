@@ -58,12 +58,19 @@ func CA(t testing.TB) *Authority {
 // addresses, and returns the files of certificate and key.
 func (a *Authority) Issue(name string) (certFile, keyFile string) {
 	a.t.Helper()
+	return a.IssueAs(name, func(*x509.Certificate) {})
+}
+
+// IssueAs is Issue with something changed.
+func (a *Authority) IssueAs(name string, change func(form *x509.Certificate)) (certFile, keyFile string) {
+	a.t.Helper()
 	key := newKey(a.t)
 	form := certificate(name)
 	form.DNSNames = []string{"localhost"}
 	form.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
 	form.KeyUsage = x509.KeyUsageDigitalSignature
 	form.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	change(form)
 	raw, err := x509.CreateCertificate(rand.Reader, form, a.cert, key.Public(), a.key)
 	must(a.t, err)
 	keyRaw, err := x509.MarshalPKCS8PrivateKey(key)
