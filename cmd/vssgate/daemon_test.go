@@ -439,3 +439,43 @@ func TestEveryLineOfAJSONLogIsJSON(t *testing.T) {
 	}
 	require.True(t, warned, "a warning about the configuration is a record with its place")
 }
+
+// What was written verifies while the daemon runs and after it; one person's
+// records can be had, and that they were is a record too.
+func TestAuditIsVerifiedAndExported(t *testing.T) {
+	d := newDesk(t)
+	d.enrol()
+	d.admin("account", "set", "binh.tt", "--bhxh-number", "7912345679")
+	var all object
+	for range 3 {
+		all = decoded[object](t, d.admin("audit", "verify", "--json"))
+		require.Equal(t, true, all["whole"])
+	}
+	require.Contains(t, d.admin("audit", "verify").out, "the chain is whole: 2 records in 1 files")
+
+	require.Equal(t, exitUsage, d.admin("audit", "export", "an.nv").code, "without a reason")
+	o := d.admin("audit", "export", "an.nv", "--why", "letter 12/2026")
+	require.Equal(t, exitOK, o.code, o.errOut)
+	require.Equal(t, "2 records in 1 files\n", o.errOut)
+	require.Contains(t, o.out, `"action":"device add"`)
+	require.Contains(t, o.out, `"action":"audit export"`)
+	require.Contains(t, o.out, `"why":"letter 12/2026"`)
+	require.NotContains(t, o.out, `"action":"account set"`, "another person's")
+	require.NotContains(t, o.out, number)
+
+	path := filepath.Join(d.Dir, "data", "audit.jsonl")
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	d.Stop()
+	changed := bytes.Replace(raw, []byte(`"device add"`), []byte(`"device adx"`), 1)
+	require.NoError(t, os.WriteFile(path, changed, 0o600))
+	o = d.admin("audit", "verify")
+	require.Equal(t, exitError, o.code)
+	require.Contains(t, o.errOut, path+":1: changed after it was written")
+	o = d.admin("audit", "verify", "--json")
+	require.Equal(t, exitError, o.code)
+	require.Contains(t, o.out, `"whole": false`)
+	copied := filepath.Join(t.TempDir(), "copy.jsonl")
+	require.NoError(t, os.WriteFile(copied, raw, 0o600))
+	require.Equal(t, exitOK, d.admin("audit", "verify", copied).code, "a copy from elsewhere")
+}

@@ -68,5 +68,17 @@ type Revoke struct {
 	Why    string `json:"why,omitempty"`
 }
 
+// Export asks which audit records are a person's; it is audited itself.
+type Export struct {
+	User string `json:"user"`
+	Why  string `json:"why"`
+}
+
+// Exported says where the records are, and of which accounts and devices.
+type Exported struct {
+	File string   `json:"file"`
+	IDs  []string `json:"ids"`
+}
+
 // None is an empty answer or question.
 type None struct{}

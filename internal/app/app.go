@@ -40,6 +40,7 @@ type App struct {
 	keys        *otp.Keys
 	store       Store
 	audit       *audit.Log
+	syslog      *audit.Forwarder // nil: records stay in the file
 	texts       *texts.Texts
 	people      *enrol.People
 	prompter    *push.Prompter
@@ -118,6 +119,9 @@ func (a *App) serve(ctx context.Context, ready func()) error {
 	under.Go(func() error { return a.engine.Run(base) })
 	under.Go(func() error { return a.prompter.Run(base) })
 	under.Go(func() error { return a.audit.Run(base) })
+	if a.syslog != nil {
+		under.Go(func() error { return a.syslog.Run(base) })
+	}
 	under.Go(func() error { return a.serveMetrics(base) })
 	under.Go(func() error { return a.phones.Serve(base, a.listeners.phones, a.phoneTLS) })
 	under.Go(func() error { return admin.Serve(base, a.listeners.admin, a.commands(), a.log) })

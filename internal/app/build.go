@@ -112,15 +112,23 @@ func serverTLS(key, certFile, keyFile string) (*tls.Config, error) {
 }
 
 func (a *App) buildAudit(context.Context) (err error) {
-	path := a.config.Audit.File
-	if path == "" {
+	c := a.config.Audit
+	if filepath.Dir(c.File) == a.config.DataDir {
 		if err := os.MkdirAll(a.config.DataDir, 0o700); err != nil {
 			return fmt.Errorf("data_dir: %w", err)
 		}
-		path = filepath.Join(a.config.DataDir, "audit.jsonl")
 	}
-	a.audit, err = audit.Open(path, a.keys, a.log)
-	return err
+	if a.audit, err = audit.Open(c.File, a.keys, a.log); err != nil {
+		return err
+	}
+	a.audit.Keep = c.Keep
+	if c.Syslog.Address != "" {
+		a.syslog = &audit.Forwarder{Path: c.File, Network: c.Syslog.Network, Address: c.Syslog.Address, Log: a.log}
+		if c.Syslog.TLS {
+			a.syslog.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+	}
+	return nil
 }
 
 func (a *App) buildPeople(context.Context) error {

@@ -21,6 +21,7 @@ func (a *App) commands() *admin.Mux {
 	admin.Handle(m, "/device/add", a.addDevice)
 	admin.Handle(m, "/device/list", a.listDevices)
 	admin.Handle(m, "/device/revoke", a.revokeDevice)
+	admin.Handle(m, "/audit/export", a.exportAudit)
 	return m
 }
 
@@ -216,4 +217,34 @@ func (a *App) revokeDevice(ctx context.Context, by string, in admin.Revoke) (adm
 	// What it approved must not be collected, and a code that it showed must not
 	// let in: a stolen phone is why devices are revoked.
 	return device(d), a.engine.Withdraw(ctx, d.Person, func(_, _ string) bool { return true })
+}
+
+// exportAudit notes that somebody reads one person's records, and says which
+// they are: those of all accounts and devices of the person.
+func (a *App) exportAudit(ctx context.Context, by string, in admin.Export) (admin.Exported, error) {
+	_, account, err := a.mention(ctx, in.User)
+	if err != nil {
+		return admin.Exported{}, err
+	}
+	if in.Why == "" {
+		return admin.Exported{}, wrong("exporting a person's records needs a reason")
+	}
+	out := admin.Exported{File: a.config.Audit.File, IDs: []string{account.ID}}
+	if account.Person != "" {
+		accounts, err := a.people.AccountsOf(ctx, account.Person)
+		if err != nil {
+			return out, err
+		}
+		devices, err := a.people.Devices(ctx, account.Person)
+		if err != nil {
+			return out, err
+		}
+		for _, other := range accounts {
+			out.IDs = append(out.IDs, other.ID)
+		}
+		for _, d := range devices {
+			out.IDs = append(out.IDs, d.ID)
+		}
+	}
+	return out, a.record(by, "audit export", account.ID, in.Why)
 }

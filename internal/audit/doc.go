@@ -16,6 +16,12 @@
 // once a second by Run and by Close, so at most the last second is lost;
 // syncing each login would bind logins to the disk.
 //
+// Each day's file is set aside under its time, and its successor goes on with
+// the chain; a file that is removed for its age leaves a record with its last
+// hash, so that the chain may begin there.
+//
 // Map: log.go (Log: chaining, one write for all who wait), record.go (lines),
-// open.go (continuing an existing file), verify.go (checking the chain).
+// open.go (continuing an existing file), rotate.go (days, ages), verify.go
+// (checking the chain), select.go (one person's records), syslog.go (a copy of
+// every record elsewhere).
 package audit

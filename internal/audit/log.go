@@ -17,6 +17,10 @@ import (
 // Log writes the records. It implements login.Auditor and is safe for
 // concurrent use.
 type Log struct {
+	// Keep is how long files that were set aside stay; 0: for ever. To be set
+	// before Run.
+	Keep time.Duration
+
 	path string
 	keys *otp.Keys
 	log  *slog.Logger
@@ -27,10 +31,11 @@ type Log struct {
 
 	writing sync.Mutex // held for one write; guards what follows
 	file    file
-	size    int64  // of the whole lines
-	prev    string // hash of the last line
-	torn    bool   // bytes of a failed write may stand behind size
-	unsaved bool   // written, not yet synced
+	size    int64     // of the whole lines
+	begun   time.Time // when its first record was made; zero: it has none
+	prev    string    // hash of the last line
+	torn    bool      // bytes of a failed write may stand behind size
+	unsaved bool      // written, not yet synced
 	buffer  []byte
 }
 
@@ -53,6 +58,9 @@ var ErrClosed = errors.New("audit is closed")
 
 // SyncEvery is how long a record may be in the kernel's hands only.
 const SyncEvery = time.Second
+
+// tidyEvery is how often is looked whether a file's day is over.
+const tidyEvery = time.Minute
 
 // Login writes how a login ended and returns after it is written.
 func (l *Log) Login(r login.AuditRecord) error { return l.write(lineOf(r)) }
@@ -118,6 +126,9 @@ func (l *Log) append(bodies [][]byte) error {
 	}
 	l.size += int64(len(lines))
 	l.prev, l.unsaved = prev, true
+	if l.begun.IsZero() {
+		l.begun = time.Now()
+	}
 	return nil
 }
 
@@ -152,17 +163,25 @@ func keep(buffer []byte) []byte {
 	return buffer[:0]
 }
 
-// Run syncs the file once every SyncEvery until ctx ends.
+// Run syncs the file once every SyncEvery until ctx ends, begins a new one each
+// day, and removes those that are older than Keep.
 func (l *Log) Run(ctx context.Context) error {
 	tick := time.NewTicker(SyncEvery)
 	defer tick.Stop()
+	var looked time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := l.Sync(); err != nil {
-				l.log.Error("audit records may not survive a power failure", "file", l.path, "error", err)
+		}
+		if err := l.Sync(); err != nil {
+			l.log.Error("audit records may not survive a power failure", "file", l.path, "error", err)
+		}
+		if now := time.Now(); now.Sub(looked) >= tidyEvery {
+			looked = now
+			if err := errors.Join(l.rotate(now), l.expire(now)); err != nil {
+				l.log.Error("audit files cannot be set aside or removed; records go on into the one in use", "file", l.path, "error", err)
 			}
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"syscall"
+	"time"
 
 	"vssgate/otp"
 )
@@ -24,22 +24,19 @@ var ErrInUse = errors.New("another process writes this audit file")
 // the log and the audit say so. A last line that does not verify is said too,
 // and the chain goes on from it: verify will name it.
 func Open(path string, keys *otp.Keys, log *slog.Logger) (*Log, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := openLocked(path)
 	if err != nil {
-		return nil, fmt.Errorf("audit: %w", err)
+		return nil, fmt.Errorf("audit: %s: %w", path, err)
 	}
 	l := &Log{path: path, keys: keys, log: log, file: f}
 	if err := l.resume(f); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("audit %s: %w", path, err)
+		return nil, fmt.Errorf("audit: %s: %w", path, err)
 	}
 	return l, nil
 }
 
 func (l *Log) resume(f *os.File) error {
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return ErrInUse
-	}
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -49,7 +46,12 @@ func (l *Log) resume(f *os.File) error {
 		return err
 	}
 	l.size = info.Size() - int64(len(torn))
-	l.prev = l.continueFrom(last)
+	if l.prev, err = l.continueFrom(last); err != nil {
+		return err
+	}
+	if l.begun, err = firstTime(f); err != nil {
+		return err
+	}
 	if len(torn) == 0 {
 		return nil
 	}
@@ -74,20 +76,42 @@ func tail(f io.ReaderAt, size int64) (last, torn []byte, err error) {
 	return whole[bytes.LastIndexByte(whole[:end-1], '\n')+1:], torn, nil
 }
 
-// continueFrom is the hash that the next line is bound to.
-func (l *Log) continueFrom(last []byte) string {
+// continueFrom is the hash that the next line is bound to: that of the last
+// line, of the file before where this one has none yet.
+func (l *Log) continueFrom(last []byte) (string, error) {
 	if last == nil {
-		return firstPrev
+		files, err := Files(l.path)
+		if err != nil || len(files) < 2 {
+			return firstPrev, err
+		}
+		return lastHash(files[len(files)-2])
 	}
 	signed, _, hash, err := cutLine(last)
 	if err != nil {
 		l.log.Error("the last audit line is not a record: the chain begins anew", "file", l.path, "error", err)
-		return firstPrev
+		return firstPrev, nil
 	}
 	if !l.keys.VerifyMAC(otp.PurposeAudit, hash, signed) {
 		l.log.Error("the last audit line does not verify: it was changed, or written with another key", "file", l.path)
 	}
-	return fmt.Sprintf("%x", hash)
+	return fmt.Sprintf("%x", hash), nil
+}
+
+// firstTime is when the first record of a file was made; zero where there is
+// none, or none that says so.
+func firstTime(f io.ReaderAt) (time.Time, error) {
+	raw := make([]byte, 256)
+	n, err := f.ReadAt(raw, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return time.Time{}, err
+	}
+	_, rest, _ := bytes.Cut(raw[:n], []byte(`,"time":"`))
+	stamp, _, _ := bytes.Cut(rest, []byte(`"`))
+	at, err := time.Parse(timeForm, string(stamp))
+	if err != nil {
+		return time.Time{}, nil
+	}
+	return at, nil
 }
 
 func (l *Log) setAside(torn []byte) error {

@@ -8,37 +8,106 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"vssgate/otp"
 )
 
 // A BrokenError names the first line of an audit file that does not fit.
 type BrokenError struct {
-	Line int // from 1
+	File string // "": only one was read
+	Line int    // from 1
 	Why  string
 }
 
-func (e *BrokenError) Error() string { return fmt.Sprintf("audit line %d: %s", e.Line, e.Why) }
+func (e *BrokenError) Error() string {
+	if e.File == "" {
+		return fmt.Sprintf("audit line %d: %s", e.Line, e.Why)
+	}
+	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Why)
+}
 
 // Verify reads a whole audit file and returns how many records fit, from the
 // first line on. The error is a *BrokenError when one does not.
 func Verify(r io.Reader, keys *otp.Keys) (n int, err error) {
+	v := verifier{keys: keys, prev: firstPrev}
+	return v.read(r)
+}
+
+// VerifyFiles reads the files of a log, from the oldest to the one in use, and
+// returns how many records fit. Where older files were removed the chain may
+// begin behind them: a record further on must name its beginning.
+func VerifyFiles(files []string, keys *otp.Keys) (n int, err error) {
+	v := verifier{keys: keys, midway: true}
+	for _, name := range files {
+		read, err := v.file(name)
+		n += read
+		var broken *BrokenError
+		if errors.As(err, &broken) {
+			broken.File = name
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	if v.first != "" && v.first != firstPrev && !v.attested {
+		return n, &BrokenError{File: files[0], Line: 1, Why: "does not begin a chain: files before it are missing, and no record says that they were removed for their age"}
+	}
+	return n, nil
+}
+
+// A verifier goes along a chain.
+type verifier struct {
+	keys     *otp.Keys
+	prev     string // the hash that the next line must be bound to
+	midway   bool   // the first line may be bound to anything: see first
+	first    string // what the very first line is bound to
+	attested bool   // a record says why the chain begins there
+}
+
+func (v *verifier) file(name string) (n int, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return 0, fmt.Errorf("audit: %w", err)
+	}
+	defer f.Close()
+	return v.read(f)
+}
+
+func (v *verifier) read(r io.Reader) (n int, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 64<<10), maxLine)
 	lines.Split(wholeLines)
-	prev := firstPrev
 	for lines.Scan() {
-		hash, why := verifyLine(lines.Bytes(), prev, keys)
-		if why != "" {
+		if why := v.line(lines.Bytes()); why != "" {
 			return n, &BrokenError{Line: n + 1, Why: why}
 		}
-		prev = hash
 		n++
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
 		return n, &BrokenError{Line: n + 1, Why: "too long to be a record"}
 	}
 	return n, lines.Err()
+}
+
+// line verifies the next line of the chain and tells why it does not fit.
+func (v *verifier) line(line []byte) (why string) {
+	signed, bound, mac, err := cutLine(line)
+	switch {
+	case err != nil:
+		return err.Error()
+	case !v.keys.VerifyMAC(otp.PurposeAudit, mac, signed):
+		return "changed after it was written, or written with another key"
+	case v.midway:
+		v.midway, v.first = false, bound
+	case bound != v.prev:
+		return "does not follow the line before: a line is missing, added or moved"
+	}
+	v.prev = hex.EncodeToString(mac)
+	if hash, ok := attests(line); ok && hash == v.first {
+		v.attested = true
+	}
+	return ""
 }
 
 // wholeLines splits at newlines and keeps them: a last line without one is
@@ -51,19 +120,6 @@ func wholeLines(data []byte, atEOF bool) (advance int, token []byte, err error) 
 		return len(data), data, nil
 	}
 	return 0, nil, nil
-}
-
-func verifyLine(line []byte, prev string, keys *otp.Keys) (hash, why string) {
-	signed, bound, mac, err := cutLine(line)
-	switch {
-	case err != nil:
-		return "", err.Error()
-	case !keys.VerifyMAC(otp.PurposeAudit, mac, signed):
-		return "", "changed after it was written, or written with another key"
-	case bound != prev:
-		return "", "does not follow the line before: a line is missing, added or moved"
-	}
-	return hex.EncodeToString(mac), ""
 }
 
 // cutLine takes a line apart: the bytes its hash is over, the hash of the line

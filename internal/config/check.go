@@ -89,7 +89,8 @@ func (d *decoder) check(c *Config) {
 	if c.DataDir == "" {
 		d.wrong("data_dir", "want a folder, like /var/lib/vssgate")
 	}
-	c.DataDir, c.Audit.File = d.abs(c.DataDir), d.abs(c.Audit.File)
+	c.DataDir = d.abs(c.DataDir)
+	d.checkAudit(c)
 	if c.Texts.AccountURL != "" {
 		d.webURL("texts.account_url", c.Texts.AccountURL)
 	}

@@ -237,7 +237,16 @@ type Metrics struct {
 
 // Audit is the chained record of logins and changes.
 type Audit struct {
-	File string `yaml:"file"` // absolute; "": audit.jsonl in data_dir
+	File   string        `yaml:"file"` // absolute; default audit.jsonl in data_dir; each day's is set aside beside it
+	Keep   time.Duration `yaml:"keep"` // of files that were set aside; default 8760h, the 12 months that the law wants of personal data's history
+	Syslog Syslog        `yaml:"syslog"`
+}
+
+// Syslog is a server that gets a copy of every audit record.
+type Syslog struct {
+	Address string `yaml:"address"` // HOST:PORT, or tcp://HOST:PORT; default none. Without TLS and tcp:// it is UDP
+	TLS     bool   `yaml:"tls"`     // RFC 5425; default false
+	Network string // udp or tcp, cut off address
 }
 
 // Log goes to standard error.
@@ -262,6 +271,7 @@ func Default() *Config {
 		LDAP:    LDAP{Listen: []string{"127.0.0.1:3389"}, RequireTLS: true, MaxConnections: 9000},
 		Admin:   Admin{Socket: "/run/vssgate/admin.sock"},
 		Metrics: Metrics{Listen: "127.0.0.1:9290"},
+		Audit:   Audit{Keep: 8760 * time.Hour},
 		Log:     Log{Level: "info", Format: "text"},
 	}
 }

@@ -268,7 +268,7 @@ func TestKeysOfLaterVersionsAreRefusedAsSuch(t *testing.T) {
 		"radius.clients.previous_secret", "radius.clients.previous_secret_file", "radius.clients.previous_until", "radius.clients.certificate_names",
 		"radius.clients.nas", "radius.clients.remember", "radius.clients.require_message_authenticator",
 		"radius.clients.message_authenticator_in_replies", "radius.clients.observe", "radius.clients.reply",
-		"ldap.clients.remember", "audit.keep", "audit.syslog", "alerts",
+		"ldap.clients.remember", "alerts",
 	} {
 		t.Run(key, func(t *testing.T) {
 			src, path, indent := "", "", 0

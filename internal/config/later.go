@@ -11,5 +11,5 @@ var later = map[string]bool{
 	"radius.clients.certificate_names": true, "radius.clients.nas": true, "radius.clients.remember": true,
 	"radius.clients.require_message_authenticator": true, "radius.clients.message_authenticator_in_replies": true,
 	"radius.clients.observe": true, "radius.clients.reply": true, "ldap.clients.remember": true,
-	"audit.keep": true, "audit.syslog": true, "alerts": true,
+	"alerts": true,
 }

@@ -122,6 +122,7 @@ func TestTheSampleShowsTheDefaults(t *testing.T) {
 	require.Equal(t, d.LDAP.MaxConnections, shown.LDAP.MaxConnections)
 	require.Equal(t, d.Admin, shown.Admin)
 	require.Equal(t, d.Metrics, shown.Metrics)
+	d.Audit.File = shown.DataDir + "/audit.jsonl"
 	require.Equal(t, d.Audit, shown.Audit)
 	require.Equal(t, d.Log, shown.Log)
 
