@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"path/filepath"
 	"strings"
 	"time"
@@ -37,10 +38,11 @@ func (d *decoder) checkSyslog(s *Syslog) {
 		scheme = "tcp"
 	}
 	s.Network, s.Address = scheme, address
-	d.listen("audit.syslog.address", address)
-	if host := hostOf(address); host == "" {
-		d.wrong("audit.syslog.address", "%q names no host; want HOST:PORT", address)
-	} else if !s.TLS && !loopback(host) {
+	host, _, err := net.SplitHostPort(address)
+	switch {
+	case err != nil || host == "":
+		d.wrong("audit.syslog.address", "%q: want HOST:PORT", address)
+	case !s.TLS && !loopback(host):
 		d.warn("audit.syslog.address", "who logged in, when and from where goes over the network unencrypted; use tls: true")
 	}
 }
