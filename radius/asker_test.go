@@ -57,7 +57,7 @@ func TestAskerLogsInWithAChallenge(t *testing.T) {
 	require.Equal(t, Accept, second.Code)
 	require.Equal(t, 1, second.Sent)
 	require.Len(t, lines, 4)
-	require.Regexp(t, `^-> Access-Request \d+ Message-Authenticator User-Name="an.nv" User-Password=\[16 bytes\] NAS-Identifier="vpn1" NAS-Address=192.0.2.1 Calling-Station-Id="203.0.113.7:99" Proxy-State=\[1 bytes\]$`, lines[0])
+	require.Regexp(t, `^-> Access-Request \d+ Message-Authenticator User-Name="an.nv" User-Password=\[16 bytes\] NAS-Identifier="vpn1" NAS-IP-Address=192.0.2.1 Calling-Station-Id="203.0.113.7:99" Proxy-State=\[1 bytes\]$`, lines[0])
 	require.Regexp(t, `^<- Access-Challenge \d+ Message-Authenticator Reply-Message="3  prompt.code \[K7QF2D\]" State=\[6 bytes\] Prompt=No-Echo Proxy-State=\[1 bytes\]$`, lines[1])
 	require.NotContains(t, strings.Join(lines, "\n"), "123456")
 }

@@ -12,6 +12,7 @@ import (
 
 	"vssgate/internal/login"
 	"vssgate/internal/secret"
+	"vssgate/radius/dictionary"
 )
 
 // A Client is a NAS, or a proxy, that may ask us.
@@ -24,6 +25,10 @@ type Client struct {
 	// CertificateNames are the names by which the client's certificate is known
 	// over TLS. None: the client comes over UDP only.
 	CertificateNames []string
+
+	// Reply is what an Access-Accept of that user carries besides, in order.
+	// nil: nothing.
+	Reply func(who login.Identity) []dictionary.AVP
 }
 
 // A version is how packets are written and protected.

@@ -31,8 +31,9 @@
 // Map: server.go (Server, its loop and its end), socket.go (answers leave from
 // the address that was asked), tls.go (listening and handshakes), conn.go (one
 // connection), peer.go (whose certificate it is), v11.go, clients.go, packet.go,
-// request.go, reply.go (encoding of answers), exchanges.go, drop.go (reasons and
-// log), asker.go and trace.go (the NAS's side).
+// request.go, reply.go (encoding of answers), dictionary (attributes by name),
+// exchanges.go, drop.go (reasons and log), asker.go and trace.go (the NAS's
+// side).
 //
 // The codec is layeh.com/radius; its server and its client are not used.
 package radius

@@ -7,6 +7,8 @@ import (
 	layeh "layeh.com/radius"
 	"layeh.com/radius/rfc2865"
 	"layeh.com/radius/rfc2869"
+
+	"vssgate/radius/dictionary"
 )
 
 // An answer is what goes out for one request.
@@ -17,6 +19,7 @@ type answer struct {
 	prompt bool // tell the NAS to hide what the user types (Prompt = No-Echo)
 	eap    bool // EAP-Failure for the EAP packet eapID
 	eapID  byte
+	more   []dictionary.AVP // what the NAS is to know of the user
 }
 
 // maxValue is the longest value of an attribute.
@@ -31,7 +34,7 @@ const maxValue = 253
 func (a answer) encode(c *client, identifier uint32, authenticator [16]byte, proxyState [][]byte) ([]byte, error) {
 	mac := make(layeh.Attribute, len(zeros))
 	p := layeh.Packet{Code: a.code, Identifier: byte(identifier), Authenticator: authenticator, Secret: c.secret}
-	p.Attributes = make(layeh.Attributes, 0, 5+len(proxyState))
+	p.Attributes = make(layeh.Attributes, 0, 5+len(a.more)+len(proxyState))
 	if c.version == overV11 {
 		p.Identifier, p.Authenticator = 0, tokenField(identifier)
 	} else {
@@ -48,6 +51,9 @@ func (a answer) encode(c *client, identifier uint32, authenticator [16]byte, pro
 	}
 	if a.eap {
 		p.Add(rfc2869.EAPMessage_Type, layeh.Attribute{4, a.eapID, 0, 4})
+	}
+	for _, m := range a.more {
+		p.Add(layeh.Type(m.Type), m.Value)
 	}
 	for _, s := range proxyState {
 		p.Add(rfc2865.ProxyState_Type, s)

@@ -308,8 +308,11 @@ func (s *Server) refused(c *client, why string, k key, trace string) {
 func (x *exchange) send(r login.Reply, eap bool, eapID byte) {
 	s := x.server
 	a := answer{code: code(r.Kind), text: s.opts.Text(x.client.Login, r), eap: eap, eapID: eapID}
-	if a.code == layeh.CodeAccessChallenge {
+	switch {
+	case a.code == layeh.CodeAccessChallenge:
 		a.state, a.prompt = r.State, r.Kind == login.Ask
+	case a.code == layeh.CodeAccessAccept && x.client.Reply != nil: // a reject grants nothing
+		a.more = x.client.Reply(r.Identity)
 	}
 	b, err := a.encode(x.client, x.key.identifier, x.authenticator, x.proxyState)
 	if err != nil {

@@ -2,14 +2,13 @@ package radius
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
 	layeh "layeh.com/radius"
-	"layeh.com/radius/rfc2865"
 	"layeh.com/radius/rfc2869"
-	"layeh.com/radius/rfc3162"
+
+	"vssgate/radius/dictionary"
 )
 
 // A Traced is a packet that an Asker sent or received, for people to read. It
@@ -56,29 +55,8 @@ func (a *Asker) trace(b []byte, sent bool, try int) {
 // describe names an attribute and shows its value, unless that protects
 // something.
 func describe(a *layeh.AVP) string {
-	switch a.Type {
-	case rfc2869.MessageAuthenticator_Type:
+	if a.Type == rfc2869.MessageAuthenticator_Type {
 		return "Message-Authenticator"
-	case rfc2865.UserName_Type:
-		return fmt.Sprintf("User-Name=%q", a.Attribute)
-	case rfc2865.UserPassword_Type:
-		return fmt.Sprintf("User-Password=[%d bytes]", len(a.Attribute))
-	case rfc2865.State_Type:
-		return fmt.Sprintf("State=[%d bytes]", len(a.Attribute))
-	case rfc2865.ReplyMessage_Type:
-		return fmt.Sprintf("Reply-Message=%q", a.Attribute)
-	case rfc2865.NASIdentifier_Type:
-		return fmt.Sprintf("NAS-Identifier=%q", a.Attribute)
-	case rfc2865.CallingStationID_Type:
-		return fmt.Sprintf("Calling-Station-Id=%q", a.Attribute)
-	case rfc2865.NASIPAddress_Type, rfc3162.NASIPv6Address_Type:
-		addr, _ := netip.AddrFromSlice(a.Attribute)
-		return "NAS-Address=" + addr.String()
-	case rfc2869.Prompt_Type:
-		value, _ := layeh.Integer(a.Attribute)
-		return fmt.Sprintf("Prompt=%v", rfc2869.Prompt(value))
-	case rfc2865.ProxyState_Type:
-		return fmt.Sprintf("Proxy-State=[%d bytes]", len(a.Attribute))
 	}
-	return fmt.Sprintf("attribute-%d=[%d bytes]", a.Type, len(a.Attribute))
+	return dictionary.AVP{Type: byte(a.Type), Value: a.Attribute}.String()
 }

@@ -213,7 +213,7 @@ func (a *App) buildRADIUS() error {
 				Name: k.Name, Mode: login.Mode(k.Mode), Hold: k.Hold, Then: login.Then(k.Then), Separator: k.Separator, JoinUser: k.Join == "user",
 				Approval: login.Approval(k.Approval), Language: k.Language,
 			},
-			Prefixes: k.Addresses, Secret: k.Secret, First: a.directories[k.FirstFactor],
+			Prefixes: k.Addresses, Secret: k.Secret, First: a.directories[k.FirstFactor], Reply: replies(k.Reply),
 		})
 	}
 	var err error

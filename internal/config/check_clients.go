@@ -131,6 +131,7 @@ func (d *decoder) checkNAS(k *RADIUSClient, path string) {
 	if k.Then == "challenge" && k.Mode != "hold" {
 		d.warn(path+".then", "it means nothing in mode %s; take it out", k.Mode)
 	}
+	d.checkReply(k, path+".reply")
 	d.oneOf(path+".join", k.Join, "strict", "user")
 	if k.Join == "user" {
 		d.warn(path+".join", "user lets requests of one user name join each other from anywhere; use it only for a NAS that sends no Calling-Station-Id")

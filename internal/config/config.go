@@ -4,7 +4,9 @@ import (
 	"net/netip"
 	"time"
 
+	"vssgate/internal/directory"
 	"vssgate/internal/secret"
+	"vssgate/radius/dictionary"
 )
 
 // Config is a configuration that was checked: every value is usable as it is.
@@ -178,6 +180,15 @@ type RADIUSClient struct {
 	Join        string         `yaml:"join"`         // strict or user; default strict: a login joins only from its own station
 	Approval    string         `yaml:"approval"`     // default second_factor.approval, in mode challenge only
 	Language    string         `yaml:"language"`     // default the general one
+	Reply       []Reply        `yaml:"reply"`        // what an Access-Accept carries besides, in order, all that match; default nothing
+}
+
+// Reply is attributes for the users of a group.
+type Reply struct {
+	Group      string           `yaml:"group"`      // DN, or the value of its first RDN; default everybody
+	Attributes []dictionary.AVP `yaml:"attributes"` // by name, or NAME:TAG; a list of values is several attributes
+
+	In directory.Group `yaml:"-"` // of Group
 }
 
 // LDAP is the front end of applications.

@@ -267,7 +267,7 @@ func TestKeysOfLaterVersionsAreRefusedAsSuch(t *testing.T) {
 		"second_factor.factors", "second_factor.policies", "vssid.backend_tokens", "push.webhook", "radius.tls", "radius.accounting",
 		"radius.clients.previous_secret", "radius.clients.previous_secret_file", "radius.clients.previous_until", "radius.clients.certificate_names",
 		"radius.clients.nas", "radius.clients.remember", "radius.clients.require_message_authenticator",
-		"radius.clients.message_authenticator_in_replies", "radius.clients.observe", "radius.clients.reply",
+		"radius.clients.message_authenticator_in_replies", "radius.clients.observe",
 		"ldap.clients.remember", "alerts",
 	} {
 		t.Run(key, func(t *testing.T) {

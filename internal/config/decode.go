@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"vssgate/internal/secret"
+	"vssgate/radius/dictionary"
 )
 
 // A place is where a value stands in the file.
@@ -70,6 +71,7 @@ var (
 	durationType = reflect.TypeFor[time.Duration]()
 	secretType   = reflect.TypeFor[secret.Secret]()
 	prefixType   = reflect.TypeFor[netip.Prefix]()
+	avpsType     = reflect.TypeFor[[]dictionary.AVP]()
 )
 
 // value decodes n into v and notes its place under path.
@@ -88,6 +90,8 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 		d.duration(n, v, path)
 	case v.Type() == prefixType:
 		d.prefix(n, v, path)
+	case v.Type() == avpsType:
+		d.attributes(n, v, path)
 	case v.Kind() == reflect.Pointer:
 		p := reflect.New(v.Type().Elem())
 		if def, ok := p.Interface().(hasDefaults); ok {

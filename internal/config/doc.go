@@ -15,9 +15,8 @@
 // checked. No message quotes a secret.
 //
 // Map: config.go (the values, their defaults and why), load.go (from a file to a
-// Config or Problems), yaml.go (from bytes to a syntax tree), decode.go and
-// scalar.go (the syntax tree into values, with
-// their places), keys.go (names that are unknown, and what was meant), later.go
+// Config or Problems), yaml.go (from bytes to a syntax tree), decode.go,
+// scalar.go and reply.go (the syntax tree into values, with their places), keys.go (names that are unknown, and what was meant), later.go
 // (names whose feature is not there yet), check.go and check_*.go (what must hold
 // of a value and between values), files.go (files that must be there), init.go
 // (vssgate init).

@@ -22,7 +22,7 @@ func (d *decoder) unknown(e *ast.MappingValueNode, t reflect.Type, path, key str
 		d.report(at(e.Key), false, "%s is not available in this version; take it out", full)
 		return
 	}
-	if best := nearest(key, t); best != "" {
+	if best := nearest(key, keysOf(t)); best != "" {
 		d.broken[join(path, best)], d.broken[join(path, strings.TrimSuffix(best, "_file"))] = true, true // not missing: misspelt
 		d.report(at(e.Key), false, "%s is unknown; did you mean %s?", full, best)
 		return
@@ -91,13 +91,14 @@ func placesOf(key string) (found []string) {
 	return found
 }
 
-// nearest is the key that was meant, if one is like enough.
-func nearest(key string, t reflect.Type) (best string) {
+// nearest is the name that was meant, if one is like enough; that of the fewest
+// changes.
+func nearest(meant string, names []string) (best string) {
 	plain := strings.NewReplacer("-", "", "_", "", " ", "")
 	fold := func(s string) string { return strings.ToLower(plain.Replace(s)) }
-	least := min(2, len(key)/2) + 1
-	for _, k := range keysOf(t) {
-		if n := distance(fold(key), fold(k)); n < least {
+	least := min(2, len(meant)/2) + 1
+	for _, k := range names {
+		if n := distance(fold(meant), fold(k)); n < least {
 			best, least = k, n
 		}
 	}

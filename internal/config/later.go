@@ -10,6 +10,6 @@ var later = map[string]bool{
 	"radius.clients.previous_secret": true, "radius.clients.previous_secret_file": true, "radius.clients.previous_until": true,
 	"radius.clients.certificate_names": true, "radius.clients.nas": true, "radius.clients.remember": true,
 	"radius.clients.require_message_authenticator": true, "radius.clients.message_authenticator_in_replies": true,
-	"radius.clients.observe": true, "radius.clients.reply": true, "ldap.clients.remember": true,
+	"radius.clients.observe": true, "ldap.clients.remember": true,
 	"alerts": true,
 }

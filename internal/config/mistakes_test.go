@@ -36,6 +36,55 @@ var mistakes = []struct {
 	{"a key unlike any other", general + "vssid:\n  banana: 1\n", []string{"4:3: vssid.banana is unknown; known here: listen, public_url, tls, min_version, platforms, max_devices"}},
 	{"a key of many places", general + "hold: 5s\n", []string{"3:1: hold is unknown; did you mean radius.clients.hold or ldap.clients.hold?"}},
 	{"a misspelt key is not missing too", general + "radius:\n  clients:\n    - name: vpn\n      addresses: [192.0.2.10]\n      secert: sixteen-letters-\n", []string{"7:7: radius.clients[0].secert is unknown; did you mean secret?"}},
+	{"attributes of replies", general + `radius:
+  clients:
+    - name: vpn
+      addresses: [192.0.2.10]
+      secret: sixteen-letters-
+      reply:
+        - attributes:
+            Filter-Idd: admins
+            Fortinet-Group: vpn
+            Banana-Split: vpn
+            State: "0x00"
+            Tunnel-Password: x
+            Filter-Id:1: x
+            Session-Timeout: 1h
+            Idle-Timeout: 010
+            Class: 12
+            Framed-IP-Address: [192.0.2.1, "2001:db8::1", 192.0.2]
+            Cisco-AVPair: ""
+            Service-Type: Root
+            Login-IP-Host: {a: b}
+        - group: cn=
+          attributes: {Filter-Id: [a, yes, 3, true]}
+        - {group: "", attributes: {}}
+        - group: all
+`, []string{
+		"10:13: radius.clients[0].reply[0].attributes.Filter-Idd is unknown; did you mean Filter-Id?",
+		"11:13: radius.clients[0].reply[0].attributes.Fortinet-Group is unknown; did you mean Fortinet-Group-Name?",
+		"12:13: radius.clients[0].reply[0].attributes.Banana-Split is unknown; a vendor's attribute that has no name here is written by its numbers, like Attr-26.12356.1",
+		"13:13: radius.clients[0].reply[0].attributes.State cannot be given: vssgate makes it itself; take it out",
+		"14:13: radius.clients[0].reply[0].attributes.Tunnel-Password cannot be given: it is sent encrypted, and would stand readable in the configuration; take it out",
+		"15:13: radius.clients[0].reply[0].attributes.Filter-Id:1 has a tag that it cannot have; only Tunnel attributes have one, of 1 to 31; take it out",
+		"16:30: radius.clients[0].reply[0].attributes.Session-Timeout: want a whole number of 0 to 4294967295",
+		"17:27: radius.clients[0].reply[0].attributes.Idle-Timeout: want a whole number, like 3",
+		"18:20: radius.clients[0].reply[0].attributes.Class: want text; put it in quotes",
+		`19:44: radius.clients[0].reply[0].attributes.Framed-IP-Address[1]: want an IPv4 address, like 192.0.2.1`,
+		`19:59: radius.clients[0].reply[0].attributes.Framed-IP-Address[2]: want an IPv4 address, like 192.0.2.1`,
+		"20:27: radius.clients[0].reply[0].attributes.Cisco-AVPair: want a value, or take it out",
+		"21:27: radius.clients[0].reply[0].attributes.Service-Type: want Login-User, Framed-User, Callback-Login-User, Callback-Framed-User, Outbound-User, Administrative-User, NAS-Prompt-User, Authenticate-Only, Callback-NAS-Prompt, Call-Check, Callback-Administrative, or a number",
+		"22:28: radius.clients[0].reply[0].attributes.Login-IP-Host: want text; if it has a colon in it, put it in quotes",
+		`23:18: radius.clients[0].reply[1].group: "cn=" is no group; want its DN, or its name like vpn-admins; left out, everybody is meant`,
+		"24:44: radius.clients[0].reply[1].attributes.Filter-Id[2]: want text; put it in quotes",
+		"24:47: radius.clients[0].reply[1].attributes.Filter-Id[3]: want text; put it in quotes",
+		`25:19: radius.clients[0].reply[2].group: "" is no group; want its DN, or its name like vpn-admins; left out, everybody is meant`,
+		"25:35: radius.clients[0].reply[2].attributes: want names and values, like {Filter-Id: admins}",
+		"26:11: radius.clients[0].reply[3].attributes is missing; want names and values, like {Filter-Id: admins}",
+	}},
+	{"more attributes than an answer has room for", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, reply: [{attributes: {Filter-Id: [" +
+		strings.Repeat("\""+strings.Repeat("x", 251)+"\",", 12) + "]}}]}]}\n", []string{
+		"3:90: radius.clients[0].reply: 3036 bytes of attributes; at most 3000 fit into an answer, should all of them match"}},
 	{"a key that stands twice", general + "language: vi\nplain_ascii: true\nlanguage: en\n", []string{"5:1: language stands here a second time, the first is in line 3; keep one"}},
 	{"a key that stands twice in braces", general + "log: {level: info, level: warn}\n", []string{"3:20: log.level stands here a second time, the first is in line 3; keep one"}},
 	{"a section that stands twice", general + "log:\n  level: info\nlog:\n  format: json\n", []string{"5:1: log stands here a second time, the first is in line 3; keep one"}},

@@ -137,6 +137,7 @@ ldap: {clients: [{name: gitlab, addresses: [10.1.2.3]}], tls: {cert_file: server
 `))
 	require.NotNil(t, least)
 	shown.RADIUS.Clients[0].Secret = least.RADIUS.Clients[0].Secret
+	shown.RADIUS.Clients[0].Reply = nil // an example
 	require.Equal(t, least.RADIUS.Clients[0], shown.RADIUS.Clients[0])
 	require.Equal(t, least.LDAP.Clients[0], shown.LDAP.Clients[0])
 	require.Equal(t, least.Store.Redis.Addresses, shown.Store.Redis.Addresses)

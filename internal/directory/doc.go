@@ -7,6 +7,7 @@
 //	entry.go   an entry of the directory becomes a login.Identity
 //	name.go    typed names, DOMAIN\user, and the filter they are put into
 //	dn.go      NormalizeDN, one spelling for exact comparison
+//	group.go   groups that a configuration names, and whether somebody is in them
 //	servers.go several servers: which to try, TLS, StartTLS
 //	pool.go    the connections that are kept
 //	service.go the account that searches
