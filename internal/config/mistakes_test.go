@@ -89,7 +89,7 @@ var mistakes = []struct {
 	{"a key that stands twice in braces", general + "log: {level: info, level: warn}\n", []string{"3:20: log.level stands here a second time, the first is in line 3; keep one"}},
 	{"a section that stands twice", general + "log:\n  level: info\nlog:\n  format: json\n", []string{"5:1: log stands here a second time, the first is in line 3; keep one"}},
 	{"a merge key", general + "<<: {language: vi}\n", []string{"3:1: the file: only plain keys are used here; write the key out"}},
-	{"audit files kept for an hour", general + "audit: {keep: 1h}\n", []string{"3:15: audit.keep is 1h; want 24h to 876000h"}},
+	{"audit files kept for an hour", general + "audit: {keep: 1h}\n", []string{"3:15: audit.keep: 1h; want 24h to 876000h"}},
 	{"syslog nowhere", general + "audit: {syslog: {tls: true}}\n", []string{"3:17: audit.syslog.address is missing: where do the records go? want HOST:6514"}},
 	{"syslog without a port", general + "audit: {syslog: {address: 10.0.0.9}}\n", []string{`3:27: audit.syslog.address: "10.0.0.9": want HOST:PORT`}},
 	{"syslog over something else", general + "audit: {syslog: {address: \"http://10.0.0.9:514\"}}\n", []string{`3:27: audit.syslog.address: "http://10.0.0.9:514": want HOST:PORT, udp://HOST:PORT or tcp://HOST:PORT`}},
