@@ -17,6 +17,12 @@ need libpam-radius-auth '/lib/*/security/pam_radius_auth.so /usr/lib/*/security/
 need pamtester /usr/bin/pamtester
 need expect /usr/bin/expect
 need python3-ldap /usr/lib/python3/dist-packages/ldap/__init__.py
+need dovecot-imapd /usr/lib/dovecot/imap
+need dovecot-ldap '/usr/lib/dovecot/modules/auth/libauthdb_ldap.so'
+need squid /usr/lib/squid/basic_ldap_auth
+need libnet-ldap-perl /usr/share/perl5/Net/LDAP.pm
+need libio-socket-ssl-perl /usr/share/perl5/IO/Socket/SSL.pm
+need curl /usr/bin/curl
 need postgresql '/usr/lib/postgresql/*/bin/initdb'
 need gcc /usr/bin/gcc
 need libc6-dev /usr/include/stdlib.h

@@ -93,6 +93,7 @@ moduleload back_mdb
 moduleload ppolicy
 moduleload sssvlv
 moduleload memberof
+moduleload syncprov
 pidfile {{.Dir}}/slapd.pid
 loglevel 0
 sizelimit unlimited
@@ -118,6 +119,7 @@ overlay ppolicy
 {{if .PasswordPolicy}}ppolicy_default "cn=default,ou=policies,` + SlapdBase + `"{{end}}
 overlay sssvlv
 overlay memberof
+overlay syncprov
 `
 
 const slapdTree = `dn: ` + SlapdBase + `

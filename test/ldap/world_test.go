@@ -5,6 +5,7 @@
 //	world_test.go     the site: addresses of the applications, phones, binds
 //	wire_test.go      LDAP by hand, frame by frame
 //	programs_test.go  ldap-utils and python-ldap, in every mode
+//	applications_test.go  programs that people log in to: Dovecot, Squid, Perl, Python
 //	postgres_test.go  PostgreSQL's ldap method
 //	hold_test.go      connections: pipelined, left, denied, lost, restarted
 //	names_test.go     how users and service accounts may be spelt
@@ -69,6 +70,7 @@ type world struct {
 	t      *testing.T
 	fcm    *fakefcm.Server
 	phones []*site.Phone // by user, 0 is nobody
+	imap   string        // Dovecot's port, once it is started
 }
 
 func start(t *testing.T, o options) *world {
