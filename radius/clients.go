@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"vssgate/internal/login"
 	"vssgate/internal/secret"
@@ -28,7 +29,14 @@ type Client struct {
 
 	// Reply is what an Access-Accept of that user carries besides, in order.
 	// nil: nothing.
-	Reply func(who login.Identity) []dictionary.AVP
+	Reply       func(who login.Identity) []dictionary.AVP
+	Require     Requirement // Message-Authenticator; "": RequireAuto
+	BareReplies bool        // leave it out of answers, for a NAS that drops them with it
+
+	// Previous is a secret that is still accepted, until PreviousUntil, and
+	// answered with, while NASes are given the new one. "": none.
+	Previous      secret.Secret
+	PreviousUntil time.Time
 }
 
 // A version is how packets are written and protected.
@@ -43,9 +51,12 @@ const (
 // client is a Client as the server uses it, for one version.
 type client struct {
 	Client
-	version version
-	secret  []byte
-	macs    sync.Pool // of *macer
+	version  version
+	secret   []byte
+	macs     sync.Pool // of *macer
+	nases    *nases
+	previous *client // the same with the previous secret; nil: none
+	former   bool    // this is somebody's previous
 }
 
 // A macer makes HMAC-MD5 under one secret; kept, it saves the key schedule.
@@ -55,12 +66,32 @@ type macer struct {
 }
 
 func newClient(c Client, v version) *client {
-	k := &client{Client: c, version: v, secret: []byte(c.Secret.Reveal())}
+	k := &client{Client: c, version: v, secret: []byte(c.Secret.Reveal()), nases: &nases{known: map[Signer]*conduct{}}}
 	k.macs.New = func() any { return &macer{Hash: hmac.New(md5.New, k.secret)} }
+	if c.Previous != "" {
+		c.Secret, c.Previous = c.Previous, ""
+		k.previous = newClient(c, v)
+		k.previous.nases, k.previous.former = k.nases, true
+	}
 	return k
 }
 
 func (c *client) name() string { return c.Login.Name }
+
+// madeWith finds with whose secret a packet was made: c's own, or the previous
+// one while it is accepted. why says that neither fits, or that the previous
+// one would have.
+func (c *client) madeWith(fits func(*client) bool, neither Drop) (k *client, why Drop) {
+	switch {
+	case fits(c):
+		return c, ""
+	case c.previous == nil || !fits(c.previous):
+		return c, neither
+	case !time.Now().Before(c.PreviousUntil):
+		return c, PreviousExpired
+	}
+	return c.previous, ""
+}
 
 // mac is HMAC-MD5 over the parts under the client's secret.
 func (c *client) mac(parts ...[]byte) [md5.Size]byte {
@@ -76,6 +107,7 @@ func (c *client) mac(parts ...[]byte) [md5.Size]byte {
 
 // clients finds a client by source address.
 type clients struct {
+	all      []*client
 	byPrefix map[netip.Prefix]*client
 	bits4    []int // prefix lengths in use, longest first
 	bits6    []int
@@ -96,6 +128,7 @@ func newClients(list []Client) (*clients, error) {
 			continue
 		}
 		k := newClient(c, overUDP)
+		t.all = append(t.all, k)
 		for _, p := range c.Prefixes {
 			mistakes = append(mistakes, t.add(p, k))
 		}
@@ -146,6 +179,17 @@ func (t *clients) find(source netip.Addr) *client {
 		}
 		if c := t.byPrefix[p]; c != nil {
 			return c
+		}
+	}
+	return nil
+}
+
+// nasesOf is what is known of the NASes of the client with that name; nil:
+// there is no such client.
+func (t *clients) nasesOf(name string) *nases {
+	for _, c := range t.all {
+		if c.name() == name {
+			return c.nases
 		}
 	}
 	return nil

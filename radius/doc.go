@@ -16,6 +16,7 @@
 //	source is a client      clients.go    longest matching prefix
 //	frame                   packet.go     length, code, attributes
 //	Message-Authenticator   packet.go     before anything in the packet is believed
+//	its absence             ratchet.go    allowed, until the NAS is known to send it
 //	contents                request.go    what may come once, comes once; PAP
 //	exchange                exchanges.go  retransmission, superseded, too many held
 //
@@ -31,7 +32,7 @@
 // Map: server.go (Server, its loop and its end), socket.go (answers leave from
 // the address that was asked), tls.go (listening and handshakes), conn.go (one
 // connection), peer.go (whose certificate it is), v11.go, clients.go, packet.go,
-// request.go, reply.go (encoding of answers), dictionary (attributes by name),
+// ratchet.go (who must sign), request.go, reply.go (encoding of answers), dictionary (attributes by name),
 // exchanges.go, drop.go (reasons and log), asker.go and trace.go (the NAS's
 // side).
 //

@@ -1,9 +1,12 @@
 package radius
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/md5"
 	"encoding/binary"
+	"unicode"
+	"unicode/utf8"
 
 	layeh "layeh.com/radius"
 	"layeh.com/radius/rfc2865"
@@ -19,7 +22,8 @@ const (
 // Never print one: it holds the shared secret and what it protects.
 type packet struct {
 	*layeh.Packet
-	id        uint32 // Identifier, or the Token of RADIUS/1.1
+	id        uint32  // Identifier, or the Token of RADIUS/1.1
+	client    *client // with the secret that the packet was made with
 	counts    counts
 	authentic bool // carried a valid Message-Authenticator, or is RADIUS/1.1
 }
@@ -32,7 +36,8 @@ func (c *counts) of(t layeh.Type) int { return int(c[byte(t)]) }
 var zeros [md5.Size]byte
 
 // open reads one packet from c. Nothing in it is believed before its
-// Message-Authenticator is found right, if there is one.
+// Message-Authenticator is found right, if there is one. The answer is to be
+// made with the secret of the packet's client.
 func open(b []byte, c *client) (p packet, drop Drop) {
 	b, drop = frame(b)
 	if drop != "" {
@@ -42,10 +47,14 @@ func open(b []byte, c *client) (p packet, drop Drop) {
 	if drop != "" {
 		return p, drop
 	}
-	p.authentic = c.version == overV11
+	p.client, p.authentic = c, c.version == overV11
 	if n := p.counts.of(rfc2869.MessageAuthenticator_Type); n > 0 && c.version != overV11 {
-		if n > 1 || !authentic(b, b[4:headerLen], ma, c) {
+		if n > 1 {
 			return p, BadAuthenticator
+		}
+		p.client, drop = c.madeWith(func(k *client) bool { return authentic(b, b[4:headerLen], ma, k) }, BadAuthenticator)
+		if drop != "" {
+			return p, drop
 		}
 		p.authentic = true
 	}
@@ -60,7 +69,22 @@ func open(b []byte, c *client) (p packet, drop Drop) {
 	if c.version == overV11 {
 		p.id, p.Authenticator = token(b), mark(b)
 	}
-	return p, ""
+	if !p.authentic && c.previous != nil {
+		p.client, drop = c.madeWith(p.readsWith, "") // neither: nobody is asked, see password
+	}
+	p.Secret = p.client.secret
+	return p, drop
+}
+
+// readsWith tells whether the password is text under c's secret; so is one that
+// is not there, or that no secret makes right.
+func (p *packet) readsWith(c *client) bool {
+	hidden, given := p.Lookup(rfc2865.UserPassword_Type)
+	if !given || !hideable(hidden) {
+		return true
+	}
+	typed := bytes.TrimRight(reveal(hidden, c.secret, p.Authenticator), "\x00")
+	return utf8.Valid(typed) && bytes.IndexFunc(typed, unicode.IsControl) < 0
 }
 
 // frame cuts b to the packet's Length: what comes after it is padding and is
@@ -123,13 +147,8 @@ var once = []layeh.Type{
 // contradicts finds what a request must not have, or must not have together.
 func (p *packet) contradicts(code layeh.Code, v version) Drop {
 	eap := p.counts.of(rfc2869.EAPMessage_Type) > 0
-	if !p.authentic {
-		switch {
-		case code == layeh.CodeStatusServer, eap:
-			return NoAuthenticator
-		case v == overUDP && p.counts.of(rfc2865.ProxyState_Type) > 0:
-			return BareProxyState
-		}
+	if !p.authentic && (code == layeh.CodeStatusServer || eap) {
+		return NoAuthenticator
 	}
 	for _, t := range once {
 		if p.counts.of(t) > 1 {

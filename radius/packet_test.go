@@ -62,7 +62,6 @@ func TestOpen(t *testing.T) {
 		"two Message-Authenticators":                              {signed(1, 7, auth, 0, user, password, attr{80, make([]byte, 16)}), BadAuthenticator},
 		"two Message-Authenticators, the last one right":          {signed(1, 7, auth, 3, user, password, attr{80, make([]byte, 16)}), BadAuthenticator},
 		"a right Message-Authenticator and a byte more":           {oversigned(auth, user, password), BadAuthenticator},
-		"Proxy-State needs Message-Authenticator":                 {pack(1, 7, auth, user, password, proxy), BareProxyState},
 		"Proxy-State with Message-Authenticator is served":        {signed(1, 7, auth, 0, user, password, proxy), ""},
 		"EAP needs Message-Authenticator":                         {pack(1, 7, auth, user, eap), NoAuthenticator},
 		"EAP with Message-Authenticator is read":                  {signed(1, 7, auth, 0, user, eap), ""},

@@ -32,12 +32,14 @@ const maxValue = 253
 // Proxy-State comes last, as it came (RFC 2865 section 5.33). A text that does
 // not fit into 4096 bytes beside the Proxy-States is left out.
 func (a answer) encode(c *client, identifier uint32, authenticator [16]byte, proxyState [][]byte) ([]byte, error) {
-	mac := make(layeh.Attribute, len(zeros))
+	var mac layeh.Attribute
 	p := layeh.Packet{Code: a.code, Identifier: byte(identifier), Authenticator: authenticator, Secret: c.secret}
 	p.Attributes = make(layeh.Attributes, 0, 5+len(a.more)+len(proxyState))
-	if c.version == overV11 {
+	switch {
+	case c.version == overV11:
 		p.Identifier, p.Authenticator = 0, tokenField(identifier)
-	} else {
+	case !c.BareReplies || a.eap: // EAP-Message must not come without (RFC 3579 section 3.1)
+		mac = make(layeh.Attribute, len(zeros))
 		p.Add(rfc2869.MessageAuthenticator_Type, mac)
 	}
 	for part, rest := split(a.text, maxValue); part != ""; part, rest = split(rest, maxValue) {
@@ -69,8 +71,10 @@ func (a answer) encode(c *client, identifier uint32, authenticator [16]byte, pro
 	if c.version == overV11 {
 		return unsigned, nil
 	}
-	sum := c.mac(unsigned)
-	copy(mac, sum[:])
+	if mac != nil {
+		sum := c.mac(unsigned)
+		copy(mac, sum[:])
+	}
 	return p.Encode()
 }
 

@@ -120,6 +120,11 @@ func (p *packet) password(c *client, again bool) (typed []byte, why string, drop
 	return typed, "", ""
 }
 
+// hideable: User-Password can be as long as that (RFC 2865 section 5.2).
+func hideable(hidden []byte) bool {
+	return len(hidden) > 0 && len(hidden) <= 128 && len(hidden)%md5.Size == 0
+}
+
 // reveal undoes the hiding of User-Password (RFC 2865 section 5.2), padding
 // included. The library's own cuts at the first NUL, and would turn
 // "password\0,123456" into a password without code.

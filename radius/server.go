@@ -55,6 +55,10 @@ type Options struct {
 	// context has ended. 0: not at all.
 	DrainFor time.Duration
 
+	// Signs is told of a NAS of that client whose ratchet has turned (see
+	// RequireAuto), so that it is remembered. It must not block. nil: nobody is.
+	Signs func(client string, signer Signer)
+
 	Meter Meter        // nil: nothing is counted
 	Log   *slog.Logger // nil: slog.Default()
 }
@@ -88,6 +92,9 @@ func New(opts Options) (*Server, error) {
 	}
 	if opts.MaxConnections == 0 {
 		opts.MaxConnections = 4096
+	}
+	if opts.Signs == nil {
+		opts.Signs = func(string, Signer) {}
 	}
 	if opts.Meter == nil {
 		opts.Meter = noMeter{}
@@ -205,9 +212,16 @@ func (s *Server) take(b []byte, c *client, k key) (drop Drop) {
 		s.drop(c, drop, k)
 		return drop
 	}
-	k.identifier = p.id
+	c, k.identifier = p.client, p.id
+	if c.former {
+		s.usedPrevious(&p, c, k)
+	}
 	if p.Code == layeh.CodeStatusServer {
 		s.status(&p, c, k)
+		return ""
+	}
+	if drop = s.admit(&p, c, k); drop != "" {
+		s.drop(c, drop, k, slog.String("nas", label(p.Get(rfc2865.NASIdentifier_Type))))
 		return ""
 	}
 	r, drop := p.read(c, k.source.Addr())

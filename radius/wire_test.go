@@ -242,10 +242,12 @@ type counter struct {
 	resent chan struct{}
 	mu     sync.Mutex
 	inUse  map[string]int
+	counts map[string]int // of Unsigned and PreviousSecret, by method and client
 }
 
 func newCounter() *counter {
-	return &counter{drops: make(chan Drop, 100_000), closes: make(chan Drop, 100_000), resent: make(chan struct{}, 100_000), inUse: map[string]int{}}
+	return &counter{drops: make(chan Drop, 100_000), closes: make(chan Drop, 100_000), resent: make(chan struct{}, 100_000),
+		inUse: map[string]int{}, counts: map[string]int{}}
 }
 
 func (c *counter) Dropped(why Drop) { c.drops <- why }
@@ -256,8 +258,22 @@ func (c *counter) IdentifiersInUse(client string, delta int) {
 	c.inUse[client] += delta
 }
 
-func (c *counter) TLSConnections(delta int) { c.IdentifiersInUse("connections", delta) }
-func (c *counter) TLSClosed(why Drop)       { c.closes <- why }
+func (c *counter) TLSConnections(delta int)     { c.IdentifiersInUse("connections", delta) }
+func (c *counter) TLSClosed(why Drop)           { c.closes <- why }
+func (c *counter) Unsigned(client string)       { c.inc("unsigned " + client) }
+func (c *counter) PreviousSecret(client string) { c.inc("previous " + client) }
+
+func (c *counter) inc(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.counts[what]++
+}
+
+func (c *counter) counted(what string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.counts[what]
+}
 
 func (c *counter) used(client string) int {
 	c.mu.Lock()

@@ -80,5 +80,18 @@ type Exported struct {
 	IDs  []string `json:"ids"`
 }
 
+// NAS names a RADIUS client.
+type NAS struct {
+	Client string `json:"client"`
+	Why    string `json:"why,omitempty"`
+}
+
+// Forgotten tells of how many NASes of a client it was remembered that they
+// sign their requests.
+type Forgotten struct {
+	Client string `json:"client"`
+	NASes  int    `json:"nases"`
+}
+
 // None is an empty answer or question.
 type None struct{}

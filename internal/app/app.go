@@ -20,6 +20,7 @@ import (
 	"vssgate/internal/config"
 	"vssgate/internal/enrol"
 	"vssgate/internal/login"
+	"vssgate/internal/nas"
 	"vssgate/internal/phoneapi"
 	"vssgate/internal/texts"
 	"vssgate/ldapproxy"
@@ -47,6 +48,7 @@ type App struct {
 	engine      *login.Engine
 	directories map[string]*firstFactor
 	radius      *radius.Server
+	ratchets    *nas.Ratchets
 	ldap        *ldapproxy.Server
 	phones      *phoneapi.API
 	phoneTLS    *tls.Config // nil: plain HTTP, behind a proxy
@@ -121,6 +123,9 @@ func (a *App) serve(ctx context.Context, ready func()) error {
 	under.Go(func() error { return a.audit.Run(base) })
 	if a.syslog != nil {
 		under.Go(func() error { return a.syslog.Run(base) })
+	}
+	if a.ratchets != nil {
+		under.Go(func() error { return a.ratchets.Run(base) })
 	}
 	under.Go(func() error { return a.serveMetrics(base) })
 	under.Go(func() error { return a.phones.Serve(base, a.listeners.phones, a.phoneTLS) })

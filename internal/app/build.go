@@ -14,6 +14,7 @@ import (
 	"vssgate/internal/directory"
 	"vssgate/internal/enrol"
 	"vssgate/internal/login"
+	"vssgate/internal/nas"
 	"vssgate/internal/phoneapi"
 	"vssgate/internal/store"
 	"vssgate/internal/texts"
@@ -185,7 +186,7 @@ func (a *App) buildEngine(context.Context) error {
 	return nil
 }
 
-func (a *App) buildFrontEnds(context.Context) (err error) {
+func (a *App) buildFrontEnds(ctx context.Context) (err error) {
 	a.phones, err = phoneapi.New(phoneapi.Options{
 		People: a.people, Engine: a.engine, Store: a.store, Texts: a.texts, PublicURL: a.config.VssID.PublicURL, Log: a.log,
 	})
@@ -195,13 +196,13 @@ func (a *App) buildFrontEnds(context.Context) (err error) {
 	if a.phoneTLS, err = serverTLS("vssid.tls", a.config.VssID.TLS.CertFile, a.config.VssID.TLS.KeyFile); err != nil {
 		return err
 	}
-	if err := a.buildRADIUS(); err != nil {
+	if err := a.buildRADIUS(ctx); err != nil {
 		return err
 	}
 	return a.buildLDAP()
 }
 
-func (a *App) buildRADIUS() error {
+func (a *App) buildRADIUS(ctx context.Context) error {
 	c := a.config.RADIUS
 	if len(c.Clients) == 0 {
 		return nil
@@ -214,14 +215,27 @@ func (a *App) buildRADIUS() error {
 				Approval: login.Approval(k.Approval), Language: k.Language,
 			},
 			Prefixes: k.Addresses, Secret: k.Secret, First: a.directories[k.FirstFactor], Reply: replies(k.Reply),
+			Require: radius.Requirement(k.RequireMessageAuthenticator), BareReplies: !k.MessageAuthenticatorInReplies,
+			Previous: k.PreviousSecret, PreviousUntil: k.PreviousExpires,
 		})
 	}
 	var err error
 	a.radius, err = radius.New(radius.Options{
 		Clients: clients, Handler: a.engine, Text: a.texts.Reply, Ready: func() bool { return a.Ready() == nil },
+		Signs:   func(client string, s radius.Signer) { a.ratchets.Turned(client, nas.Signer(s)) },
 		MaxHeld: c.MaxHeld, DrainFor: drainFor, Meter: a.metrics, Log: a.log,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	a.ratchets = nas.NewRatchets(a.store, func(client string, known []nas.Signer) {
+		signers := make([]radius.Signer, len(known))
+		for i, s := range known {
+			signers[i] = radius.Signer(s)
+		}
+		a.radius.Remember(client, signers)
+	}, a.log)
+	return a.ratchets.Load(ctx)
 }
 
 func (a *App) buildLDAP() error {

@@ -26,6 +26,8 @@ type metrics struct {
 	identifiers *prometheus.GaugeVec
 	tlsOpen     prometheus.Gauge
 	tlsClosed   *prometheus.CounterVec
+	unsigned    *prometheus.CounterVec
+	previous    *prometheus.CounterVec
 	connections prometheus.Gauge
 	refused     *prometheus.CounterVec
 }
@@ -52,6 +54,8 @@ func newMetrics() *metrics {
 		identifiers: gauge("identifiers_in_use", "Requests of a client that wait for an answer; a NAS has 256 Identifiers for each of its ports.", "client"),
 		tlsOpen:     gauge("radius_tls_connections", "RADIUS connections over TLS.").WithLabelValues(),
 		tlsClosed:   counter("radius_tls_closed_total", "RADIUS connections over TLS that were turned away or closed by this side, by why.", "reason"),
+		unsigned:    counter("unsigned_requests_total", "Access-Requests that were served without Message-Authenticator.", "client"),
+		previous:    counter("previous_secret_packets_total", "Packets that were made with a client's previous secret.", "client"),
 		connections: gauge("ldap_connections", "LDAP connections of applications.").WithLabelValues(),
 		refused:     counter("ldap_refused_total", "LDAP connections, binds and frames that were turned away, by why.", "reason"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "vssgate", Name: "login_seconds",
@@ -60,7 +64,7 @@ func newMetrics() *metrics {
 			Help: "What the first factor took.", Buckets: prometheus.ExponentialBuckets(.0005, 2, 14)}),
 	}
 	m.registry.MustRegister(m.logins, m.open, m.seconds, m.joined, m.late, m.pushes, m.upstream, m.dropped, m.resent, m.identifiers,
-		m.tlsOpen, m.tlsClosed, m.connections, m.refused, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.unsigned, m.previous, m.tlsOpen, m.tlsClosed, m.connections, m.refused, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -86,6 +90,10 @@ func (m *metrics) IdentifiersInUse(client string, delta int) {
 }
 func (m *metrics) TLSConnections(delta int)     { m.tlsOpen.Add(float64(delta)) }
 func (m *metrics) TLSClosed(reason radius.Drop) { m.tlsClosed.WithLabelValues(string(reason)).Inc() }
+
+// Unsigned and PreviousSecret too.
+func (m *metrics) Unsigned(client string)       { m.unsigned.WithLabelValues(client).Inc() }
+func (m *metrics) PreviousSecret(client string) { m.previous.WithLabelValues(client).Inc() }
 
 // Connections and Refused are ldapproxy.Meter.
 func (m *metrics) Connections(delta int) { m.connections.Add(float64(delta)) }

@@ -11,7 +11,7 @@ import (
 	"vssgate/internal/login"
 )
 
-// commands are what `vssgate account` and `vssgate device` ask of the daemon.
+// commands are what `vssgate account`, `device` and `nas` ask of the daemon.
 func (a *App) commands() *admin.Mux {
 	m := &admin.Mux{}
 	admin.Handle(m, "/account/list", a.listAccounts)
@@ -22,6 +22,7 @@ func (a *App) commands() *admin.Mux {
 	admin.Handle(m, "/device/list", a.listDevices)
 	admin.Handle(m, "/device/revoke", a.revokeDevice)
 	admin.Handle(m, "/audit/export", a.exportAudit)
+	admin.Handle(m, "/nas/forget", a.forgetNAS)
 	return m
 }
 

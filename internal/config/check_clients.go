@@ -120,6 +120,7 @@ func (d *decoder) checkRADIUS(c *Config) {
 	for i := range r.Clients {
 		k, path := &r.Clients[i], position("radius.clients", i)
 		d.checkNAS(k, path)
+		d.checkPrevious(k, path, c.Location, time.Now())
 		all = append(all, shared{path, k.Name, k.Addresses, &k.FirstFactor, k.Mode, &k.Hold, k.Separator, &k.Approval, &k.Language})
 	}
 	d.checkClients(c, all)
@@ -136,6 +137,7 @@ func (d *decoder) checkNAS(k *RADIUSClient, path string) {
 	if k.Join == "user" {
 		d.warn(path+".join", "user lets requests of one user name join each other from anywhere; use it only for a NAS that sends no Calling-Station-Id")
 	}
+	d.checkMessageAuthenticator(k, path)
 	switch n := len(k.Secret.Reveal()); {
 	case n == 0:
 		d.wrong(path+".secret", "is missing; give it, or secret_file")
@@ -144,6 +146,56 @@ func (d *decoder) checkNAS(k *RADIUSClient, path string) {
 	case n < 16:
 		d.warn(path+".secret", "%d characters; better at least 16, made at random", n)
 	}
+}
+
+func (d *decoder) checkMessageAuthenticator(k *RADIUSClient, path string) {
+	d.oneOf(path+".require_message_authenticator", k.RequireMessageAuthenticator, "auto", "yes", "no")
+	if k.RequireMessageAuthenticator == "no" {
+		d.warn(path+".require_message_authenticator", "who sits between NAS and server can forge what is answered to requests without it (CVE-2024-3596); use auto, or yes, as soon as the NAS sends it")
+	}
+	if !k.MessageAuthenticatorInReplies {
+		d.warn(path+".message_authenticator_in_replies", "answers without it can be forged (CVE-2024-3596); leave it out only for a NAS that drops answers with it")
+	}
+}
+
+// checkPrevious: a secret that is being replaced is accepted for a while only.
+func (d *decoder) checkPrevious(k *RADIUSClient, path string, zone *time.Location, now time.Time) {
+	old, until := k.PreviousSecret.Reveal(), path+".previous_until"
+	switch {
+	case old == "" && k.PreviousUntil == "":
+		return
+	case old == "":
+		d.wrong(path+".previous_secret", "is missing; give it, or previous_secret_file, or take previous_until out")
+		return
+	case k.PreviousUntil == "":
+		d.wrong(until, "is missing; write until when the previous secret is accepted, like %s", now.AddDate(0, 0, 14).Format(time.DateOnly))
+		return
+	case old == k.Secret.Reveal():
+		d.wrong(path+".previous_secret", "is the same as secret; write the new one there")
+	}
+	if k.PreviousExpires = d.moment(until, k.PreviousUntil, zone); k.PreviousExpires.IsZero() {
+		return
+	}
+	if !now.Before(k.PreviousExpires) {
+		d.warn(until, "%s has passed: the previous secret is not accepted any more; take both out", k.PreviousUntil)
+	}
+}
+
+// moment reads the end of something: a day, up to its end, or a time. Zero: it
+// is none, and that was told.
+func (d *decoder) moment(path, s string, zone *time.Location) time.Time {
+	if zone == nil {
+		zone = time.UTC
+	}
+	if day, err := time.ParseInLocation(time.DateOnly, s, zone); err == nil {
+		return day.AddDate(0, 0, 1)
+	}
+	at, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		d.wrong(path, "%q; want a day like 2027-01-31, or a time like 2027-01-31T18:00:00+07:00", s)
+		return time.Time{}
+	}
+	return at
 }
 
 func (d *decoder) checkLDAP(c *Config) {

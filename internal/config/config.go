@@ -169,18 +169,32 @@ type RADIUS struct {
 
 // RADIUSClient is a NAS, or several with one secret.
 type RADIUSClient struct {
-	Name        string         `yaml:"name"`      // in the audit and on the phones
-	Addresses   []netip.Prefix `yaml:"addresses"` // the longest match wins
-	Secret      secret.Secret  `yaml:"secret"`
-	FirstFactor string         `yaml:"first_factor"` // default the first one
-	Mode        string         `yaml:"mode"`         // challenge, hold or append; default challenge, the only one that can show a number
-	Hold        time.Duration  `yaml:"hold"`         // default 5s in mode challenge; 55s in mode hold, below what a NAS waits
-	Then        string         `yaml:"then"`         // reject or challenge, when hold ends; default reject
-	Separator   string         `yaml:"separator"`    // between password and code; default ","; "": the last digits are the code
-	Join        string         `yaml:"join"`         // strict or user; default strict: a login joins only from its own station
-	Approval    string         `yaml:"approval"`     // default second_factor.approval, in mode challenge only
-	Language    string         `yaml:"language"`     // default the general one
-	Reply       []Reply        `yaml:"reply"`        // what an Access-Accept carries besides, in order, all that match; default nothing
+	Name      string         `yaml:"name"`      // in the audit and on the phones
+	Addresses []netip.Prefix `yaml:"addresses"` // the longest match wins
+	Secret    secret.Secret  `yaml:"secret"`
+
+	// PreviousSecret is still accepted until PreviousUntil, while NASes are
+	// given the new one; default none.
+	PreviousSecret secret.Secret `yaml:"previous_secret"`
+	PreviousUntil  string        `yaml:"previous_until"` // a day, to its end, or a time like 2027-01-31T18:00:00+07:00; no default
+
+	// RequireMessageAuthenticator is auto, yes or no; default auto: requests
+	// without it are served until their NAS is known to send it, and never with
+	// Proxy-State.
+	RequireMessageAuthenticator   string `yaml:"require_message_authenticator"`
+	MessageAuthenticatorInReplies bool   `yaml:"message_authenticator_in_replies"` // default true; false for a NAS that drops replies with it
+
+	FirstFactor string        `yaml:"first_factor"` // default the first one
+	Mode        string        `yaml:"mode"`         // challenge, hold or append; default challenge, the only one that can show a number
+	Hold        time.Duration `yaml:"hold"`         // default 5s in mode challenge; 55s in mode hold, below what a NAS waits
+	Then        string        `yaml:"then"`         // reject or challenge, when hold ends; default reject
+	Separator   string        `yaml:"separator"`    // between password and code; default ","; "": the last digits are the code
+	Join        string        `yaml:"join"`         // strict or user; default strict: a login joins only from its own station
+	Approval    string        `yaml:"approval"`     // default second_factor.approval, in mode challenge only
+	Language    string        `yaml:"language"`     // default the general one
+	Reply       []Reply       `yaml:"reply"`        // what an Access-Accept carries besides, in order, all that match; default nothing
+
+	PreviousExpires time.Time `yaml:"-"` // of PreviousUntil
 }
 
 // Reply is attributes for the users of a group.
@@ -301,6 +315,7 @@ func (f *FCM) setDefaults() { f.Endpoint = "https://fcm.googleapis.com/v1" }
 
 func (c *RADIUSClient) setDefaults() {
 	c.Mode, c.Hold, c.Then, c.Separator, c.Join = "challenge", unset, "reject", ",", "strict"
+	c.RequireMessageAuthenticator, c.MessageAuthenticatorInReplies = "auto", true
 }
 
 func (c *LDAPClient) setDefaults() {

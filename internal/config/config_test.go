@@ -88,6 +88,7 @@ func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 	require.Equal(t, "http://127.0.0.1:8080", c.VssID.PublicURL)
 	require.Equal(t, config.RADIUSClient{
 		Name: "vpn", Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32")}, Secret: "sixteen-letters-",
+		RequireMessageAuthenticator: "auto", MessageAuthenticatorInReplies: true,
 		FirstFactor: "dir", Mode: "challenge", Hold: 5 * time.Second, Then: "reject", Separator: ",", Join: "strict", Approval: "number", Language: "vi",
 	}, c.RADIUS.Clients[0])
 }
@@ -253,6 +254,13 @@ ldap: {tls: {cert_file: server.crt, key_file: open.server.key}}
 		"3:89: warning: radius.clients[0].join: user lets requests of one user name join each other from anywhere; use it only for a NAS that sends no Calling-Station-Id",
 		"3:101: warning: radius.clients[0].then: it means nothing in mode challenge; take it out",
 	}},
+	{"Message-Authenticator that is not there", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, require_message_authenticator: no, message_authenticator_in_replies: false}]}\n", []string{
+		"3:114: warning: radius.clients[0].require_message_authenticator: who sits between NAS and server can forge what is answered to requests without it (CVE-2024-3596); use auto, or yes, as soon as the NAS sends it",
+		"3:152: warning: radius.clients[0].message_authenticator_in_replies: answers without it can be forged (CVE-2024-3596); leave it out only for a NAS that drops answers with it",
+	}},
+	{"a previous secret whose time is over", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, previous_secret: old, previous_until: 2024-02-29}]}\n", []string{
+		"3:121: warning: radius.clients[0].previous_until: 2024-02-29 has passed: the previous secret is not accepted any more; take both out",
+	}},
 	{"LDAP without TLS", general + "ldap: {listen: [\"0.0.0.0:389\"], require_tls: false, exempt_binds: [{dn: \"cn=a\", why: x}], clients: [{name: a, addresses: [10.1.2.3]}]}\n", []string{
 		"3:46: warning: ldap.require_tls: applications may send passwords unencrypted over the network; give ldap.tls a certificate and take this out",
 		"3:68: warning: ldap.exempt_binds[0].from is missing: whoever learns this password may use it from every client; name the addresses",
@@ -260,14 +268,26 @@ ldap: {tls: {cert_file: server.crt, key_file: open.server.key}}
 	{"LDAP without TLS on this machine", general + "ldap: {require_tls: false, clients: [{name: a, addresses: [10.1.2.3]}]}\n", nil},
 }
 
+func TestUntilWhenThePreviousSecretIsAccepted(t *testing.T) {
+	dir := folder(t)
+	for written, want := range map[string]string{
+		"2099-12-31":                "2099-12-31T17:00:00Z", // to the end of that day, in time_zone
+		"2099-12-31T18:00:00Z":      "2099-12-31T18:00:00Z",
+		"2099-12-31T18:00:00+07:00": "2099-12-31T11:00:00Z",
+	} {
+		c, all := parse(dir, general+"radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, previous_secret_file: nas.secret, previous_until: \""+written+"\"}]}\n")
+		require.Empty(t, all)
+		require.Equal(t, want, c.RADIUS.Clients[0].PreviousExpires.UTC().Format(time.RFC3339))
+		require.Equal(t, "a-secret-in-a-file-of-its-own", c.RADIUS.Clients[0].PreviousSecret.Reveal())
+	}
+}
+
 func TestKeysOfLaterVersionsAreRefusedAsSuch(t *testing.T) {
 	dir := folder(t)
 	for _, key := range []string{
 		"first_factors.radius", "first_factors.ldap.nested_groups", "first_factors.ldap.attributes.kind", "first_factors.ldap.attributes.custodian",
 		"second_factor.factors", "second_factor.policies", "vssid.backend_tokens", "push.webhook", "radius.tls", "radius.accounting",
-		"radius.clients.previous_secret", "radius.clients.previous_secret_file", "radius.clients.previous_until", "radius.clients.certificate_names",
-		"radius.clients.nas", "radius.clients.remember", "radius.clients.require_message_authenticator",
-		"radius.clients.message_authenticator_in_replies", "radius.clients.observe",
+		"radius.clients.certificate_names", "radius.clients.nas", "radius.clients.remember", "radius.clients.observe",
 		"ldap.clients.remember", "alerts",
 	} {
 		t.Run(key, func(t *testing.T) {

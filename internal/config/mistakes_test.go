@@ -127,6 +127,17 @@ var mistakes = []struct {
 		"3:40: second_factor.grace: want a duration with its unit, like 30s, 2m or 1h30m",
 	}},
 	{"a negative duration", general + "second_factor: {grace: -1s}\n", []string{"3:24: second_factor.grace: want a duration with its unit, like 30s, 2m or 1h30m"}},
+	{"Message-Authenticator and previous secrets", general + "radius:\n  clients:\n" +
+		"    - {name: a, addresses: [192.0.2.1], secret: sixteen-letters-, require_message_authenticator: maybe, message_authenticator_in_replies: no}\n" +
+		"    - {name: b, addresses: [192.0.2.2], secret: sixteen-letters-, previous_until: 2099-12-31}\n" +
+		"    - {name: c, addresses: [192.0.2.3], secret: sixteen-letters-, previous_secret: sixteen-letters-, previous_until: 2099-12-31}\n" +
+		"    - {name: d, addresses: [192.0.2.4], secret: sixteen-letters-, previous_secret: another-of-sixteen, previous_until: tomorrow}\n", []string{
+		`5:98: radius.clients[0].require_message_authenticator: "maybe"; want auto, yes or no`,
+		"5:139: radius.clients[0].message_authenticator_in_replies: want true or false",
+		"6:7: radius.clients[1].previous_secret is missing; give it, or previous_secret_file, or take previous_until out",
+		"7:84: radius.clients[2].previous_secret is the same as secret; write the new one there",
+		`8:120: radius.clients[3].previous_until: "tomorrow"; want a day like 2027-01-31, or a time like 2027-01-31T18:00:00+07:00`,
+	}},
 	{"the general part", general + "language: fr\ntime_zone: Hanoi\ndata_dir: \"\"\ntexts: {account_url: no}\nlog: {level: loud, format: xml}\n", []string{
 		`3:11: language: "fr"; want vi or en`,
 		`4:12: time_zone: "Hanoi" is no time zone; want one like Asia/Ho_Chi_Minh`,

@@ -80,8 +80,8 @@ func everything(t *testing.T) (path string, src []byte) {
 	for name, from := range map[string]string{"ldap.crt": "server.crt", "ldap.key": "server.key"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(read(t, filepath.Join(dir, from))), 0o600))
 	}
-	for _, name := range []string{"hq-vpn.secret", "redis.password", "ldap.password"} {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("sixteen-letters-\n"), 0o600))
+	for _, name := range []string{"hq-vpn.secret", "hq-vpn.previous", "redis.password", "ldap.password"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("sixteen-letters-"+name+"\n"), 0o600))
 	}
 	return filepath.Join(dir, "vssgate.yaml"), []byte(commentedOut.ReplaceAllString(string(configs.Sample), "$1"))
 }
@@ -136,8 +136,9 @@ radius: {clients: [{name: hq-vpn, addresses: [127.0.0.1], secret: sixteen-letter
 ldap: {clients: [{name: gitlab, addresses: [10.1.2.3]}], tls: {cert_file: server.crt, key_file: server.key}}
 `))
 	require.NotNil(t, least)
-	shown.RADIUS.Clients[0].Secret = least.RADIUS.Clients[0].Secret
-	shown.RADIUS.Clients[0].Reply = nil // an example
+	nas, plain := &shown.RADIUS.Clients[0], least.RADIUS.Clients[0]
+	nas.Secret, nas.PreviousSecret, nas.PreviousUntil, nas.PreviousExpires = plain.Secret, "", "", plain.PreviousExpires // examples
+	nas.Reply = nil
 	require.Equal(t, least.RADIUS.Clients[0], shown.RADIUS.Clients[0])
 	require.Equal(t, least.LDAP.Clients[0], shown.LDAP.Clients[0])
 	require.Equal(t, least.Store.Redis.Addresses, shown.Store.Redis.Addresses)

@@ -53,9 +53,15 @@ func (p *program) said() string {
 // radclient is FreeRADIUS's client, at an address of its own.
 func radclient(t *testing.T, s *site.Site, from string, attributes ...string) *program {
 	t.Helper()
+	return radclientFor(t, s, "15", from, attributes...)
+}
+
+// radclientFor is radclient with another time-out, in seconds.
+func radclientFor(t *testing.T, s *site.Site, seconds, from string, attributes ...string) *program {
+	t.Helper()
 	attributes = append(attributes, "Packet-Src-IP-Address = "+from)
 	return begin(t, "freeradius-utils", strings.Join(attributes, "\n")+"\n", nil,
-		"radclient", "-x", "-t", "15", "-r", "1", s.RADIUS[0], "auth", s.Secret)
+		"radclient", "-x", "-t", seconds, "-r", "1", s.RADIUS[0], "auth", s.Secret)
 }
 
 const signed = "Message-Authenticator = 0x00"
@@ -162,7 +168,10 @@ type pam struct {
 	told          int
 }
 
-func newPAM(t *testing.T, s *site.Site) *pam {
+func newPAM(t *testing.T, s *site.Site) *pam { return newPAMFor(t, s, 20) }
+
+// newPAMFor is newPAM with another time-out, in seconds.
+func newPAMFor(t *testing.T, s *site.Site, seconds int) *pam {
 	t.Helper()
 	found, _ := filepath.Glob("/lib/*/security/pam_radius_auth.so")
 	if len(found) == 0 {
@@ -173,7 +182,7 @@ func newPAM(t *testing.T, s *site.Site) *pam {
 	}
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "server.conf")
-	require.NoError(t, os.WriteFile(conf, []byte(fmt.Sprintf("%s %s 20\n", s.RADIUS[0], s.Secret)), 0o600))
+	require.NoError(t, os.WriteFile(conf, []byte(fmt.Sprintf("%s %s %d\n", s.RADIUS[0], s.Secret, seconds)), 0o600))
 	p := &pam{t: t, service: fmt.Sprintf("vssgate-test-%d", os.Getpid()), pipe: filepath.Join(dir, "code")}
 	file := filepath.Join("/etc/pam.d", p.service)
 	t.Cleanup(func() { os.Remove(file) })

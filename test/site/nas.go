@@ -32,6 +32,7 @@ const (
 	state                = 24
 	callingStationID     = 31
 	nasIdentifier        = 32
+	proxyState           = 33
 	messageAuthenticator = 80
 )
 
@@ -71,6 +72,7 @@ type Request struct {
 	State          string // of the challenge that is answered
 	Station        string // Calling-Station-Id
 	Unsigned       bool   // no Message-Authenticator
+	ProxyState     string // as a proxy adds it
 	Identifier     byte   // 0: the next one
 }
 
@@ -99,6 +101,9 @@ func (n *NAS) Packet(r Request) []byte {
 	p = attribute(p, nasIdentifier, []byte(n.Name))
 	if r.Station != "" {
 		p = attribute(p, callingStationID, []byte(r.Station))
+	}
+	if r.ProxyState != "" {
+		p = attribute(p, proxyState, []byte(r.ProxyState))
 	}
 	return n.finish(p, !r.Unsigned)
 }

@@ -24,6 +24,7 @@ const (
 type Options struct {
 	Asks, Holds, Appends string                // addresses of the NASes
 	Hold                 string                // of the NAS that holds; 20s
+	Clients              string                // more lines of radius.clients; {{SECRET}} is the secret
 	Slapd                *testenv.SlapdServer  // an existing directory
 	Directory            testenv.SlapdOptions  // of a new one
 	Secret               string                // shared with all NASes; random
@@ -90,9 +91,11 @@ radius:
     - {name: asks, addresses: [%[5]s], secret: %[9]q, mode: challenge}
     - {name: holds, addresses: [%[6]s], secret: %[9]q, mode: hold, hold: %[7]s, approval: simple}
     - {name: appends, addresses: [%[8]s], secret: %[9]q, mode: append, approval: simple}
+%[11]s
 %[10]s
 `, o.Slapd.URI, o.Slapd.BindDN, or(o.BindPassword, o.Slapd.BindPassword), testenv.SlapdPeople,
-		or(o.Asks, Asks), or(o.Holds, Holds), or(o.Hold, "20s"), or(o.Appends, Appends), o.Secret, o.More)
+		or(o.Asks, Asks), or(o.Holds, Holds), or(o.Hold, "20s"), or(o.Appends, Appends), o.Secret, o.More,
+		strings.ReplaceAll(o.Clients, "{{SECRET}}", o.Secret))
 }
 
 // Command runs vssgate and returns what it printed; it must succeed.
