@@ -53,6 +53,8 @@ const (
 	rejectedMSCHAP    = "ms_chap"
 	rejectedEAP       = "eap"
 	rejectedState     = "empty_state"
+	rejectedACL       = "acl_download"
+	rejectedMAC       = "mac_authentication"
 	rejectedForeign   = "bad_state"
 )
 
@@ -91,13 +93,19 @@ var wayOut = map[string]string{
 	rejectedMSCHAP:    "MS-CHAP cannot be checked against a directory; set the NAS to PAP",
 	rejectedEAP:       "EAP cannot be checked against a directory; set the NAS to PAP",
 	rejectedState:     "State came empty; the NAS must send back what it was given",
-	rejectedForeign:   "the State is unknown, used up or another user's: an old challenge was answered, or somebody guesses; the user logs in again",
+	rejectedACL: "a Cisco device asks for an access list by #ACSACL#, which is no login: " +
+		"give the list's lines in reply, as Cisco-AVPair ip:inacl#1=..., or its name as Filter-Id",
+	rejectedMAC: "MAC authentication is no login: nobody at that device could confirm it; " +
+		"have the NAS send it to another server, or switch it off",
+	rejectedForeign: "the State is unknown, used up or another user's: an old challenge was answered, or somebody guesses; the user logs in again",
 }
 
 // A Meter counts. Its methods never block.
 type Meter interface {
 	// Dropped counts one datagram that was not served.
 	Dropped(reason Drop)
+	// RequestRefused counts one request that was rejected without being a login.
+	RequestRefused(why string)
 	// Resent counts one answer that was sent again to a retransmission.
 	Resent()
 	// IdentifiersInUse changes by delta how many requests of the client are held.
@@ -116,6 +124,7 @@ type Meter interface {
 type noMeter struct{}
 
 func (noMeter) Dropped(Drop)                 {}
+func (noMeter) RequestRefused(string)        {}
 func (noMeter) Resent()                      {}
 func (noMeter) IdentifiersInUse(string, int) {}
 func (noMeter) TLSConnections(int)           {}

@@ -29,7 +29,7 @@ type reading struct {
 // read turns an Access-Request into a reading, or says why it is dropped.
 func (p *packet) read(c *client, source netip.Addr) (r reading, drop Drop) {
 	if p.counts.of(rfc2869.EAPMessage_Type) > 0 {
-		r = refuse(rejectedEAP, login.BadAnswer)
+		r = refuse(or(p.noLogin(nil), rejectedEAP), login.BadAnswer)
 		r.eap, r.eapID = true, p.eapID()
 		return r, ""
 	}
@@ -44,6 +44,9 @@ func (p *packet) read(c *client, source netip.Addr) (r reading, drop Drop) {
 	password, why, drop := p.password(c, again)
 	if drop != "" {
 		return r, drop
+	}
+	if !again {
+		why = or(p.noLogin(password), why)
 	}
 	if why != "" {
 		return refuse(why, refusal(why, again)), ""
@@ -70,6 +73,13 @@ func refuse(why string, kind login.ReplyKind) reading {
 		reply.Reason = login.BadPassword
 	}
 	return reading{refused: why, reply: reply}
+}
+
+func or(why, other string) string {
+	if why != "" {
+		return why
+	}
+	return other
 }
 
 // refusal keeps "wrong user name or password" for those who gave a password.

@@ -311,8 +311,9 @@ func (x *exchange) reply(r login.Reply) {
 	}
 }
 
-// refused tells why a request is rejected without a verdict.
+// refused counts and tells why a request is rejected without a verdict.
 func (s *Server) refused(c *client, why string, k key, trace string) {
+	s.opts.Meter.RequestRefused(why)
 	s.tell.tell(time.Now(), c.name(), why, "radius request refused", func() []slog.Attr {
 		return []slog.Attr{slog.String("from", k.source.String()), slog.String("trace", trace)}
 	})

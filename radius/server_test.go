@@ -282,6 +282,8 @@ func TestWhatIsRefusedWithoutAsking(t *testing.T) {
 		"CHAP":                   {[]attr{user, text(3, "seventeen bytes..")}, "set the NAS to PAP"},
 		"MS-CHAP":                {[]attr{user, {26, []byte{0, 0, 1, 55, 1, 2}}}, "set the NAS to PAP"},
 		"MS-CHAPv2":              {[]attr{user, {26, []byte{0, 0, 1, 55, 25, 2}}}, "set the NAS to PAP"},
+		"an access list":         {[]attr{text(1, "#ACSACL#-IP-vpn-5f3a"), hidden("", auth)}, "as Cisco-AVPair ip:inacl#1=..., or its name as Filter-Id"},
+		"MAC authentication":     {[]attr{text(1, "001b638445e6"), text(31, "00-1B-63-84-45-E6"), hidden("001b638445e6", auth)}, "MAC authentication is no login"},
 		"an empty State":         {[]attr{user, text(24, ""), hidden("123456", auth)}, "State came empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -293,9 +295,11 @@ func TestWhatIsRefusedWithoutAsking(t *testing.T) {
 			b.idle(t)
 			require.Contains(t, b.String(), c.log)
 			require.Contains(t, b.String(), "client=hq-vpn")
+			require.NotEmpty(t, <-b.refused)
 			n.send(request)
 			n.receive() // a retransmission gets the same
 			<-b.resent
+			require.Empty(t, b.refused, "and is not counted again")
 		})
 	}
 }

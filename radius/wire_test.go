@@ -237,21 +237,23 @@ func (a asking) hasLeft(t testing.TB) {
 
 // counter is a Meter that tests can wait for.
 type counter struct {
-	drops  chan Drop
-	closes chan Drop
-	resent chan struct{}
-	mu     sync.Mutex
-	inUse  map[string]int
-	counts map[string]int // of Unsigned and PreviousSecret, by method and client
+	drops   chan Drop
+	closes  chan Drop
+	resent  chan struct{}
+	refused chan string
+	mu      sync.Mutex
+	inUse   map[string]int
+	counts  map[string]int // of Unsigned and PreviousSecret, by method and client
 }
 
 func newCounter() *counter {
 	return &counter{drops: make(chan Drop, 100_000), closes: make(chan Drop, 100_000), resent: make(chan struct{}, 100_000),
-		inUse: map[string]int{}, counts: map[string]int{}}
+		refused: make(chan string, 100_000), inUse: map[string]int{}, counts: map[string]int{}}
 }
 
-func (c *counter) Dropped(why Drop) { c.drops <- why }
-func (c *counter) Resent()          { c.resent <- struct{}{} }
+func (c *counter) Dropped(why Drop)          { c.drops <- why }
+func (c *counter) RequestRefused(why string) { c.refused <- why }
+func (c *counter) Resent()                   { c.resent <- struct{}{} }
 func (c *counter) IdentifiersInUse(client string, delta int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -23,6 +23,7 @@ type metrics struct {
 	upstream    prometheus.Histogram
 	dropped     *prometheus.CounterVec
 	resent      prometheus.Counter
+	rejected    *prometheus.CounterVec
 	identifiers *prometheus.GaugeVec
 	tlsOpen     prometheus.Gauge
 	tlsClosed   *prometheus.CounterVec
@@ -51,6 +52,7 @@ func newMetrics() *metrics {
 		pushes:      counter("pushes_total", "Push messages, by what became of them.", "outcome"),
 		dropped:     counter("packets_dropped_total", "Datagrams, connections and frames that were not served, by why.", "reason"),
 		resent:      one("answers_resent_total", "Answers sent again to a retransmission."),
+		rejected:    counter("requests_refused_total", "RADIUS requests that were rejected without being a login, by why.", "reason"),
 		identifiers: gauge("identifiers_in_use", "Requests of a client that wait for an answer; a NAS has 256 Identifiers for each of its ports.", "client"),
 		tlsOpen:     gauge("radius_tls_connections", "RADIUS connections over TLS.").WithLabelValues(),
 		tlsClosed:   counter("radius_tls_closed_total", "RADIUS connections over TLS that were turned away or closed by this side, by why.", "reason"),
@@ -63,7 +65,7 @@ func newMetrics() *metrics {
 		upstream: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "vssgate", Name: "upstream_seconds",
 			Help: "What the first factor took.", Buckets: prometheus.ExponentialBuckets(.0005, 2, 14)}),
 	}
-	m.registry.MustRegister(m.logins, m.open, m.seconds, m.joined, m.late, m.pushes, m.upstream, m.dropped, m.resent, m.identifiers,
+	m.registry.MustRegister(m.logins, m.open, m.seconds, m.joined, m.late, m.pushes, m.upstream, m.dropped, m.resent, m.rejected, m.identifiers,
 		m.unsigned, m.previous, m.tlsOpen, m.tlsClosed, m.connections, m.refused, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -82,8 +84,9 @@ func (m *metrics) Joined()                     { m.joined.Inc() }
 func (m *metrics) LateApproval()               { m.late.Inc() }
 func (m *metrics) Upstream(took time.Duration) { m.upstream.Observe(took.Seconds()) }
 
-// Dropped, Resent, IdentifiersInUse, TLSConnections and TLSClosed are radius.Meter.
+// Dropped, RequestRefused, Resent, IdentifiersInUse, TLSConnections and TLSClosed are radius.Meter.
 func (m *metrics) Dropped(reason radius.Drop) { m.dropped.WithLabelValues(string(reason)).Inc() }
+func (m *metrics) RequestRefused(why string)  { m.rejected.WithLabelValues(why).Inc() }
 func (m *metrics) Resent()                    { m.resent.Inc() }
 func (m *metrics) IdentifiersInUse(client string, delta int) {
 	m.identifiers.WithLabelValues(client).Add(float64(delta))

@@ -126,11 +126,37 @@ func TestRadclientAppendsTheCode(t *testing.T) {
 	require.Contains(t, out, "Received Access-Accept")
 }
 
-func TestRadclientsCHAPIsRejectedAtOnce(t *testing.T) {
+// What a NAS asks that is nobody's login: rejected at once, named with the way
+// out, counted, and never a login, a prompt or a question to the directory.
+func TestWhatIsNobodysLoginIsNamedAndCounted(t *testing.T) {
 	s := site.Start(t, site.Options{})
-	out := radclient(t, s, site.Asks, fmt.Sprintf("User-Name = %q", user), fmt.Sprintf("CHAP-Password = %q", password), signed).said()
-	require.Contains(t, out, "Received Access-Reject")
-	s.Logged("set the NAS to PAP") // the way out
+	phone := s.Phone(1)
+	const station = `Calling-Station-Id = "00-1B-63-84-45-E6"`
+	for name, c := range map[string]struct {
+		reason, way string
+		attributes  []string
+	}{
+		"an access list of Cisco's": {"acl_download", "Cisco-AVPair ip:inacl#1", []string{`User-Name = "#ACSACL#-IP-vpn-5f3a"`,
+			`Cisco-AVPair = "aaa:service=ip_admission"`, `Cisco-AVPair = "aaa:event=acl-download"`}},
+		"MAC authentication": {"mac_authentication", "MAC authentication is no login", []string{`User-Name = "001b638445e6"`,
+			`User-Password = "001b638445e6"`, "Service-Type = Call-Check", station}},
+		"CHAP":        {"chap", "set the NAS to PAP", []string{fmt.Sprintf("User-Name = %q", user), fmt.Sprintf("CHAP-Password = %q", password)}},
+		"MS-CHAP":     {"ms_chap", "set the NAS to PAP", []string{fmt.Sprintf("User-Name = %q", user), fmt.Sprintf("MS-CHAP-Password = %q", password)}},
+		"no password": {"no_password", "neither a password nor a State", []string{fmt.Sprintf("User-Name = %q", user)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			started := time.Now()
+			out := radclient(t, s, site.Asks, append(c.attributes, signed)...).said()
+			require.Less(t, time.Since(started), 5*time.Second, "at once")
+			require.Contains(t, out, "Received Access-Reject")
+			require.NotContains(t, out, "Wrong user name or password", "it would mislead")
+			require.EqualValues(t, 1, s.Metric(fmt.Sprintf("vssgate_requests_refused_total{reason=%q}", c.reason)))
+			s.Logged(c.way)
+		})
+	}
+	phone.None()
+	require.Empty(t, s.Ended())
+	require.Zero(t, s.Metric("vssgate_upstream_seconds_count"), "nobody asked the directory")
 }
 
 func TestRadtestIsHeldAndApproved(t *testing.T) {
