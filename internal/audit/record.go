@@ -27,6 +27,7 @@ type loginLine struct {
 	Verdict  string `json:"verdict"`
 	Reason   string `json:"reason"`
 	Factor   string `json:"factor"`
+	WouldBe  string `json:"would_be,omitempty"` // observed: no_device and the like, or asked
 	Device   string `json:"device"`
 	Presence string `json:"presence"`
 	Signed   string `json:"signed,omitempty"`
@@ -43,7 +44,7 @@ func lineOf(r login.AuditRecord) loginLine {
 	return loginLine{
 		Kind: "login", Time: r.Time.UTC().Format(timeForm), Attempt: r.Attempt.String(), Trace: r.Attempt.Trace(),
 		FrontEnd: string(r.FrontEnd), Client: r.Client, NAS: r.NAS, From: r.From, Account: r.Account, Username: r.Username,
-		Verdict: verdict, Reason: string(r.Reason), Factor: string(r.Factor), Device: r.Device, Presence: r.Presence,
+		Verdict: verdict, Reason: string(r.Reason), Factor: string(r.Factor), WouldBe: string(r.WouldBe), Device: r.Device, Presence: r.Presence,
 		Signed: r.Signed, Pushes: r.Pushes, Requests: r.Requests, TookMS: r.Took.Milliseconds(),
 	}
 }

@@ -216,6 +216,9 @@ func (e *Engine) record(ctx context.Context, s *saved, ans Answering) error {
 		}
 		return e.unclaimApproved(ctx, a)
 	}
+	if err := e.Forget(ctx, a.Person); err != nil { // before, so that no refusal is without it
+		return err
+	}
 	if err := e.conclude(ctx, s, act, nil); err != nil {
 		return err
 	}
@@ -326,9 +329,12 @@ func (e *Engine) fateOnce(ctx context.Context, id ID) (fate Answered, waits bool
 }
 
 // Withdraw ends a person's open logins that match, because an account has
-// changed or a device was revoked. device is the one that approved the login;
-// "" none has.
+// changed or a device was revoked, and all that is remembered of the person.
+// device is the one that approved the login; "" none has.
 func (e *Engine) Withdraw(ctx context.Context, person string, match func(account, device string) bool) error {
+	if err := e.Forget(ctx, person); err != nil {
+		return err
+	}
 	all, err := e.findAll(ctx, indexPerson+person)
 	if err != nil {
 		return err

@@ -61,6 +61,7 @@ type Attempt struct {
 	Place    string    `json:"pl,omitzero"`   // the index of account, client and station it is listed under; "" none
 	Who      Identity  `json:"who,omitzero"`
 	Person   string    `json:"p,omitzero"` // opaque id of the person whose devices answer
+	WouldBe  Reason    `json:"-"`          // observed: what would have been; such an attempt is never stored
 	Created  time.Time `json:"at,omitzero"`
 	Deadline time.Time `json:"dl,omitzero"`
 

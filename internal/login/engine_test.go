@@ -1,6 +1,7 @@
 package login_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -39,6 +40,9 @@ type world struct {
 	dead    atomic.Bool   // the directory cannot be asked
 	silent  bool          // nothing to push with
 	problem login.Reason
+	person  string // whose the account is
+	changed string // the password, since it was changed
+	path    string // the store's file
 }
 
 const (
@@ -63,7 +67,7 @@ func (w *world) Check(_ context.Context, id login.Identity, pw []byte) (login.Ch
 	if w.dead.Load() {
 		return login.Checked{}, errors.New("directory is down")
 	}
-	if string(pw) == password {
+	if right := cmp.Or(w.changed, password); string(pw) == right {
 		return login.Checked{First: login.FirstRight}, nil
 	}
 	if string(pw) == "expired" {
@@ -73,7 +77,7 @@ func (w *world) Check(_ context.Context, id login.Identity, pw []byte) (login.Ch
 }
 
 func (w *world) Account(context.Context, login.Identity) (login.Account, error) {
-	return login.Account{Person: person, Problem: w.problem, Notify: login.PushReady, CanNumber: true, CanSimple: true}, nil
+	return login.Account{Person: cmp.Or(w.person, person), Problem: w.problem, Notify: login.PushReady, CanNumber: true, CanSimple: true}, nil
 }
 
 func (w *world) Ready() bool { return !w.silent }
@@ -134,7 +138,8 @@ func in(t *testing.T, test func(w *world)) {
 		w := &world{T: t}
 		log := slog.New(slog.NewTextHandler(io.Discard, nil))
 		var err error
-		w.store, err = store.OpenEmbedded(filepath.Join(t.TempDir(), "vssgate.db"), log)
+		w.path = filepath.Join(t.TempDir(), "vssgate.db")
+		w.store, err = store.OpenEmbedded(w.path, log)
 		require.NoError(t, err)
 		keys, err := otp.ParseKeys([]byte(otp.NewKeyLine()))
 		require.NoError(t, err)

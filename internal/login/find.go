@@ -209,6 +209,9 @@ func (e *Engine) appended(ctx context.Context, q *asking, cut []byte, code strin
 	if best == nil {
 		return nil, nil
 	}
+	if alone, err := e.alone(ctx, q, best, cut); alone || err != nil {
+		return nil, err
+	}
 	q.move(e, best.Attempt.ID)
 	q.is(best.Attempt.Who)
 	q.code, q.guess = code, []byte(q.facts.Request)
@@ -218,6 +221,26 @@ func (e *Engine) appended(ctx context.Context, q *asking, cut []byte, code strin
 		q.facts.First = FirstRight
 	}
 	return best, e.noteLock(ctx, q)
+}
+
+// alone makes q's password the part before the code, where the code has let
+// somebody in already and what it confirmed is remembered: a NAS sends what was
+// typed once to its portal and to its gateway.
+func (e *Engine) alone(ctx context.Context, q *asking, s *saved, cut []byte) (bool, error) {
+	a := &s.Attempt
+	if a.Verdict == nil || q.facts.asksAgain(a.Verdict, s.rec.Read) {
+		return false, nil
+	}
+	full, who := q.secret, q.identity
+	q.secret, q.identity = a.Secret, &a.Who
+	known, err := e.remembers(ctx, q, a.Person, s.rec.Read)
+	if !known || err != nil {
+		q.secret, q.identity = full, who
+		return false, err
+	}
+	q.req.Password, q.identity = cut, &Identity{}
+	e.placeOf(q)
+	return true, nil
 }
 
 // nearer tells whether an appended code belongs rather to s than to t.

@@ -58,6 +58,7 @@ type AuditRecord struct {
 	Accepted bool
 	Reason   Reason
 	Factor   Factor
+	WouldBe  Reason // observed: what would have been without the rule; "" otherwise
 	Device   string
 	Presence string
 	Signed   string

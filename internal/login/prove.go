@@ -132,7 +132,7 @@ func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 	if checked.First == FirstWrong {
 		e.tellRefused(q, id, checked)
 		e.keepApart(s, q)
-		return e.rememberRefused(ctx, q)
+		return errors.Join(e.unremember(ctx, q, id.ID), e.rememberRefused(ctx, q))
 	}
 	e.giveBack(ctx, taken)
 	if checked.First == FirstRight && s.rec.Version == 0 {
@@ -273,17 +273,25 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	if err := e.noteLock(ctx, q); err != nil {
 		return nil, err
 	}
-	if q.facts.Problem != "" {
+	now, err := e.Store.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rule, err := e.rule(ctx, q, account, now)
+	if err != nil {
+		return nil, err
+	}
+	if rule != FactorNone || q.facts.Problem != "" {
+		q.facts.Rule = string(rule)
 		s := e.fresh(q)
 		s.Attempt.Person = account.Person
+		if rule == FactorObserve {
+			s.Attempt.WouldBe = q.wouldBe()
+		}
 		return s, nil
 	}
 	if s, err := e.sameLogin(ctx, q); s != nil || err != nil {
 		return s, err
-	}
-	now, err := e.Store.Now(ctx)
-	if err != nil {
-		return nil, err
 	}
 	q.move(e, q.own)
 	q.holds(now)

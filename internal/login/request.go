@@ -55,6 +55,15 @@ type Client struct {
 	JoinUser  bool   // join: user, for NASes that send no Calling-Station-Id
 	Approval  Approval
 	Language  string // vi or en
+
+	// Remember: for so long from a confirmation on, the same account needs no
+	// second factor again with the same password from the same station; at most
+	// 24 h. 0: it always does.
+	Remember time.Duration
+
+	// Observe: until then nobody is asked, the first factor alone lets in, and
+	// audit says what would have been. Zero: the second factor is needed.
+	Observe time.Time
 }
 
 // A FirstFactor checks passwords. Its errors mean "cannot be asked": a wrong

@@ -398,6 +398,9 @@ func (e *Engine) end(ctx context.Context, s *saved, q *asking, act Action) error
 	if act.Kind == ActAccept {
 		r = Reply{Kind: Accept, Reason: Accepted, Identity: s.Attempt.Who, Factor: act.Factor, Keep: s.Attempt.Verdict.Keep}
 	}
+	if act.Kind == ActAccept {
+		e.remember(ctx, &s.Attempt, q) // before the answer: the next login may follow at once
+	}
 	e.finish(q, r)
 	if s.rec.Version == 0 {
 		return nil
@@ -460,7 +463,7 @@ func (e *Engine) enterInBooks(s *saved) error {
 	v := a.Verdict
 	rec := AuditRecord{
 		Time: v.At, Attempt: a.ID, FrontEnd: a.FrontEnd, Client: a.Client, NAS: a.NAS, From: a.From,
-		Account: a.Who.ID, Username: a.Who.Username, Accepted: v.Reason == Accepted, Reason: v.Reason, Factor: v.Factor,
+		Account: a.Who.ID, Username: a.Who.Username, Accepted: v.Reason == Accepted, Reason: v.Reason, Factor: v.Factor, WouldBe: a.WouldBe,
 		Pushes: a.Pushes, Requests: a.Requests, Took: v.At.Sub(a.Created),
 	}
 	if g := a.Answer; g != nil && (v.Factor == FactorApproval || g.refusal() == v.Reason) {

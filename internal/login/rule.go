@@ -1,0 +1,179 @@
+package login
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// The written rules of a client that let in on the first factor alone. Audit
+// names them as the factor.
+const (
+	FactorObserve    Factor = "observe"    // the client's time of trial: asks nobody
+	FactorRemembered Factor = "remembered" // confirmed a while ago: same account, password and place
+)
+
+// rule is the written rule of q's client by which q needs no second factor;
+// FactorNone: none does. now is the store's time.
+func (e *Engine) rule(ctx context.Context, q *asking, account Account, now time.Time) (Factor, error) {
+	c := q.req.Client
+	switch {
+	case now.Before(c.Observe):
+		return FactorObserve, nil
+	case q.facts.Problem != "": // only a trial looks away
+		return FactorNone, nil
+	}
+	known, err := e.remembers(ctx, q, account.Person, now)
+	if err != nil || !known {
+		return FactorNone, err
+	}
+	return FactorRemembered, nil
+}
+
+// wouldBe is what would have become of an observed login: what stands in the
+// account's way, or that the second factor would have been asked for.
+func (q *asking) wouldBe() Reason {
+	if q.facts.Problem != "" {
+		return q.facts.Problem
+	}
+	return Asked
+}
+
+// remembered is a second factor that was given: for whom, with which password,
+// when. It is never extended, and nothing but an accept makes one.
+type remembered struct {
+	Secret []byte // by what the password is known again: see Attempt.Secret
+	Person string // who confirmed
+	At     time.Time
+}
+
+// maxRemember bounds Client.Remember, and so how long a forgetting is kept.
+const maxRemember = 24 * time.Hour
+
+// placeToRemember is the record of that account at q's client from q's station;
+// "" where nothing is remembered: the client does not, the station is not
+// known, or no password came that could be known again.
+func (e *Engine) placeToRemember(r *Request, account string) string {
+	if r.Client.Remember <= 0 || r.Station == "" || r.Conversation || account == "" {
+		return ""
+	}
+	return e.listedAs("remembered:", account, string(r.FrontEnd), r.Client.Name, r.Station)
+}
+
+// remembers tells whether the person whose account it is now gave the second
+// factor for this account, password and place not long ago, and nothing has
+// happened since that would end that.
+func (e *Engine) remembers(ctx context.Context, q *asking, person string, now time.Time) (bool, error) {
+	key := e.placeToRemember(q.req, q.identity.ID)
+	if key == "" {
+		return false, nil
+	}
+	rec, err := e.Store.Load(ctx, key)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var m remembered
+	plain, err := e.Keys.Open(key, rec.Value)
+	if err == nil {
+		err = json.Unmarshal(plain, &m)
+	}
+	if err != nil {
+		e.Log.Error("a remembered second factor in the store was not made by this installation; it does not count", "account", q.identity.ID, "error", err)
+		return false, nil
+	}
+	if person == "" || m.Person != person || !bytes.Equal(m.Secret, q.secret) || !now.Before(m.At.Add(min(q.req.Client.Remember, maxRemember))) {
+		return false, nil
+	}
+	ended, err := e.forgottenAt(ctx, person)
+	return err == nil && m.At.After(ended), err
+}
+
+// remember notes that the second factor was given for the login that let q in.
+// It is a comfort: when it cannot be written, the next login is asked again.
+func (e *Engine) remember(ctx context.Context, a *Attempt, q *asking) {
+	key := e.placeToRemember(q.req, a.Who.ID)
+	m := remembered{Secret: a.Secret, Person: a.Person, At: a.Verdict.At}
+	switch a.Verdict.Factor {
+	case FactorCode:
+	case FactorApproval:
+		m.At = a.Answer.At
+	default:
+		return
+	}
+	if key == "" || a.Person == "" {
+		return
+	}
+	plain, err := json.Marshal(m)
+	if err == nil {
+		err = e.replace(ctx, key, e.Keys.Seal(key, plain), m.At.Add(min(q.req.Client.Remember, maxRemember)))
+	}
+	if err != nil {
+		e.Log.Error("a second factor is not remembered; the next login is asked again", "trace", a.ID.Trace(), "account", a.Who.ID, "error", err)
+	}
+}
+
+// unremember drops what is remembered there: a wrong password came from it.
+func (e *Engine) unremember(ctx context.Context, q *asking, account string) error {
+	key := e.placeToRemember(q.req, account)
+	if key == "" {
+		return nil
+	}
+	return e.replace(ctx, key, nil, time.Time{})
+}
+
+// Forget ends everything that is remembered of a person, on all nodes: a login
+// was denied or reported, a device revoked, an account changed.
+func (e *Engine) Forget(ctx context.Context, person string) error {
+	if person == "" {
+		return nil
+	}
+	now, err := e.Store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	at, err := now.MarshalText()
+	if err != nil {
+		return err
+	}
+	return e.replace(ctx, e.listedAs(forgotten, person), at, now.Add(maxRemember+cleanUpMargin))
+}
+
+const forgotten = "forgotten:"
+
+// forgottenAt is when everything remembered of a person was ended last.
+func (e *Engine) forgottenAt(ctx context.Context, person string) (at time.Time, err error) {
+	rec, err := e.Store.Load(ctx, e.listedAs(forgotten, person))
+	if errors.Is(err, ErrNotFound) {
+		return at, nil
+	}
+	if err != nil {
+		return at, err
+	}
+	return at, at.UnmarshalText(rec.Value)
+}
+
+// replace writes a committed record over whatever is there; a nil value
+// deletes it.
+func (e *Engine) replace(ctx context.Context, key string, value []byte, expires time.Time) error {
+	for range maxRounds {
+		rec, err := e.Store.Load(ctx, key)
+		switch {
+		case errors.Is(err, ErrNotFound) && value == nil:
+			return nil
+		case errors.Is(err, ErrNotFound):
+			rec = Record{Key: key}
+		case err != nil:
+			return err
+		}
+		rec.Value, rec.Expires, rec.Durable = value, expires, true
+		if _, err = e.Store.Save(ctx, rec, Condition{}); !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return errRaces
+}
