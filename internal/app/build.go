@@ -212,7 +212,7 @@ func (a *App) buildRADIUS(ctx context.Context) error {
 		clients = append(clients, radius.Client{
 			Login: &login.Client{
 				Name: k.Name, Mode: login.Mode(k.Mode), Hold: k.Hold, Then: login.Then(k.Then), Separator: k.Separator, JoinUser: k.Join == "user",
-				Approval: login.Approval(k.Approval), Language: k.Language,
+				Approval: login.Approval(k.Approval), Language: k.Language, Remember: k.Remember, Observe: k.Observe.Ends,
 			},
 			Prefixes: k.Addresses, Secret: k.Secret, First: a.directories[k.FirstFactor], Reply: replies(k.Reply),
 			Require: radius.Requirement(k.RequireMessageAuthenticator), BareReplies: !k.MessageAuthenticatorInReplies,
@@ -260,7 +260,7 @@ func (a *App) buildLDAP() error {
 		o.Clients = append(o.Clients, ldapproxy.Client{
 			Login: &login.Client{
 				Name: k.Name, Mode: login.Mode(k.Mode), Hold: k.Hold, Then: login.ThenReject, Separator: k.Separator,
-				Approval: login.Approval(k.Approval), Language: k.Language,
+				Approval: login.Approval(k.Approval), Language: k.Language, Remember: k.Remember,
 			},
 			Prefixes: k.Addresses, Directory: upstreams[k.FirstFactor],
 		})

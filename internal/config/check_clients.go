@@ -121,6 +121,8 @@ func (d *decoder) checkRADIUS(c *Config) {
 		k, path := &r.Clients[i], position("radius.clients", i)
 		d.checkNAS(k, path)
 		d.checkPrevious(k, path, c.Location, time.Now())
+		d.checkRemember(path, k.Remember, remembersStation)
+		d.checkObserve(&k.Observe, path, c.Location, time.Now())
 		all = append(all, shared{path, k.Name, k.Addresses, &k.FirstFactor, k.Mode, &k.Hold, k.Separator, &k.Approval, &k.Language})
 	}
 	d.checkClients(c, all)
@@ -215,6 +217,7 @@ func (d *decoder) checkLDAP(c *Config) {
 		k, path := &l.Clients[i], position("ldap.clients", i)
 		d.oneOf(path+".mode", k.Mode, "hold", "append")
 		d.checkBehind(c, k, path)
+		d.checkRemember(path, k.Remember, remembersApplication)
 		all = append(all, shared{path, k.Name, k.Addresses, &k.FirstFactor, k.Mode, &k.Hold, k.Separator, &k.Approval, &k.Language})
 	}
 	d.checkClients(c, all)

@@ -192,6 +192,8 @@ type RADIUSClient struct {
 	Join        string        `yaml:"join"`         // strict or user; default strict: a login joins only from its own station
 	Approval    string        `yaml:"approval"`     // default second_factor.approval, in mode challenge only
 	Language    string        `yaml:"language"`     // default the general one
+	Remember    time.Duration `yaml:"remember"`     // from a confirmation on no second factor again for account, password and Calling-Station-Id; at most 24h; default 0s: never
+	Observe     Observe       `yaml:"observe"`      // default none
 	Reply       []Reply       `yaml:"reply"`        // what an Access-Accept carries besides, in order, all that match; default nothing
 
 	PreviousExpires time.Time `yaml:"-"` // of PreviousUntil
@@ -203,6 +205,15 @@ type Reply struct {
 	Attributes []dictionary.AVP `yaml:"attributes"` // by name, or NAME:TAG; a list of values is several attributes
 
 	In directory.Group `yaml:"-"` // of Group
+}
+
+// Observe is a time of trial for a NAS that is being moved over: the password
+// alone lets in, and the audit says what would have been.
+type Observe struct {
+	Until string `yaml:"until"` // a day, to its end, or a time like 2027-01-31T18:00:00+07:00; no default
+	Why   string `yaml:"why"`   // no default
+
+	Ends time.Time `yaml:"-"` // of Until
 }
 
 // LDAP is the front end of applications.
@@ -246,6 +257,7 @@ type LDAPClient struct {
 	Hold        time.Duration  `yaml:"hold"`      // default 55s, below what an application waits
 	Separator   string         `yaml:"separator"` // default ","
 	Approval    string         `yaml:"approval"`  // simple or off; default simple: LDAP cannot show a number
+	Remember    time.Duration  `yaml:"remember"`  // from a confirmation on no second factor again for address, user and password; at most 24h; default 0s: never
 	Language    string         `yaml:"language"`
 }
 

@@ -261,6 +261,21 @@ ldap: {tls: {cert_file: server.crt, key_file: open.server.key}}
 	{"a previous secret whose time is over", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, previous_secret: old, previous_until: 2024-02-29}]}\n", []string{
 		"3:121: warning: radius.clients[0].previous_until: 2024-02-29 has passed: the previous secret is not accepted any more; take both out",
 	}},
+	{"what is remembered", general + `radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, remember: 12h}]}
+ldap: {require_tls: false, clients: [{name: a, addresses: [10.1.2.3], remember: 30s}]}
+`, []string{
+		"3:93: warning: radius.clients[0].remember: for 12h after a confirmation the password alone lets in from the same Calling-Station-Id; behind one address others can do that too. Logins without Calling-Station-Id, and those by MS-CHAP or EAP, are never remembered",
+		"4:81: warning: ldap.clients[0].remember: for 30s after a user's confirmation that user's password alone lets in through this application: all its users come from its one address. Seconds are enough for applications that bind twice",
+	}},
+	{"a NAS that is observed", general + `radius:
+  clients:
+    - {name: a, addresses: [192.0.2.1], secret: sixteen-letters-, observe: {until: 2999-01-31, why: moving over}}
+    - {name: b, addresses: [192.0.2.2], secret: sixteen-letters-, observe: {until: "2024-02-29T18:00:00+07:00", why: moving over}}
+    - {name: c, addresses: [192.0.2.3], secret: sixteen-letters-, observe: {}}
+`, []string{
+		"5:76: warning: radius.clients[0].observe: until 2999-01-31 the password alone lets in here, and nobody is asked (moving over)",
+		"6:76: warning: radius.clients[1].observe: 2024-02-29T18:00:00+07:00 has passed: the second factor is needed here again; take observe out",
+	}},
 	{"LDAP without TLS", general + "ldap: {listen: [\"0.0.0.0:389\"], require_tls: false, exempt_binds: [{dn: \"cn=a\", why: x}], clients: [{name: a, addresses: [10.1.2.3]}]}\n", []string{
 		"3:46: warning: ldap.require_tls: applications may send passwords unencrypted over the network; give ldap.tls a certificate and take this out",
 		"3:68: warning: ldap.exempt_binds[0].from is missing: whoever learns this password may use it from every client; name the addresses",
@@ -287,8 +302,7 @@ func TestKeysOfLaterVersionsAreRefusedAsSuch(t *testing.T) {
 	for _, key := range []string{
 		"first_factors.radius", "first_factors.ldap.nested_groups", "first_factors.ldap.attributes.kind", "first_factors.ldap.attributes.custodian",
 		"second_factor.factors", "second_factor.policies", "vssid.backend_tokens", "push.webhook", "radius.tls", "radius.accounting",
-		"radius.clients.certificate_names", "radius.clients.nas", "radius.clients.remember", "radius.clients.observe",
-		"ldap.clients.remember", "alerts",
+		"radius.clients.certificate_names", "radius.clients.nas", "alerts",
 	} {
 		t.Run(key, func(t *testing.T) {
 			src, path, indent := "", "", 0

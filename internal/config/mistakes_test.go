@@ -36,6 +36,22 @@ var mistakes = []struct {
 	{"a key unlike any other", general + "vssid:\n  banana: 1\n", []string{"4:3: vssid.banana is unknown; known here: listen, public_url, tls, min_version, platforms, max_devices"}},
 	{"a key of many places", general + "hold: 5s\n", []string{"3:1: hold is unknown; did you mean radius.clients.hold or ldap.clients.hold?"}},
 	{"a misspelt key is not missing too", general + "radius:\n  clients:\n    - name: vpn\n      addresses: [192.0.2.10]\n      secert: sixteen-letters-\n", []string{"7:7: radius.clients[0].secert is unknown; did you mean secret?"}},
+	{"what is remembered", general + `radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, remember: 25h}]}
+ldap: {require_tls: false, clients: [{name: a, addresses: [10.1.2.3], remember: -1s}]}
+`, []string{
+		"3:93: radius.clients[0].remember: 25h; want a duration up to 24h, or 0s: never",
+		"4:81: ldap.clients[0].remember: want a duration with its unit, like 30s, 2m or 1h30m",
+	}},
+	{"a NAS that is observed without reason or end", general + `radius:
+  clients:
+    - {name: a, addresses: [192.0.2.1], secret: sixteen-letters-, observe: {until: 2999-01-31}}
+    - {name: b, addresses: [192.0.2.2], secret: sixteen-letters-, observe: {why: moving over}}
+    - {name: c, addresses: [192.0.2.3], secret: sixteen-letters-, observe: {until: 31/01/2027, why: moving over}}
+`, []string{
+		"5:76: radius.clients[0].observe.why is missing: why this client may let in on the password alone, and who allowed it",
+		"6:76: radius.clients[1].observe.until is missing; write until when nobody is asked, like 2027-01-31",
+		`7:84: radius.clients[2].observe.until: "31/01/2027"; want a day like 2027-01-31, or a time like 2027-01-31T18:00:00+07:00`,
+	}},
 	{"attributes of replies", general + `radius:
   clients:
     - name: vpn
