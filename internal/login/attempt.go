@@ -46,58 +46,58 @@ func (id ID) Trace() string {
 
 // An Attempt is one login, from the first request with a right password to its
 // verdict. It is kept sealed in the Store; every change is one compare-and-set.
-// There may be 100,000 of them, so their names in the Store are short.
+// What is kept of it, and how, says encode.go.
 type Attempt struct {
-	ID       ID        `json:"-"` // its key in the Store says it
-	FrontEnd FrontEnd  `json:"f,omitzero"`
-	Client   string    `json:"c,omitzero"`
-	Approval Approval  `json:"ap,omitzero"`
-	NAS      string    `json:"nas,omitzero"`
-	Station  string    `json:"st,omitzero"`
-	From     string    `json:"from,omitzero"` // what the phone and audit show as the origin
-	Typed    string    `json:"t,omitzero"`    // the name as typed, to bind States to it
-	Secret   []byte    `json:"sec,omitzero"`  // MAC of client, typed name and password: knows the password again
-	Scope    []byte    `json:"sc,omitzero"`   // MAC of NAS, station and, where there is none, the packet: who may join
-	Place    string    `json:"pl,omitzero"`   // the index of account, client and station it is listed under; "" none
-	Who      Identity  `json:"who,omitzero"`
-	Person   string    `json:"p,omitzero"` // opaque id of the person whose devices answer
-	WouldBe  Reason    `json:"-"`          // observed: what would have been; such an attempt is never stored
-	Created  time.Time `json:"at,omitzero"`
-	Deadline time.Time `json:"dl,omitzero"`
+	ID       ID // its key in the Store says it
+	FrontEnd FrontEnd
+	Client   string
+	Approval Approval
+	NAS      string
+	Station  string
+	From     string // what the phone and audit show as the origin
+	Typed    string // the name as typed, to bind States to it
+	Secret   []byte // MAC of client, typed name and password: knows the password again
+	Scope    []byte // MAC of NAS, station and, where there is none, the packet: who may join
+	Place    string // the index of account, client and station it is listed under; "" none
+	Who      Identity
+	Person   string // opaque id of the person whose devices answer
+	WouldBe  Reason // observed: what would have been; such an attempt is never stored
+	Created  time.Time
+	Deadline time.Time
 
-	Chains   []Chain `json:"ch,omitzero"`
-	Requests int     `json:"req,omitzero"` // how many asked
+	Chains   []Chain
+	Requests int // how many asked
 
-	Counted   int    `json:"cnt,omitzero"`  // codes counted, before they were compared
-	Wrong     int    `json:"wr,omitzero"`   // codes found wrong
-	CodesSeen uint64 `json:"seen,omitzero"` // the account's counter of codes when the attempt began
+	Counted   int    // codes counted, before they were compared
+	Wrong     int    // codes found wrong
+	CodesSeen uint64 // the account's counter of codes when the attempt began
 
-	Prompted bool      `json:"pr,omitzero"` // the prompt is claimed, or will never be sent
-	Pushes   int       `json:"pu,omitzero"` // devices that were prompted
-	Waiting  bool      `json:"wt,omitzero"` // prompted when the account's other attempt at this client ends
-	Notify   PushState `json:"no,omitzero"`
-	Number   bool      `json:"nu,omitzero"`  // some device can type a number
-	Simple   bool      `json:"si,omitzero"`  // some device can approve without one
-	Several  bool      `json:"sev,omitzero"` // a simple approval was refused because of another open attempt
+	Prompted bool // the prompt is claimed, or will never be sent
+	Pushes   int  // devices that were prompted
+	Waiting  bool // prompted when the account's other attempt at this client ends
+	Notify   PushState
+	Number   bool // some device can type a number
+	Simple   bool // some device can approve without one
+	Several  bool // a simple approval was refused because of another open attempt
 
-	Answer  *Given   `json:"an,omitzero"`
-	Verdict *Verdict `json:"v,omitzero"`
-	Owed    bool     `json:"ow,omitzero"` // the audit record is still to be written
+	Answer  *Given
+	Verdict *Verdict
+	Owed    bool // the audit record is still to be written
 }
 
 // A Chain is a request and the States after it. In mode challenge each has its
 // own number to match; otherwise an attempt has one chain.
 type Chain struct {
-	Number    string    `json:"n,omitzero"`   // digits to type on the phone; "" none
-	Newest    string    `json:"new,omitzero"` // the request that gets the verdict
-	Until     time.Time `json:"u,omitzero"`   // until when that request waits; zero: nobody waits
-	State     []byte    `json:"s,omitzero"`   // handed out last and not used yet
-	Used      []byte    `json:"us,omitzero"`  // the State used last
-	Said      []byte    `json:"sd,omitzero"`  // MAC of what came with Used, and from where
-	SaidAt    time.Time `json:"sat,omitzero"` //
-	SaidWrong bool      `json:"sw,omitzero"`  // it was a code, compared and found wrong
-	Keep      []byte    `json:"k,omitzero"`   // Checked.Keep of the request that leads, or led, it
-	KeepOf    []byte    `json:"ko,omitzero"`  // Keep is not empty: by what that request's password is known again
+	Number    string    // digits to type on the phone; "" none
+	Newest    string    // the request that gets the verdict
+	Until     time.Time // until when that request waits; zero: nobody waits
+	State     []byte    // handed out last and not used yet
+	Used      []byte    // the State used last
+	Said      []byte    // MAC of what came with Used, and from where
+	SaidAt    time.Time //
+	SaidWrong bool      // it was a code, compared and found wrong
+	Keep      []byte    // Checked.Keep of the request that leads, or led, it
+	KeepOf    []byte    // Keep is not empty: by what that request's password is known again
 }
 
 // Given is a phone's answer.
@@ -129,7 +129,7 @@ type Verdict struct {
 	Factor Factor
 	At     time.Time
 	LetIn  []byte // what the request that was let in is known by: see Facts.Self
-	Keep   []byte `json:",omitzero"` // what it was given: see Checked.Keep
+	Keep   []byte // what it was given: see Checked.Keep
 }
 
 // PushState is what is known of prompting a person.

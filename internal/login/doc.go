@@ -24,6 +24,7 @@
 //
 //	decide.go   what is known -> next action (no I/O, no clock)
 //	attempt.go  the record: chains, answer, verdict
+//	encode.go   how it is kept
 //	request.go  what front ends hand in, what they get back
 //	engine.go   the loop, and the table of held requests
 //	find.go     which attempt a request belongs to: State, join, appended code

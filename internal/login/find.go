@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
+	"encoding/base64"
 	"errors"
 	"time"
 
@@ -149,7 +149,7 @@ func (e *Engine) joinable(ctx context.Context, q *asking) (*saved, error) {
 	if q.req.OwnCheck {
 		return nil, nil
 	}
-	all, err := e.findAll(ctx, indexSecret+hex.EncodeToString(q.secret[:16]))
+	all, err := e.findAll(ctx, secretIndex(q.secret))
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +196,7 @@ func (q *asking) holds(now time.Time) {
 func (e *Engine) appended(ctx context.Context, q *asking, cut []byte, code string) (*saved, error) {
 	r := q.req
 	secret := e.secretOf(r, cut)
-	all, err := e.findAll(ctx, indexSecret+hex.EncodeToString(secret[:16]))
+	all, err := e.findAll(ctx, secretIndex(secret))
 	if err != nil {
 		return nil, err
 	}
@@ -380,7 +380,11 @@ func (e *Engine) genuine(state []byte, c *Client) bool {
 }
 
 func stateIndex(state []byte) string {
-	return indexState + hex.EncodeToString(state[:stateRandom])
+	return indexState + base64.RawURLEncoding.EncodeToString(state[:stateRandom])
+}
+
+func secretIndex(secret []byte) string {
+	return indexSecret + base64.RawURLEncoding.EncodeToString(secret[:16])
 }
 
 // chainByState finds the chain a State belongs to, used or not; -1 none.

@@ -3,6 +3,7 @@ package login
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -347,7 +348,7 @@ func (e *Engine) listedAs(kind string, fields ...string) string {
 	for _, f := range fields {
 		raw = append(raw, []byte(f))
 	}
-	return kind + hex.EncodeToString(e.Keys.MAC(otp.PurposeJoin, raw...)[:16])
+	return kind + base64.RawURLEncoding.EncodeToString(e.Keys.MAC(otp.PurposeJoin, raw...)[:16])
 }
 
 // A round is a first factor of several rounds that waits for the next one.

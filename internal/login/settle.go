@@ -5,8 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -64,7 +62,7 @@ func (e *Engine) open(rec Record) (*saved, error) {
 		return nil, fmt.Errorf("attempt %s: %w", rec.Key, err)
 	}
 	s := &saved{rec: rec}
-	if err := json.Unmarshal(plain, &s.Attempt); err != nil {
+	if s.Attempt, err = decodeAttempt(plain); err != nil {
 		return nil, fmt.Errorf("attempt %s: %w", rec.Key, err)
 	}
 	id, ok := attemptOfKey(rec.Key) // that it is this one's record, its seal says
@@ -79,26 +77,24 @@ func (e *Engine) open(rec Record) (*saved, error) {
 // given, the store's clock has not reached it.
 func (e *Engine) save(ctx context.Context, s *saved, cond Condition) error {
 	a := &s.Attempt
-	plain, err := json.Marshal(a)
-	if err != nil {
-		return err
-	}
 	rec := s.rec
 	rec.Key = attemptKey + a.ID.String()
-	rec.Value = e.Keys.Seal(rec.Key, plain)
+	rec.Value = e.Keys.Seal(rec.Key, a.encode())
 	rec.Indexes = e.indexes(a)
 	rec.Expires = a.Deadline.Add(e.Policy.Grace + recogniseFor + cleanUpMargin)
-	if s.rec, err = e.Store.Save(ctx, rec, cond); err != nil {
+	kept, err := e.Store.Save(ctx, rec, cond)
+	if err != nil {
 		s.rec = rec
 		return err
 	}
+	s.rec = kept
 	return nil
 }
 
 // indexes is where an attempt is listed: everywhere while it is open; after
 // that only where late questions about it arrive.
 func (e *Engine) indexes(a *Attempt) []string {
-	list := []string{indexSecret + hex.EncodeToString(a.Secret[:16])}
+	list := []string{secretIndex(a.Secret)}
 	for i := range a.Chains {
 		for _, state := range [][]byte{a.Chains[i].State, a.Chains[i].Used} {
 			if len(state) == stateSize {
