@@ -58,7 +58,7 @@ func open(b []byte, c *client) (p packet, drop Drop) {
 		}
 		p.authentic = true
 	}
-	if drop = p.contradicts(layeh.Code(b[0]), c.version); drop != "" {
+	if drop = p.contradicts(layeh.Code(b[0])); drop != "" {
 		return p, drop
 	}
 	parsed, err := layeh.Parse(b, c.secret)
@@ -145,7 +145,7 @@ var once = []layeh.Type{
 }
 
 // contradicts finds what a request must not have, or must not have together.
-func (p *packet) contradicts(code layeh.Code, v version) Drop {
+func (p *packet) contradicts(code layeh.Code) Drop {
 	eap := p.counts.of(rfc2869.EAPMessage_Type) > 0
 	if !p.authentic && (code == layeh.CodeStatusServer || eap) {
 		return NoAuthenticator

@@ -4,8 +4,8 @@ import (
 	"crypto/x509"
 	"net/netip"
 	"slices"
-	"strings"
 
+	"vssgate/internal/certs"
 	"vssgate/internal/secret"
 )
 
@@ -25,7 +25,7 @@ func newPeer(c Client) *peer {
 	for _, prefix := range c.Prefixes {
 		p.prefixes = append(p.prefixes, unmapped(prefix))
 	}
-	c.Secret = tlsSecret
+	c.Secret, c.Previous = tlsSecret, ""
 	p.v10, p.v11 = newClient(c, overTLS), newClient(c, overV11)
 	return p
 }
@@ -53,37 +53,11 @@ func (t *clients) mayConnect(source netip.Addr) bool {
 // peer is whose certificate that is, seen from source, or nil. Where several
 // have one of its names, the longest prefix wins, then the first.
 func (t *clients) peer(cert *x509.Certificate, source netip.Addr) (found *peer) {
-	names, longest := certificateNames(cert), -1
+	names, longest := certs.Names(cert), -1
 	for _, p := range t.peers {
-		if at := p.at(source); at > longest && slices.ContainsFunc(p.names, func(n string) bool { return slices.Contains(names, canonical(n)) }) {
+		if at := p.at(source); at > longest && slices.ContainsFunc(p.names, func(n string) bool { return slices.Contains(names, certs.Canonical(n)) }) {
 			found, longest = p, at
 		}
 	}
 	return found
-}
-
-// certificateNames are the names of whoever has the certificate: DNS names and
-// addresses of its subjectAltName; the common name only where there are none of
-// those, as in certificates of old.
-func certificateNames(cert *x509.Certificate) (names []string) {
-	for _, n := range cert.DNSNames {
-		names = append(names, canonical(n))
-	}
-	for _, ip := range cert.IPAddresses {
-		if a, ok := netip.AddrFromSlice(ip); ok {
-			names = append(names, a.Unmap().String())
-		}
-	}
-	if len(names) == 0 && cert.Subject.CommonName != "" {
-		names = append(names, canonical(cert.Subject.CommonName))
-	}
-	return names
-}
-
-// canonical is the one spelling of a DNS name or an address.
-func canonical(name string) string {
-	if a, err := netip.ParseAddr(name); err == nil {
-		return a.Unmap().String()
-	}
-	return strings.ToLower(strings.TrimSuffix(name, "."))
 }

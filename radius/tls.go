@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"vssgate/internal/certs"
 )
 
 // Credentials are what one side of a TLS connection shows, and whom it trusts.
@@ -104,7 +106,7 @@ func (s *Server) welcome(ctx context.Context, raw net.Conn, config *tls.Config) 
 	}
 	c, why := s.conn(secured, from)
 	if why != "" {
-		s.closed("", why, from, slog.String("certificate", strings.Join(certificateNames(secured.ConnectionState().PeerCertificates[0]), " ")))
+		s.closed("", why, from, slog.String("certificate", strings.Join(certs.Names(secured.ConnectionState().PeerCertificates[0]), " ")))
 		return
 	}
 	if !s.connected(+1) {

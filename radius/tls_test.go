@@ -443,24 +443,6 @@ func TestWhatIsHeldAfterTheDrainIsGivenUp(t *testing.T) {
 	s.hasEnded(t)
 }
 
-func TestWhichNamesACertificateHas(t *testing.T) {
-	ip := []net.IP{net.ParseIP("192.0.2.1"), net.ParseIP("2001:db8::1")}
-	for name, c := range map[string]struct {
-		cert x509.Certificate
-		want []string
-	}{
-		"DNS names and addresses": {x509.Certificate{DNSNames: []string{"NAS.Example.vn."}, IPAddresses: ip}, []string{"nas.example.vn", "192.0.2.1", "2001:db8::1"}},
-		"nobody has none":         {x509.Certificate{}, nil},
-	} {
-		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, certificateNames(&c.cert)) })
-	}
-	old := x509.Certificate{}
-	old.Subject.CommonName = "NAS.example.vn"
-	require.Equal(t, []string{"nas.example.vn"}, certificateNames(&old), "an old certificate's common name")
-	old.DNSNames = []string{"other.example.vn"}
-	require.Equal(t, []string{"other.example.vn"}, certificateNames(&old), "a common name beside others says nothing")
-}
-
 func FuzzStream(f *testing.F) {
 	one := asksBy(radsec, 1, 1, "an.nv", "secret")
 	f.Add(one)

@@ -13,6 +13,7 @@ need slapd /usr/sbin/slapd
 need ldap-utils /usr/bin/ldapsearch
 need freeradius-utils /usr/bin/radclient
 need redis-server /usr/bin/redis-server
+need radsecproxy /usr/sbin/radsecproxy
 need libpam-radius-auth '/lib/*/security/pam_radius_auth.so /usr/lib/*/security/pam_radius_auth.so'
 need pamtester /usr/bin/pamtester
 need expect /usr/bin/expect

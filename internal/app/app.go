@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 	"vssgate/internal/admin"
 	"vssgate/internal/audit"
+	"vssgate/internal/certs"
 	"vssgate/internal/config"
 	"vssgate/internal/enrol"
 	"vssgate/internal/login"
@@ -51,7 +53,9 @@ type App struct {
 	ratchets    *nas.Ratchets
 	ldap        *ldapproxy.Server
 	phones      *phoneapi.API
-	phoneTLS    *tls.Config // nil: plain HTTP, behind a proxy
+	certs       *certs.Keeper
+	radiusTLS   radius.Credentials // of radius.tls.listen
+	phoneTLS    *tls.Config        // nil: plain HTTP, behind a proxy
 
 	listeners listeners
 	healthy   atomic.Pointer[error] // why the node cannot decide now; nil: it can
@@ -66,7 +70,7 @@ type Store interface {
 
 // New builds a node. Nothing listens and no goroutine runs before Run.
 func New(ctx context.Context, c *config.Config, log *slog.Logger) (*App, error) {
-	a := &App{config: c, log: log, metrics: newMetrics(), directories: map[string]*firstFactor{}}
+	a := &App{config: c, log: log, metrics: newMetrics(), certs: certs.New(log), directories: map[string]*firstFactor{}}
 	for _, build := range []func(context.Context) error{a.buildKeys, a.buildTexts, a.buildDirectories, a.buildStore, a.buildAudit, a.buildPeople, a.buildEngine, a.buildFrontEnds} {
 		if err := build(ctx); err != nil {
 			return nil, errors.Join(err, a.close())
@@ -77,9 +81,9 @@ func New(ctx context.Context, c *config.Config, log *slog.Logger) (*App, error) 
 
 // Addresses are where a running node listens.
 type Addresses struct {
-	RADIUS, LDAP, LDAPS []string
-	Phones, Metrics     string
-	Admin               string
+	RADIUS, RADIUSTLS, LDAP, LDAPS []string
+	Phones, Metrics                string
+	Admin                          string
 }
 
 // collectAt is how much may be added to the memory in use, in percent, before
@@ -102,7 +106,7 @@ func (a *App) Run(ctx context.Context, ready func(Addresses)) error {
 		return errors.Join(err, a.listeners.close(), a.close())
 	}
 	err = a.serve(ctx, func() {
-		a.log.Info("vssgate ready", "radius", addresses.RADIUS, "ldap", addresses.LDAP, "ldaps", addresses.LDAPS,
+		a.log.Info("vssgate ready", "radius", addresses.RADIUS, "radius_tls", addresses.RADIUSTLS, "ldap", addresses.LDAP, "ldaps", addresses.LDAPS,
 			"phone_api", addresses.Phones, "metrics", addresses.Metrics, "admin", addresses.Admin)
 		daemon.SdNotify(false, daemon.SdNotifyReady)
 		if ready != nil {
@@ -130,6 +134,7 @@ func (a *App) serve(ctx context.Context, ready func()) error {
 	under.Go(func() error { return a.serveMetrics(base) })
 	under.Go(func() error { return a.phones.Serve(base, a.listeners.phones, a.phoneTLS) })
 	under.Go(func() error { return admin.Serve(base, a.listeners.admin, a.commands(), a.log) })
+	under.Go(func() error { return a.certs.Run(base) })
 	under.Go(func() error { a.watchHealth(base); return nil })
 
 	ctx, stop := context.WithCancel(ctx)
@@ -138,6 +143,9 @@ func (a *App) serve(ctx context.Context, ready func()) error {
 	front, ctx := errgroup.WithContext(ctx)
 	for _, conn := range a.listeners.radius {
 		front.Go(func() error { return a.radius.Serve(ctx, conn) })
+	}
+	for _, l := range a.listeners.radiusTLS {
+		front.Go(func() error { return a.radius.ServeTLS(ctx, l, a.radiusTLS) })
 	}
 	for _, l := range a.listeners.ldap {
 		front.Go(func() error { return a.ldap.Serve(ctx, l, false) })
@@ -174,19 +182,20 @@ func (a *App) close() error {
 
 // listeners are the node's sockets.
 type listeners struct {
-	radius  []*net.UDPConn
-	ldap    []net.Listener
-	ldaps   []net.Listener
-	phones  net.Listener
-	metrics net.Listener
-	admin   *net.UnixListener
+	radius    []*net.UDPConn
+	radiusTLS []net.Listener
+	ldap      []net.Listener
+	ldaps     []net.Listener
+	phones    net.Listener
+	metrics   net.Listener
+	admin     *net.UnixListener
 }
 
 func (l *listeners) close() error {
 	for _, c := range l.radius {
 		c.Close()
 	}
-	for _, c := range append(l.ldap, l.ldaps...) {
+	for _, c := range slices.Concat(l.radiusTLS, l.ldap, l.ldaps) {
 		c.Close()
 	}
 	for _, c := range []net.Listener{l.phones, l.metrics} {
@@ -224,6 +233,13 @@ func (a *App) listen() (Addresses, error) {
 		}
 		*into, *named = append(*into, ln), append(*named, ln.Addr().String())
 		return nil
+	}
+	if a.radius != nil {
+		for _, addr := range c.RADIUS.TLS.Listen {
+			if err := tcp("radius.tls.listen", addr, &l.radiusTLS, &at.RADIUSTLS); err != nil {
+				return at, err
+			}
+		}
 	}
 	if a.ldap != nil {
 		for _, addr := range c.LDAP.Listen {

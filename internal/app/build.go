@@ -101,15 +101,17 @@ func clientTLS(caFile, certFile, keyFile, serverName string) (*tls.Config, error
 }
 
 // serverTLS is nil where no certificate is configured.
-func serverTLS(key, certFile, keyFile string) (*tls.Config, error) {
+func (a *App) serverTLS(key, certFile, keyFile string) (*tls.Config, error) {
 	if certFile == "" {
 		return nil, nil
 	}
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	cert, err := a.certs.Pair(key, certFile, keyFile)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
+		return nil, err
 	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+	return &tls.Config{
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert(), nil }, MinVersion: tls.VersionTLS12,
+	}, nil
 }
 
 func (a *App) buildAudit(context.Context) (err error) {
@@ -193,7 +195,7 @@ func (a *App) buildFrontEnds(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if a.phoneTLS, err = serverTLS("vssid.tls", a.config.VssID.TLS.CertFile, a.config.VssID.TLS.KeyFile); err != nil {
+	if a.phoneTLS, err = a.serverTLS("vssid.tls", a.config.VssID.TLS.CertFile, a.config.VssID.TLS.KeyFile); err != nil {
 		return err
 	}
 	if err := a.buildRADIUS(ctx); err != nil {
@@ -214,12 +216,15 @@ func (a *App) buildRADIUS(ctx context.Context) error {
 				Name: k.Name, Mode: login.Mode(k.Mode), Hold: k.Hold, Then: login.Then(k.Then), Separator: k.Separator, JoinUser: k.Join == "user",
 				Approval: login.Approval(k.Approval), Language: k.Language, Remember: k.Remember, Observe: k.Observe.Ends,
 			},
-			Prefixes: k.Addresses, Secret: k.Secret, First: a.directories[k.FirstFactor], Reply: replies(k.Reply),
+			Prefixes: k.Addresses, CertificateNames: k.CertificateNames, Secret: k.Secret, First: a.directories[k.FirstFactor], Reply: replies(k.Reply),
 			Require: radius.Requirement(k.RequireMessageAuthenticator), BareReplies: !k.MessageAuthenticatorInReplies,
 			Previous: k.PreviousSecret, PreviousUntil: k.PreviousExpires,
 		})
 	}
 	var err error
+	if err = a.buildRADIUSTLS(); err != nil {
+		return err
+	}
 	a.radius, err = radius.New(radius.Options{
 		Clients: clients, Handler: a.engine, Text: a.texts.Reply, Ready: func() bool { return a.Ready() == nil },
 		Signs:   func(client string, s radius.Signer) { a.ratchets.Turned(client, nas.Signer(s)) },
@@ -238,12 +243,24 @@ func (a *App) buildRADIUS(ctx context.Context) error {
 	return a.ratchets.Load(ctx)
 }
 
+func (a *App) buildRADIUSTLS() (err error) {
+	t := a.config.RADIUS.TLS
+	if len(t.Listen) == 0 {
+		return nil
+	}
+	if a.radiusTLS.Certificate, err = a.certs.Pair("radius.tls", t.CertFile, t.KeyFile); err != nil {
+		return err
+	}
+	a.radiusTLS.Authorities, err = a.certs.Authorities("radius.tls.ca_file", t.CAFile)
+	return err
+}
+
 func (a *App) buildLDAP() error {
 	c := a.config.LDAP
 	if len(c.Clients) == 0 {
 		return nil
 	}
-	secure, err := serverTLS("ldap.tls", c.TLS.CertFile, c.TLS.KeyFile)
+	secure, err := a.serverTLS("ldap.tls", c.TLS.CertFile, c.TLS.KeyFile)
 	if err != nil {
 		return err
 	}

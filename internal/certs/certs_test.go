@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -181,4 +182,22 @@ func TestCertificatesThatEndSoonAreWarnedOf(t *testing.T) {
 	require.NoError(t, err)
 	s.run()
 	s.soon(func() bool { return s.log.count("expires on") == 1 }, "warned")
+}
+
+func TestWhichNamesACertificateHas(t *testing.T) {
+	ip := []net.IP{net.ParseIP("192.0.2.1"), net.ParseIP("2001:db8::1")}
+	for name, c := range map[string]struct {
+		cert x509.Certificate
+		want []string
+	}{
+		"DNS names and addresses": {x509.Certificate{DNSNames: []string{"NAS.Example.vn."}, IPAddresses: ip}, []string{"nas.example.vn", "192.0.2.1", "2001:db8::1"}},
+		"nobody has none":         {x509.Certificate{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, certs.Names(&c.cert)) })
+	}
+	old := x509.Certificate{}
+	old.Subject.CommonName = "NAS.example.vn"
+	require.Equal(t, []string{"nas.example.vn"}, certs.Names(&old), "an old certificate's common name")
+	old.DNSNames = []string{"other.example.vn"}
+	require.Equal(t, []string{"other.example.vn"}, certs.Names(&old), "a common name beside others says nothing")
 }

@@ -7,5 +7,6 @@
 //	go k.Run(ctx)                                                   from here on the old one stays where the new does not load
 //	cert()                                                          as the files are now
 //
-// Map: keeper.go (Keeper, its watch), expiry.go (what ends soon).
+// Map: keeper.go (Keeper, its watch), names.go (whose a
+// certificate is), expiry.go (what ends soon).
 package certs

@@ -247,6 +247,11 @@ func (d *decoder) listens(path string, all []string) {
 func (d *decoder) checkPorts(c *Config) {
 	type listener struct{ path, addr string }
 	all := []listener{{"vssid.listen", c.VssID.Listen}, {"metrics.listen", c.Metrics.Listen}}
+	if len(c.RADIUS.Clients) > 0 {
+		for i, addr := range c.RADIUS.TLS.Listen {
+			all = append(all, listener{position("radius.tls.listen", i), addr})
+		}
+	}
 	if len(c.LDAP.Clients) > 0 {
 		for i, addr := range c.LDAP.Listen {
 			all = append(all, listener{position("ldap.listen", i), addr})

@@ -18,6 +18,7 @@ type shared struct {
 	separator   string
 	approval    *string
 	language    *string
+	anywhere    bool // known by something else than its address
 }
 
 // checkClients checks the clients of one front end, also against each other.
@@ -37,7 +38,7 @@ func (d *decoder) checkClients(c *Config, all []shared) {
 }
 
 func (d *decoder) checkAddresses(k shared, owners map[netip.Prefix]string) {
-	if len(k.addresses) == 0 {
+	if len(k.addresses) == 0 && !k.anywhere {
 		d.wrong(k.path+".addresses", "want where %s asks from, like [192.0.2.10]", or(k.name, "it"))
 	}
 	for i, p := range k.addresses {
@@ -112,18 +113,21 @@ func (d *decoder) checkApproval(c *Config, k shared) {
 func (d *decoder) checkRADIUS(c *Config) {
 	r := &c.RADIUS
 	d.listens("radius.listen", r.Listen)
-	if len(r.Listen) == 0 && len(r.Clients) > 0 {
+	d.checkRADIUSTLS(r)
+	overUDP := slices.ContainsFunc(r.Clients, func(k RADIUSClient) bool { return len(k.CertificateNames) == 0 })
+	if len(r.Listen) == 0 && overUDP {
 		d.wrong("radius.listen", `want at least one ADDRESS:PORT, like "127.0.0.1:1812"`)
 	}
 	d.between("radius.max_held", r.MaxHeld, 1, 10_000_000)
 	var all []shared
 	for i := range r.Clients {
 		k, path := &r.Clients[i], position("radius.clients", i)
+		secured := len(k.CertificateNames) > 0
 		d.checkNAS(k, path)
 		d.checkPrevious(k, path, c.Location, time.Now())
 		d.checkRemember(path, k.Remember, remembersStation)
 		d.checkObserve(&k.Observe, path, c.Location, time.Now())
-		all = append(all, shared{path, k.Name, k.Addresses, &k.FirstFactor, k.Mode, &k.Hold, k.Separator, &k.Approval, &k.Language})
+		all = append(all, shared{path, k.Name, k.Addresses, &k.FirstFactor, k.Mode, &k.Hold, k.Separator, &k.Approval, &k.Language, secured})
 	}
 	d.checkClients(c, all)
 }
@@ -141,6 +145,7 @@ func (d *decoder) checkNAS(k *RADIUSClient, path string) {
 	}
 	d.checkMessageAuthenticator(k, path)
 	switch n := len(k.Secret.Reveal()); {
+	case n == 0 && len(k.CertificateNames) > 0: // over TLS only
 	case n == 0:
 		d.wrong(path+".secret", "is missing; give it, or secret_file")
 	case n < 12:
@@ -218,7 +223,7 @@ func (d *decoder) checkLDAP(c *Config) {
 		d.oneOf(path+".mode", k.Mode, "hold", "append")
 		d.checkBehind(c, k, path)
 		d.checkRemember(path, k.Remember, remembersApplication)
-		all = append(all, shared{path, k.Name, k.Addresses, &k.FirstFactor, k.Mode, &k.Hold, k.Separator, &k.Approval, &k.Language})
+		all = append(all, shared{path, k.Name, k.Addresses, &k.FirstFactor, k.Mode, &k.Hold, k.Separator, &k.Approval, &k.Language, false})
 	}
 	d.checkClients(c, all)
 }

@@ -162,16 +162,29 @@ type FCM struct {
 
 // RADIUS is the front end of NASes.
 type RADIUS struct {
-	Listen  []string       `yaml:"listen"`   // ADDRESS:PORT; default 127.0.0.1:1812, so that nothing is open by accident
+	Listen  []string       `yaml:"listen"` // ADDRESS:PORT; default 127.0.0.1:1812, so that nothing is open by accident
+	TLS     RADIUSTLS      `yaml:"tls"`
 	MaxHeld int            `yaml:"max_held"` // requests waiting for an answer; default 200000; more stay unanswered, so that the NAS asks elsewhere
 	Clients []RADIUSClient `yaml:"clients"`
+}
+
+// RADIUSTLS is RADIUS over TLS, where both sides show certificates.
+type RADIUSTLS struct {
+	Listen   []string `yaml:"listen"` // ADDRESS:PORT; default none; the usual port is 2083
+	CertFile string   `yaml:"cert_file"`
+	KeyFile  string   `yaml:"key_file"`
+	CAFile   string   `yaml:"ca_file"` // who issues the clients' certificates; no default: the system's authorities issue to anybody
 }
 
 // RADIUSClient is a NAS, or several with one secret.
 type RADIUSClient struct {
 	Name      string         `yaml:"name"`      // in the audit and on the phones
-	Addresses []netip.Prefix `yaml:"addresses"` // the longest match wins
-	Secret    secret.Secret  `yaml:"secret"`
+	Addresses []netip.Prefix `yaml:"addresses"` // the longest match wins; with certificate_names default none: it comes from anywhere
+	Secret    secret.Secret  `yaml:"secret"`    // with certificate_names default none: the client comes over TLS only
+
+	// CertificateNames are those by which the client is known over TLS: DNS names
+	// and addresses of its certificate. Default none: it comes over UDP only.
+	CertificateNames []string `yaml:"certificate_names"`
 
 	// PreviousSecret is still accepted until PreviousUntil, while NASes are
 	// given the new one; default none.

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"os"
@@ -31,6 +32,7 @@ func folder(t testing.TB) string {
 	dir := t.TempDir()
 	ca := testenv.CA(t)
 	_, otherKey := ca.Issue("other")
+	shortCert, shortKey := ca.IssueAs("short", func(form *x509.Certificate) { form.NotAfter = soon })
 	for name, content := range map[string]string{
 		"secret.key":    otp.NewKeyLine(),
 		"torn.key":      "dG9vIHNob3J0\n",
@@ -44,6 +46,8 @@ func folder(t testing.TB) string {
 		"server.crt":    read(t, ca.CertFile),
 		"server.key":    read(t, ca.KeyFile),
 		"other.key":     read(t, otherKey),
+		"short.crt":     read(t, shortCert),
+		"short.key":     read(t, shortKey),
 		"fcm.json":      `{"type": "service_account", "client_email": "e", "private_key": "k", "project_id": "p"}`,
 		"user.json":     `{"type": "authorized_user"}`,
 		"homeless.json": `{"type": "service_account", "client_email": "e", "private_key": "k"}`,
@@ -61,11 +65,14 @@ func read(t testing.TB, file string) string {
 	return string(raw)
 }
 
+// soon is when the certificate of short.crt ends.
+var soon = time.Now().Add(29 * 24 * time.Hour)
+
 // said is what was said of a file, as LINE:COLUMN: message, with DIR for its folder.
 func said(dir string, problems config.Problems) (all []string) {
 	for _, p := range problems {
 		line := strings.TrimPrefix(p.String(), filepath.Join(dir, "vssgate.yaml")+":")
-		all = append(all, strings.ReplaceAll(line, dir, "DIR"))
+		all = append(all, strings.NewReplacer(dir, "DIR", soon.UTC().Format(time.DateOnly), "SOON").Replace(line))
 	}
 	return all
 }
@@ -250,6 +257,11 @@ ldap: {tls: {cert_file: server.crt, key_file: open.server.key}}
 	{"redis on the network, with keys that say nothing", general + nas + "store: {redis: {addresses: [\"10.0.0.1:6379\"], tls: {ca_file: \"\", server_name: \"\"}}}\n", []string{
 		"4:16: warning: store.redis: without tls, anybody on the network between can read and change open logins; give tls: {ca_file: ...}",
 	}},
+	{"RADIUS over TLS", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-}], tls: {listen: [\"127.0.0.1:2083\"], cert_file: short.crt, key_file: short.key, ca_file: ca.pem}}\n", []string{
+		"3:99: warning: radius.tls.listen: nobody may connect: no client has certificate_names",
+		`3:130: warning: radius.tls.cert_file: DIR/short.crt: the certificate of "CN=short" expires on SOON; put a new one there`,
+	}},
+	{"a client over TLS only", general + "radius: {listen: [], tls: {listen: [\"127.0.0.1:2083\"], cert_file: server.crt, key_file: server.key, ca_file: ca.pem}, clients: [{name: a, certificate_names: [a]}]}\n", nil},
 	{"join and then", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, join: user, then: challenge}]}\n", []string{
 		"3:89: warning: radius.clients[0].join: user lets requests of one user name join each other from anywhere; use it only for a NAS that sends no Calling-Station-Id",
 		"3:101: warning: radius.clients[0].then: it means nothing in mode challenge; take it out",
@@ -301,8 +313,8 @@ func TestKeysOfLaterVersionsAreRefusedAsSuch(t *testing.T) {
 	dir := folder(t)
 	for _, key := range []string{
 		"first_factors.radius", "first_factors.ldap.nested_groups", "first_factors.ldap.attributes.kind", "first_factors.ldap.attributes.custodian",
-		"second_factor.factors", "second_factor.policies", "vssid.backend_tokens", "push.webhook", "radius.tls", "radius.accounting",
-		"radius.clients.certificate_names", "radius.clients.nas", "alerts",
+		"second_factor.factors", "second_factor.policies", "vssid.backend_tokens", "push.webhook", "radius.accounting",
+		"radius.clients.nas", "alerts",
 	} {
 		t.Run(key, func(t *testing.T) {
 			src, path, indent := "", "", 0

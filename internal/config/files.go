@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
+	"vssgate/internal/certs"
 	"vssgate/otp"
 )
 
@@ -82,8 +84,17 @@ func (d *decoder) checkKey(file *string) {
 
 // authorities wants certificates to trust.
 func (d *decoder) authorities(path string, file *string) {
-	if raw, ok := d.content(path, file); ok && !x509.NewCertPool().AppendCertsFromPEM(raw) {
+	raw, ok := d.content(path, file)
+	if ok && !x509.NewCertPool().AppendCertsFromPEM(raw) {
 		d.wrong(path, "%s: no certificate in it; want PEM, beginning with -----BEGIN CERTIFICATE-----", *file)
+	}
+	d.expiring(path, *file, certs.Parse(raw))
+}
+
+// expiring warns of certificates that end soon, or have ended.
+func (d *decoder) expiring(path, file string, chain []*x509.Certificate) {
+	if ends := certs.Expiring(chain, time.Now()); ends != "" {
+		d.warn(path, "%s: %s; put a new one there", file, ends)
 	}
 }
 
@@ -104,9 +115,11 @@ func (d *decoder) pair(path string, cert, key *string) {
 	if !ok || !both {
 		return
 	}
-	if _, err := tls.X509KeyPair(certPEM, keyPEM); err != nil {
+	own, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
 		d.wrong(path+".cert_file", "%s with %s: %s", *cert, *key, strings.TrimPrefix(err.Error(), "tls: "))
 	}
+	d.expiring(path+".cert_file", *cert, certs.Chain(&own))
 	d.private(path+".key_file", *key, 0o007)
 }
 

@@ -6,7 +6,7 @@ package config
 var later = map[string]bool{
 	"first_factors.radius": true, "first_factors.ldap.nested_groups": true, "first_factors.ldap.attributes.kind": true,
 	"first_factors.ldap.attributes.custodian": true, "second_factor.factors": true, "second_factor.policies": true,
-	"vssid.backend_tokens": true, "push.webhook": true, "radius.tls": true, "radius.accounting": true,
-	"radius.clients.certificate_names": true, "radius.clients.nas": true,
-	"alerts": true,
+	"vssid.backend_tokens": true, "push.webhook": true, "radius.accounting": true,
+	"radius.clients.nas": true,
+	"alerts":             true,
 }

@@ -393,6 +393,33 @@ metrics: {listen: "127.0.0.1:9290"}
 		"7:85: radius.clients[2].hold: 0s would answer before anybody can approve; want a duration like 55s",
 	}},
 	{"modes that let in without a number say so themselves", general + "second_factor: {approval: simple}\nradius:\n  clients:\n    - {name: a, addresses: [192.0.2.1], secret: sixteen-letters-, mode: hold}\n", []string{"6:7: radius.clients[0].approval: mode hold cannot show a number to match; say here: simple (approve or deny) or off (codes only)"}},
+	{"RADIUS over TLS", general + `radius:
+  tls: {listen: ["127.0.0.1:2083", "127.0.0.1"], cert_file: server.crt, key_file: other.key, ca_file: server.key}
+  clients:
+    - {name: a, certificate_names: ["*.example.vn", nas.example.vn, "CN=nas", "2001:db8::1", ""]}
+    - {name: b, certificate_names: [NAS.example.vn.]}
+    - {name: c, certificate_names: [nas.example.vn], addresses: [192.0.2.1]}
+    - {name: d, certificate_names: []}
+    - {name: e, certificate_names: [e], secret: short}
+`, []string{
+		`4:36: radius.tls.listen[1]: "127.0.0.1"; want ADDRESS:PORT, like "127.0.0.1:1812" or "[::1]:1812"`,
+		"4:61: radius.tls.cert_file: DIR/server.crt with DIR/other.key: private key does not match public key",
+		"4:103: radius.tls.ca_file: DIR/server.key: no certificate in it; want PEM, beginning with -----BEGIN CERTIFICATE-----",
+		`6:37: radius.clients[0].certificate_names[0]: "*.example.vn"; want a DNS name or an address as it stands in the certificate, like nas.example.vn; wildcards are not understood`,
+		`6:69: radius.clients[0].certificate_names[2]: "CN=nas"; want a DNS name or an address as it stands in the certificate, like nas.example.vn; wildcards are not understood`,
+		`6:94: radius.clients[0].certificate_names[4]: ""; want a DNS name or an address as it stands in the certificate, like nas.example.vn; wildcards are not understood`,
+		"7:37: radius.clients[1].certificate_names[0]: both a and b have NAS.example.vn. and may come from anywhere; give one of them addresses, or another name",
+		"9:7: radius.clients[3].secret is missing; give it, or secret_file",
+		"9:7: radius.clients[3].addresses: want where d asks from, like [192.0.2.10]",
+		"10:49: radius.clients[4].secret: 5 characters can be guessed from one packet; want at least 16, made at random",
+	}},
+	{"RADIUS over TLS with half of what it needs", general + "radius:\n  tls: {listen: [\"127.0.0.1:2083\"]}\n", []string{"4:17: radius.tls.listen needs a certificate: give radius.tls.cert_file and key_file"}},
+	{"RADIUS over TLS that would take anybody's certificate", general + "radius:\n  tls: {listen: [\"127.0.0.1:2083\"], cert_file: server.crt, key_file: none.key}\n", []string{
+		"4:8: radius.tls.ca_file is missing: who issues the certificates by which clients are known",
+		"4:70: radius.tls.key_file: stat DIR/none.key: no such file or directory",
+	}},
+	{"certificate names without TLS", general + "radius: {clients: [{name: a, certificate_names: [a]}]}\n", []string{"3:49: radius.clients[0].certificate_names: certificates are shown over TLS only; give radius.tls.listen, or take this out"}},
+	{"RADIUS over TLS where something else listens", general + "radius:\n  tls: {listen: [\"127.0.0.1:8080\"], cert_file: server.crt, key_file: server.key, ca_file: ca.pem}\n  clients: [{name: a, certificate_names: [a]}]\n", []string{`4:18: radius.tls.listen[0]: "127.0.0.1:8080" is vssid.listen already; choose another port`}},
 	{"nothing to listen on", general + "radius: {listen: [], clients: [{name: a, addresses: [192.0.2.1], secret: sixteen-letters-}]}\n", []string{
 		`3:18: radius.listen: want at least one ADDRESS:PORT, like "127.0.0.1:1812"`,
 	}},

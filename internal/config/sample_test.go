@@ -77,7 +77,7 @@ var commentedOut = regexp.MustCompile(`(?m)^#([a-z]|  )`)
 func everything(t *testing.T) (path string, src []byte) {
 	t.Helper()
 	dir := folder(t)
-	for name, from := range map[string]string{"ldap.crt": "server.crt", "ldap.key": "server.key"} {
+	for name, from := range map[string]string{"ldap.crt": "server.crt", "ldap.key": "server.key", "radius.crt": "server.crt", "radius.key": "server.key", "nas-ca.pem": "ca.pem"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(read(t, filepath.Join(dir, from))), 0o600))
 	}
 	for _, name := range []string{"hq-vpn.secret", "hq-vpn.previous", "redis.password", "ldap.password"} {
@@ -138,7 +138,7 @@ ldap: {clients: [{name: gitlab, addresses: [10.1.2.3]}], tls: {cert_file: server
 	require.NotNil(t, least)
 	nas, plain := &shown.RADIUS.Clients[0], least.RADIUS.Clients[0]
 	nas.Secret, nas.PreviousSecret, nas.PreviousUntil, nas.PreviousExpires = plain.Secret, "", "", plain.PreviousExpires // examples
-	nas.Reply = nil
+	nas.Reply, nas.CertificateNames = nil, nil
 	require.Equal(t, least.RADIUS.Clients[0], shown.RADIUS.Clients[0])
 	require.Equal(t, least.LDAP.Clients[0], shown.LDAP.Clients[0])
 	require.Equal(t, least.Store.Redis.Addresses, shown.Store.Redis.Addresses)

@@ -69,8 +69,8 @@ type Node struct {
 	Config string // path of vssgate.yaml
 
 	// Where it listens, told by its own log.
-	RADIUS, LDAP, LDAPS []string
-	Phones, Metrics     string
+	RADIUS, RADIUSTLS, LDAP, LDAPS []string
+	Phones, Metrics                string
 
 	t    testing.TB
 	cmd  *exec.Cmd
@@ -166,11 +166,12 @@ func (n *Node) read(r *io.PipeReader, ready chan<- bool) {
 		var rec struct {
 			Msg                 string
 			RADIUS, LDAP, LDAPS []string
-			PhoneAPI            string `json:"phone_api"`
+			RADIUSTLS           []string `json:"radius_tls"`
+			PhoneAPI            string   `json:"phone_api"`
 			Metrics             string
 		}
 		if json.Unmarshal(lines.Bytes(), &rec) == nil && rec.Msg == "vssgate ready" {
-			n.RADIUS, n.LDAP, n.LDAPS, n.Metrics = rec.RADIUS, rec.LDAP, rec.LDAPS, rec.Metrics
+			n.RADIUS, n.RADIUSTLS, n.LDAP, n.LDAPS, n.Metrics = rec.RADIUS, rec.RADIUSTLS, rec.LDAP, rec.LDAPS, rec.Metrics
 			ready <- true
 			return
 		}

@@ -1,0 +1,214 @@
+package radius_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"vssgate/internal/testenv"
+	"vssgate/test/site"
+)
+
+// radsecUp is a site that takes RADIUS over TLS, from clients in both modes
+// that are known by their certificates.
+type radsecUp struct {
+	*site.Site
+	ca  *testenv.Authority
+	dir string // with the server's certificate, in server.pem and server.key
+}
+
+func startRadsec(t *testing.T) *radsecUp {
+	r := &radsecUp{ca: testenv.CA(t), dir: t.TempDir()}
+	r.serves(t, "first")
+	r.Site = site.Start(t, site.Options{More: fmt.Sprintf(`    - {name: asks-radsec, certificate_names: [asks.example.vn]}
+    - {name: holds-radsec, certificate_names: [holds.example.vn], addresses: [127.0.0.1], mode: hold, hold: 20s, approval: simple}
+  tls: {listen: ["127.0.0.1:0"], cert_file: %[1]s/server.pem, key_file: %[1]s/server.key, ca_file: %[2]s}
+`, r.dir, r.ca.CAFile), Asks: "127.0.0.4"})
+	return r
+}
+
+// serves puts a new certificate there for the node.
+func (r *radsecUp) serves(t *testing.T, name string) {
+	certFile, keyFile := r.ca.Issue(name)
+	for from, to := range map[string]string{certFile: "server.pem", keyFile: "server.key"} {
+		b, err := os.ReadFile(from)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(r.dir, to), b, 0o600))
+	}
+}
+
+// client issues a certificate for that DNS name.
+func (r *radsecUp) client(name string) (certFile, keyFile string) {
+	return r.ca.IssueAs(name, func(form *x509.Certificate) { form.DNSNames, form.IPAddresses = []string{name}, nil })
+}
+
+// A proxy is radsecproxy between a NAS and the node.
+type proxy struct {
+	t    *testing.T
+	addr string // UDP
+	mu   sync.Mutex
+	said bytes.Buffer
+}
+
+func (p *proxy) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.said.Write(b)
+}
+
+func (p *proxy) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.said.String()
+}
+
+const proxySecret = "between-nas-and-proxy"
+
+// radsecproxy runs the program with these blocks in its configuration, and
+// ends it with the test.
+func radsecproxy(t *testing.T, listen, blocks string) *proxy {
+	t.Helper()
+	path, err := exec.LookPath("radsecproxy")
+	if err != nil {
+		t.Fatal("radsecproxy is missing: apt-get install radsecproxy")
+	}
+	p := &proxy{t: t, addr: freeUDP(t)}
+	conf := filepath.Join(t.TempDir(), "radsecproxy.conf")
+	require.NoError(t, os.WriteFile(conf, []byte(strings.ReplaceAll("LogLevel 1\nLogDestination x-stderr\n"+listen+blocks, "ADDR", p.addr)), 0o600))
+	ctx, stop := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, path, "-f", "-c", conf)
+	cmd.Stdout, cmd.Stderr = p, p
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		stop()
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("radsecproxy wrote:\n%s", p)
+		}
+	})
+	return p
+}
+
+func freeUDP(t *testing.T) string {
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer c.Close()
+	return c.LocalAddr().String()
+}
+
+// through is radsecproxy as that client of the node's, connected.
+func (r *radsecUp) through(t *testing.T, name string) *proxy {
+	t.Helper()
+	certFile, keyFile := r.client(name)
+	host, port, err := net.SplitHostPort(r.RADIUSTLS[0])
+	require.NoError(t, err)
+	p := radsecproxy(t, "ListenUDP ADDR\n", fmt.Sprintf(`
+tls default {
+  CACertificateFile %s
+  CertificateFile %s
+  CertificateKeyFile %s
+}
+client nas {
+  host 127.0.0.1
+  type udp
+  secret %s
+}
+server node {
+  host %s
+  port %s
+  type tls
+  secret radsec
+  tls default
+  StatusServer on
+}
+realm * {
+  server node
+}
+`, r.ca.CAFile, certFile, keyFile, proxySecret, host, port))
+	before := r.Metric("vssgate_radius_tls_connections")
+	require.Eventually(t, func() bool { return r.Metric("vssgate_radius_tls_connections") > before }, site.Patience, tick)
+	return p
+}
+
+// nas asks the proxy.
+func (p *proxy) nas() *site.NAS { return site.DialNAS(p.t, "127.0.0.1", p.addr, proxySecret) }
+
+// Acceptance case 48.
+func TestRadsecproxyIsHeldUntilThePhoneAnswers(t *testing.T) {
+	r := startRadsec(t)
+	phone := r.Phone(1)
+	p := r.through(t, "holds.example.vn")
+	nas := p.nas()
+	packet := nas.Packet(asks)
+	nas.Send(packet)
+	require.Equal(t, "accepted", phone.Yes().Verdict)
+	require.EqualValues(t, site.AccessAccept, nas.Answer(packet).Code)
+	require.Equal(t, "holds-radsec", r.Last().Client)
+	again := asks
+	again.Station = "203.0.113.8"
+	packet = nas.Packet(again)
+	nas.Send(packet)
+	require.Equal(t, "rejected", phone.No().Verdict)
+	require.EqualValues(t, site.AccessReject, nas.Answer(packet).Code)
+}
+
+func TestRadsecproxyRelaysTheChallenge(t *testing.T) {
+	r := startRadsec(t)
+	phone := r.Phone(1)
+	nas := r.through(t, "asks.example.vn").nas()
+	asked := nas.Ask(asks)
+	require.EqualValues(t, site.AccessChallenge, asked.Code, asked.Text)
+	done := nas.Ask(asks.Saying(phone.Code(), asked.State))
+	require.EqualValues(t, site.AccessAccept, done.Code, done.Text)
+	require.Equal(t, "asks-radsec", r.Last().Client)
+	require.EqualValues(t, site.AccessReject, nas.Ask(asks.Saying("not it", "")).Code)
+}
+
+func TestRadsecproxyWithACertificateThatNobodyHasIsTurnedAway(t *testing.T) {
+	r := startRadsec(t)
+	certFile, keyFile := r.client("stranger.example.vn")
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	require.NoError(t, err)
+	conn, err := tls.Dial("tcp", r.RADIUSTLS[0], &tls.Config{RootCAs: r.ca.Pool, Certificates: []tls.Certificate{cert}})
+	if err == nil {
+		conn.SetReadDeadline(time.Now().Add(site.Patience))
+		_, err = conn.Read(make([]byte, 1))
+		conn.Close()
+	}
+	require.Error(t, err)
+	r.Logged("certificate_names") // the way out
+	require.EqualValues(t, 1, r.Metric(`vssgate_radius_tls_closed_total{reason="unknown_certificate"}`))
+}
+
+func TestTheNodeShowsANewCertificateWithoutARestart(t *testing.T) {
+	r := startRadsec(t)
+	phone := r.Phone(1)
+	nas := r.through(t, "asks.example.vn").nas()
+	cert, err := tls.LoadX509KeyPair(r.client("asks.example.vn"))
+	require.NoError(t, err)
+	shown := func() string {
+		conn, err := tls.Dial("tcp", r.RADIUSTLS[0], &tls.Config{RootCAs: r.ca.Pool, Certificates: []tls.Certificate{cert}})
+		require.NoError(t, err)
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].Subject.CommonName
+	}
+	require.Equal(t, "first", shown())
+	r.serves(t, "second")
+	require.Eventually(t, func() bool { return shown() == "second" }, site.Patience, tick)
+	asked := nas.Ask(asks) // over the connection that was open before
+	require.EqualValues(t, site.AccessChallenge, asked.Code, asked.Text)
+	require.EqualValues(t, site.AccessAccept, nas.Ask(asks.Saying(phone.Code(), asked.State)).Code)
+	require.Eventually(t, func() bool { return r.Metric("vssgate_radius_tls_connections") == 1 }, site.Patience, tick)
+}
