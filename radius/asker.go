@@ -2,10 +2,7 @@ package radius
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/md5"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -16,7 +13,6 @@ import (
 
 	layeh "layeh.com/radius"
 	"layeh.com/radius/rfc2865"
-	"layeh.com/radius/rfc2869"
 	"layeh.com/radius/rfc3162"
 
 	"vssgate/internal/secret"
@@ -142,15 +138,11 @@ func (a *Asker) encode(q Question) ([]byte, error) {
 // sign puts Message-Authenticator before everything else.
 func (a *Asker) sign(p *layeh.Packet) ([]byte, error) {
 	p.Identifier = a.identifier
-	mac := make(layeh.Attribute, md5.Size)
-	p.Attributes = append(layeh.Attributes{{Type: rfc2869.MessageAuthenticator_Type, Attribute: mac}}, p.Attributes...)
-	unsigned, err := p.MarshalBinary()
+	request, err := a.client.key.Sign(p)
 	if err != nil {
 		return nil, fmt.Errorf("radius: %w", err)
 	}
-	sum := a.client.mac(unsigned)
-	copy(mac, sum[:])
-	return p.Encode()
+	return request, nil
 }
 
 func (a *Asker) exchange(ctx context.Context, request []byte) (Answer, error) {
@@ -203,43 +195,11 @@ func (a *Asker) await(ctx context.Context, request []byte) ([]byte, error) {
 		case err != nil: // nobody listens there; perhaps soon
 			continue
 		}
-		if response := a.genuine(buf[:n], request); response != nil {
+		if response, _ := a.client.key.Genuine(buf[:n], request); response != nil {
 			return response, nil
 		}
 	}
 	return nil, nil
-}
-
-// genuine returns b without padding if it is an answer to request that only
-// who knows the secret can have made, else nil.
-func (a *Asker) genuine(b, request []byte) []byte {
-	if len(b) < headerLen || b[1] != request[1] {
-		return nil
-	}
-	length := int(binary.BigEndian.Uint16(b[2:4]))
-	if length < headerLen || length > len(b) {
-		return nil
-	}
-	b = b[:length]
-	switch Code(b[0]) {
-	case Accept, Reject, Challenge:
-	default:
-		return nil
-	}
-	h := md5.New()
-	h.Write(b[:4])
-	h.Write(request[4:headerLen])
-	h.Write(b[headerLen:])
-	h.Write(a.client.secret)
-	if !hmac.Equal(h.Sum(nil), b[4:headerLen]) {
-		return nil
-	}
-	var n counts
-	ma, drop := walk(b, &n)
-	if drop != "" || n.of(rfc2869.MessageAuthenticator_Type) != 1 || !authentic(b, request[4:headerLen], ma, a.client) {
-		return nil
-	}
-	return b
 }
 
 func (a *Asker) answer(b []byte, took time.Duration, sent int) (Answer, error) {

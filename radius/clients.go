@@ -1,19 +1,16 @@
 package radius
 
 import (
-	"crypto/hmac"
-	"crypto/md5"
 	"errors"
 	"fmt"
-	"hash"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	"vssgate/internal/login"
 	"vssgate/internal/secret"
 	"vssgate/radius/dictionary"
+	"vssgate/radius/wire"
 )
 
 // A Client is a NAS, or a proxy, that may ask us.
@@ -53,21 +50,15 @@ type client struct {
 	Client
 	version  version
 	secret   []byte
-	macs     sync.Pool // of *macer
+	key      *wire.Key // of secret
 	nases    *nases
 	previous *client // the same with the previous secret; nil: none
 	former   bool    // this is somebody's previous
 }
 
-// A macer makes HMAC-MD5 under one secret; kept, it saves the key schedule.
-type macer struct {
-	hash.Hash
-	sum [md5.Size]byte
-}
-
 func newClient(c Client, v version) *client {
-	k := &client{Client: c, version: v, secret: []byte(c.Secret.Reveal()), nases: &nases{known: map[Signer]*conduct{}}}
-	k.macs.New = func() any { return &macer{Hash: hmac.New(md5.New, k.secret)} }
+	shared := []byte(c.Secret.Reveal())
+	k := &client{Client: c, version: v, secret: shared, key: wire.NewKey(shared), nases: &nases{known: map[Signer]*conduct{}}}
 	if c.Previous != "" {
 		c.Secret, c.Previous = c.Previous, ""
 		k.previous = newClient(c, v)
@@ -91,18 +82,6 @@ func (c *client) madeWith(fits func(*client) bool, neither Drop) (k *client, why
 		return c, PreviousExpired
 	}
 	return c.previous, ""
-}
-
-// mac is HMAC-MD5 over the parts under the client's secret.
-func (c *client) mac(parts ...[]byte) [md5.Size]byte {
-	m := c.macs.Get().(*macer)
-	defer c.macs.Put(m)
-	m.Reset()
-	for _, p := range parts {
-		m.Write(p)
-	}
-	m.Sum(m.sum[:0])
-	return m.sum
 }
 
 // clients finds a client by source address.

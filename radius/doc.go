@@ -35,7 +35,7 @@
 // ratchet.go (who must sign), request.go, nologin.go (requests that are no
 // person's), reply.go (encoding of answers), dictionary (attributes by name),
 // exchanges.go, drop.go (reasons and log), asker.go and trace.go (the NAS's
-// side).
+// side). Package wire is what both sides share.
 //
 // The codec is layeh.com/radius; its server and its client are not used.
 package radius

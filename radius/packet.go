@@ -2,8 +2,6 @@ package radius
 
 import (
 	"bytes"
-	"crypto/hmac"
-	"crypto/md5"
 	"encoding/binary"
 	"unicode"
 	"unicode/utf8"
@@ -11,10 +9,12 @@ import (
 	layeh "layeh.com/radius"
 	"layeh.com/radius/rfc2865"
 	"layeh.com/radius/rfc2869"
+
+	"vssgate/radius/wire"
 )
 
 const (
-	headerLen     = 20
+	headerLen     = wire.HeaderLen
 	maxAttributes = 200 // in one packet; each costs work and memory
 )
 
@@ -33,8 +33,6 @@ type counts [256]uint8
 
 func (c *counts) of(t layeh.Type) int { return int(c[byte(t)]) }
 
-var zeros [md5.Size]byte
-
 // open reads one packet from c. Nothing in it is believed before its
 // Message-Authenticator is found right, if there is one. The answer is to be
 // made with the secret of the packet's client.
@@ -52,7 +50,7 @@ func open(b []byte, c *client) (p packet, drop Drop) {
 		if n > 1 {
 			return p, BadAuthenticator
 		}
-		p.client, drop = c.madeWith(func(k *client) bool { return authentic(b, b[4:headerLen], ma, k) }, BadAuthenticator)
+		p.client, drop = c.madeWith(func(k *client) bool { return k.key.Authentic(b, b[4:headerLen], ma) }, BadAuthenticator)
 		if drop != "" {
 			return p, drop
 		}
@@ -83,7 +81,7 @@ func (p *packet) readsWith(c *client) bool {
 	if !given || !hideable(hidden) {
 		return true
 	}
-	typed := bytes.TrimRight(reveal(hidden, c.secret, p.Authenticator), "\x00")
+	typed := bytes.TrimRight(wire.RevealPassword(hidden, c.secret, p.Authenticator), "\x00")
 	return utf8.Valid(typed) && bytes.IndexFunc(typed, unicode.IsControl) < 0
 }
 
@@ -125,17 +123,6 @@ func walk(b []byte, n *counts) (ma int, drop Drop) {
 		at += length
 	}
 	return ma, ""
-}
-
-// authentic verifies the Message-Authenticator at offset ma of b, made over b
-// with itself as zeros and authenticator in the header (RFC 3579 section 3.2).
-func authentic(b, authenticator []byte, ma int, c *client) bool {
-	if b[ma+1] != 2+md5.Size {
-		return false
-	}
-	value := b[ma+2 : ma+2+md5.Size]
-	want := c.mac(b[:4], authenticator, b[headerLen:ma+2], zeros[:], b[ma+2+md5.Size:])
-	return hmac.Equal(value, want[:])
 }
 
 // once lists what the server acts on and may come once (RFC 2865 section

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"crypto/md5"
 	"fmt"
 	"unicode/utf8"
 
@@ -39,7 +40,7 @@ func (a answer) encode(c *client, identifier uint32, authenticator [16]byte, pro
 	case c.version == overV11:
 		p.Identifier, p.Authenticator = 0, tokenField(identifier)
 	case !c.BareReplies || a.eap: // EAP-Message must not come without (RFC 3579 section 3.1)
-		mac = make(layeh.Attribute, len(zeros))
+		mac = make(layeh.Attribute, md5.Size)
 		p.Add(rfc2869.MessageAuthenticator_Type, mac)
 	}
 	for part, rest := split(a.text, maxValue); part != ""; part, rest = split(rest, maxValue) {
@@ -72,7 +73,7 @@ func (a answer) encode(c *client, identifier uint32, authenticator [16]byte, pro
 		return unsigned, nil
 	}
 	if mac != nil {
-		sum := c.mac(unsigned)
+		sum := c.key.MAC(unsigned)
 		copy(mac, sum[:])
 	}
 	return p.Encode()

@@ -14,6 +14,7 @@ import (
 	"layeh.com/radius/rfc3162"
 
 	"vssgate/internal/login"
+	"vssgate/radius/wire"
 )
 
 // A reading is what an Access-Request comes down to: a request for the
@@ -109,14 +110,16 @@ func (p *packet) password(c *client, again bool) (typed []byte, why string, drop
 		return nil, rejectedNone, ""
 	}
 	switch {
-	case len(hidden) == 0 || len(hidden) > 128:
+	case len(hidden) == 0 || len(hidden) > wire.MaxPassword:
 		return nil, rejectedPassword, ""
 	case c.version == overV11: // as it is (RFC 9765 section 5.1.1)
 		typed = bytes.Clone(hidden)
 	case len(hidden)%md5.Size != 0:
 		return nil, rejectedPassword, ""
 	default:
-		typed = bytes.TrimRight(reveal(hidden, c.secret, p.Authenticator), "\x00")
+		// The library's own cuts at the first NUL, and would turn
+		// "password\0,123456" into a password without code.
+		typed = bytes.TrimRight(wire.RevealPassword(hidden, c.secret, p.Authenticator), "\x00")
 	}
 	if !utf8.Valid(typed) {
 		if !p.authentic {
@@ -132,29 +135,7 @@ func (p *packet) password(c *client, again bool) (typed []byte, why string, drop
 
 // hideable: User-Password can be as long as that (RFC 2865 section 5.2).
 func hideable(hidden []byte) bool {
-	return len(hidden) > 0 && len(hidden) <= 128 && len(hidden)%md5.Size == 0
-}
-
-// reveal undoes the hiding of User-Password (RFC 2865 section 5.2), padding
-// included. The library's own cuts at the first NUL, and would turn
-// "password\0,123456" into a password without code.
-func reveal(hidden, secret []byte, authenticator [16]byte) []byte {
-	typed := make([]byte, len(hidden))
-	h := md5.New()
-	var pad [md5.Size]byte
-	before := authenticator[:]
-	for at := 0; at < len(hidden); at += md5.Size {
-		block := hidden[at : at+md5.Size]
-		h.Reset()
-		h.Write(secret)
-		h.Write(before)
-		h.Sum(pad[:0])
-		for i := range block {
-			typed[at+i] = block[i] ^ pad[i]
-		}
-		before = block
-	}
-	return typed
+	return len(hidden) > 0 && len(hidden) <= wire.MaxPassword && len(hidden)%md5.Size == 0
 }
 
 // msCHAP finds Microsoft's CHAP attributes (RFC 2548): MS-CHAP-Response,

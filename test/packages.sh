@@ -11,7 +11,9 @@ need() { # need PACKAGE FILE: FILE tells that PACKAGE is there
 missing=
 need slapd /usr/sbin/slapd
 need ldap-utils /usr/bin/ldapsearch
+need freeradius /usr/sbin/freeradius
 need freeradius-utils /usr/bin/radclient
+need eapoltest /usr/bin/eapol_test
 need redis-server /usr/bin/redis-server
 need radsecproxy /usr/sbin/radsecproxy
 need libpam-radius-auth '/lib/*/security/pam_radius_auth.so /usr/lib/*/security/pam_radius_auth.so'
