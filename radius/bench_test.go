@@ -23,7 +23,7 @@ func quiet(b *testing.B, h Handler) (*Server, key) {
 	}
 	conn, sink := listen(b, "udp4", "127.0.0.1:0"), listen(b, "udp4", "127.0.0.1:0")
 	b.Cleanup(func() { conn.Close(); sink.Close() })
-	sock, err := newUDPSocket(conn)
+	sock, err := newUDPSocket(conn, takesLogins)
 	if err != nil {
 		b.Fatal(err)
 	}

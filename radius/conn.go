@@ -36,9 +36,9 @@ type conn struct {
 	ending  bool      // what waits is the last
 }
 
-func newConn(raw *tls.Conn, c *client, peer netip.AddrPort, l limits) *conn {
+func newConn(raw *tls.Conn, c *client, peer netip.AddrPort, takes codes, l limits) *conn {
 	k := &conn{tls: raw, client: c, peer: peer, limits: l}
-	k.byKey, k.send = map[key]*exchange{}, k.enqueue
+	k.byKey, k.send, k.takes = map[key]*exchange{}, k.enqueue, takes
 	k.change.L = &k.mu
 	return k
 }
@@ -148,7 +148,7 @@ func (s *Server) readConn(ctx context.Context, c *conn) Drop {
 			return ""
 		}
 		switch drop := s.take(b, c.client, k); drop {
-		case BadLength, BadAttributes, BadAuthenticator: // RFC 6613 section 2.6.4
+		case BadLength, BadAttributes, BadAuthenticator, BadRequestAuthenticator: // RFC 6613 section 2.6.4
 			return drop
 		}
 	}

@@ -12,26 +12,30 @@ type Drop string
 
 // Why datagrams are dropped, without an answer.
 const (
-	UnknownSource         Drop = "unknown_source"
-	BadLength             Drop = "bad_length"
-	BadCode               Drop = "bad_code"
-	BadAttributes         Drop = "bad_attributes"
-	BadAuthenticator      Drop = "bad_message_authenticator"
-	NoAuthenticator       Drop = "no_message_authenticator" // where there must be one: EAP, Status-Server
-	BareProxyState        Drop = "proxy_state_without_message_authenticator"
-	RequiredAuthenticator Drop = "required_message_authenticator" // the client says yes
-	LostAuthenticator     Drop = "lost_message_authenticator"     // the NAS is known to sign
-	PreviousExpired       Drop = "previous_secret_expired"
-	RepeatedAttribute     Drop = "repeated_attribute"
-	TwoPasswords          Drop = "two_passwords"
-	WrongSecret           Drop = "wrong_secret"
-	NotReady              Drop = "not_ready"
-	Retransmission        Drop = "retransmission" // of a request that is still held, or whose answer is silence
-	Superseded            Drop = "superseded"     // a held request whose Identifier was used again
-	TooManyHeld           Drop = "too_many_held"
-	Broken                Drop = "internal_error"
-	NotSent               Drop = "not_sent"
-	Unavailable           Drop = "unavailable" // no verdict: the NAS is to ask elsewhere
+	UnknownSource           Drop = "unknown_source"
+	BadLength               Drop = "bad_length"
+	BadCode                 Drop = "bad_code"
+	AccountingHere          Drop = "accounting_on_login_port"
+	LoginHere               Drop = "login_on_accounting_port"
+	BadAttributes           Drop = "bad_attributes"
+	BadAuthenticator        Drop = "bad_message_authenticator"
+	BadRequestAuthenticator Drop = "bad_request_authenticator" // of an Accounting-Request
+	NoAuthenticator         Drop = "no_message_authenticator"  // where there must be one: EAP, Status-Server
+	BareProxyState          Drop = "proxy_state_without_message_authenticator"
+	RequiredAuthenticator   Drop = "required_message_authenticator" // the client says yes
+	LostAuthenticator       Drop = "lost_message_authenticator"     // the NAS is known to sign
+	PreviousExpired         Drop = "previous_secret_expired"
+	RepeatedAttribute       Drop = "repeated_attribute"
+	TwoPasswords            Drop = "two_passwords"
+	WrongSecret             Drop = "wrong_secret"
+	NotReady                Drop = "not_ready"
+	Retransmission          Drop = "retransmission" // of a request that is still held, or whose answer is silence
+	Superseded              Drop = "superseded"     // a held request whose Identifier was used again
+	TooManyHeld             Drop = "too_many_held"
+	Broken                  Drop = "internal_error"
+	NotSent                 Drop = "not_sent"
+	Unavailable             Drop = "unavailable"         // no verdict: the NAS is to ask elsewhere
+	NotKept                 Drop = "accounting_not_kept" // so not answered: the NAS is to send it again
 
 	// Of connections over TLS. They are closed for BadLength, BadAttributes and
 	// BadAuthenticator too.
@@ -61,23 +65,27 @@ const (
 // wayOut tells the administrator what to do. Reasons that need nothing done
 // have no line, hence no log record.
 var wayOut = map[string]string{
-	string(UnknownSource):         "no client has this address: add it to radius.clients, or stop whoever sends",
-	string(BadLength):             "the datagram is no RADIUS packet; check what sends to this port",
-	string(BadCode):               "only Access-Request and Status-Server are served on this port; send Accounting and CoA elsewhere",
-	string(BadAttributes):         "the packet's attributes are malformed, or more than 200",
-	string(BadAuthenticator):      "bad Message-Authenticator: the shared secret of this client differs, or the packet was forged",
-	string(NoAuthenticator):       "EAP and Status-Server need a Message-Authenticator (RFC 3579, RFC 5997): switch it on at the NAS",
-	string(BareProxyState):        "Proxy-State without Message-Authenticator may be a forgery in the making (CVE-2024-3596): switch Message-Authenticator on at the NAS and at each proxy",
-	string(RequiredAuthenticator): "require_message_authenticator is yes for this client, and the request has none: switch it on at the NAS; auto serves it until the NAS is known to sign",
-	string(LostAuthenticator):     "this NAS used to send Message-Authenticator and this request has none: forged, or the NAS was changed: then vssgate nas forget CLIENT; require_message_authenticator: no for a NAS that sends both",
-	string(PreviousExpired):       "made with previous_secret, whose previous_until has passed: give the NAS the new secret, or move previous_until",
-	string(RepeatedAttribute):     "an attribute that may come once came twice (RFC 2865 section 5.44)",
-	string(TwoPasswords):          "User-Password came together with CHAP-Password or EAP-Message (RFC 2865 section 4.1)",
-	string(WrongSecret):           "the password is not readable: wrong shared secret? compare it at the NAS and here; nobody was asked about this login",
-	string(TooManyHeld):           "more logins are held than radius.max_held allows; raise it, or look for who floods",
-	string(Broken):                "a fault of this program; the request was dropped, please report it",
-	string(Unavailable):           "no verdict, so no answer: directory, store or audit cannot be asked; the error before this line and /readyz say which",
-	string(NotSent):               "an answer could not be sent; check the route to the NAS",
+	string(UnknownSource):           "no client has this address: add it to radius.clients, or stop whoever sends",
+	string(BadLength):               "the datagram is no RADIUS packet; check what sends to this port",
+	string(BadCode):                 "only requests for logins, accounting and Status-Server are served; send CoA elsewhere",
+	string(AccountingHere):          "accounting is not taken on this port: give radius.accounting.listen an address (the usual port is 1813) and name it at the NAS, or switch accounting off there",
+	string(LoginHere):               "logins are not taken on the accounting port: name a port of radius.listen (the usual one is 1812) as the NAS's authentication port",
+	string(BadRequestAuthenticator): "bad Request Authenticator: the shared secret of this client differs for accounting, or the packet was forged; some NASes have a secret of their own for accounting",
+	string(NotKept):                 "accounting is not answered while it cannot be kept; the error before this line says why. The NAS sends it again",
+	string(BadAttributes):           "the packet's attributes are malformed, or more than 200",
+	string(BadAuthenticator):        "bad Message-Authenticator: the shared secret of this client differs, or the packet was forged",
+	string(NoAuthenticator):         "EAP and Status-Server need a Message-Authenticator (RFC 3579, RFC 5997): switch it on at the NAS",
+	string(BareProxyState):          "Proxy-State without Message-Authenticator may be a forgery in the making (CVE-2024-3596): switch Message-Authenticator on at the NAS and at each proxy",
+	string(RequiredAuthenticator):   "require_message_authenticator is yes for this client, and the request has none: switch it on at the NAS; auto serves it until the NAS is known to sign",
+	string(LostAuthenticator):       "this NAS used to send Message-Authenticator and this request has none: forged, or the NAS was changed: then vssgate nas forget CLIENT; require_message_authenticator: no for a NAS that sends both",
+	string(PreviousExpired):         "made with previous_secret, whose previous_until has passed: give the NAS the new secret, or move previous_until",
+	string(RepeatedAttribute):       "an attribute that may come once came twice (RFC 2865 section 5.44)",
+	string(TwoPasswords):            "User-Password came together with CHAP-Password or EAP-Message (RFC 2865 section 4.1)",
+	string(WrongSecret):             "the password is not readable: wrong shared secret? compare it at the NAS and here; nobody was asked about this login",
+	string(TooManyHeld):             "more logins are held than radius.max_held allows; raise it, or look for who floods",
+	string(Broken):                  "a fault of this program; the request was dropped, please report it",
+	string(Unavailable):             "no verdict, so no answer: directory, store or audit cannot be asked; the error before this line and /readyz say which",
+	string(NotSent):                 "an answer could not be sent; check the route to the NAS",
 
 	string(NoTLSClient):        "no client with certificate_names may come from this address: add the address to the client in radius.clients, or stop whoever connects",
 	string(NoHandshake):        "no TLS handshake within 10 s: does the NAS speak RADIUS over TLS on this port?",

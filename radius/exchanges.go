@@ -40,6 +40,7 @@ type exchange struct {
 	key           key
 	authenticator [16]byte
 	proxyState    [][]byte
+	accounting    bool // not a login: it is in no count of logins
 
 	// Guarded by exchanges.mu.
 	stage        stage
@@ -215,7 +216,9 @@ func (t *exchanges) unlink(x *exchange) {
 func (t *exchanges) count(x *exchange, delta int) {
 	t.held += delta
 	x.key.socket.held += delta
-	t.meter.IdentifiersInUse(x.client.name(), delta)
+	if !x.accounting {
+		t.meter.IdentifiersInUse(x.client.name(), delta)
+	}
 	x.key.socket.check()
 }
 

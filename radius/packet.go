@@ -33,28 +33,46 @@ type counts [256]uint8
 
 func (c *counts) of(t layeh.Type) int { return int(c[byte(t)]) }
 
+// codes say which requests a socket takes: logins, accounting, or both.
+// Status-Server is taken everywhere.
+type codes uint8
+
+const (
+	takesLogins codes = 1 << iota
+	takesAccounting
+)
+
+// refuses says why a packet with that code is not for this socket. Requests
+// only: an answer to an answer could go on for ever.
+func (t codes) refuses(c layeh.Code) Drop {
+	switch {
+	case c == layeh.CodeStatusServer, c == layeh.CodeAccessRequest && t&takesLogins != 0, c == layeh.CodeAccountingRequest && t&takesAccounting != 0:
+		return ""
+	case c == layeh.CodeAccountingRequest:
+		return AccountingHere
+	case c == layeh.CodeAccessRequest:
+		return LoginHere
+	}
+	return BadCode
+}
+
 // open reads one packet from c. Nothing in it is believed before its
-// Message-Authenticator is found right, if there is one. The answer is to be
+// authenticators are found right, as far as there are any. The answer is to be
 // made with the secret of the packet's client.
-func open(b []byte, c *client) (p packet, drop Drop) {
+func open(b []byte, c *client, takes codes) (p packet, drop Drop) {
 	b, drop = frame(b)
 	if drop != "" {
+		return p, drop
+	}
+	if drop = takes.refuses(layeh.Code(b[0])); drop != "" {
 		return p, drop
 	}
 	ma, drop := walk(b, &p.counts)
 	if drop != "" {
 		return p, drop
 	}
-	p.client, p.authentic = c, c.version == overV11
-	if n := p.counts.of(rfc2869.MessageAuthenticator_Type); n > 0 && c.version != overV11 {
-		if n > 1 {
-			return p, BadAuthenticator
-		}
-		p.client, drop = c.madeWith(func(k *client) bool { return k.key.Authentic(b, b[4:headerLen], ma) }, BadAuthenticator)
-		if drop != "" {
-			return p, drop
-		}
-		p.authentic = true
+	if drop = p.authenticate(b, ma, c); drop != "" {
+		return p, drop
 	}
 	if drop = p.contradicts(layeh.Code(b[0])); drop != "" {
 		return p, drop
@@ -67,7 +85,7 @@ func open(b []byte, c *client) (p packet, drop Drop) {
 	if c.version == overV11 {
 		p.id, p.Authenticator = token(b), mark(b)
 	}
-	if !p.authentic && c.previous != nil {
+	if !p.authentic && c.previous != nil && parsed.Code != layeh.CodeAccountingRequest {
 		p.client, drop = c.madeWith(p.readsWith, "") // neither: nobody is asked, see password
 	}
 	p.Secret = p.client.secret
@@ -85,9 +103,34 @@ func (p *packet) readsWith(c *client) bool {
 	return utf8.Valid(typed) && bytes.IndexFunc(typed, unicode.IsControl) < 0
 }
 
+// authenticate finds with whose secret b was made, a packet from c with its last
+// Message-Authenticator at ma: by that, and by the Request Authenticator of an
+// Accounting-Request. Of an Access-Request without either nothing is known yet.
+func (p *packet) authenticate(b []byte, ma int, c *client) (drop Drop) {
+	p.client, p.authentic = c, c.version == overV11
+	if p.authentic {
+		return ""
+	}
+	signed := func(k *client) bool { return k.key.Authentic(b, b[4:headerLen], ma) }
+	if layeh.Code(b[0]) == layeh.CodeAccountingRequest {
+		signed = func(k *client) bool { return k.key.AccountedToo(b, ma) }
+		if p.client, drop = c.madeWith(func(k *client) bool { return k.key.Accounted(b) }, BadRequestAuthenticator); drop != "" {
+			return drop
+		}
+	}
+	switch p.counts.of(rfc2869.MessageAuthenticator_Type) {
+	case 0:
+		return ""
+	case 1:
+		p.client, drop = c.madeWith(signed, BadAuthenticator)
+		p.authentic = drop == ""
+		return drop
+	}
+	return BadAuthenticator
+}
+
 // frame cuts b to the packet's Length: what comes after it is padding and is
-// ignored (RFC 2865 section 3). Requests only: an answer to an answer could go
-// on for ever.
+// ignored (RFC 2865 section 3).
 func frame(b []byte) ([]byte, Drop) {
 	if len(b) < headerLen || len(b) > layeh.MaxPacketLength {
 		return nil, BadLength
@@ -96,11 +139,7 @@ func frame(b []byte) ([]byte, Drop) {
 	if length < headerLen || length > len(b) {
 		return nil, BadLength
 	}
-	switch layeh.Code(b[0]) {
-	case layeh.CodeAccessRequest, layeh.CodeStatusServer:
-		return b[:length], ""
-	}
-	return nil, BadCode
+	return b[:length], ""
 }
 
 // walk counts the attributes of a framed packet and finds the last
@@ -134,7 +173,7 @@ var once = []layeh.Type{
 // contradicts finds what a request must not have, or must not have together.
 func (p *packet) contradicts(code layeh.Code) Drop {
 	eap := p.counts.of(rfc2869.EAPMessage_Type) > 0
-	if !p.authentic && (code == layeh.CodeStatusServer || eap) {
+	if code != layeh.CodeAccountingRequest && !p.authentic && (code == layeh.CodeStatusServer || eap) {
 		return NoAuthenticator
 	}
 	for _, t := range once {

@@ -83,13 +83,13 @@ func TestOpen(t *testing.T) {
 		"2038 empty attributes":                                   {pack(1, 7, auth, many(2038)...), BadAttributes},
 		"a request signed with another secret":                    {with(right, func(b []byte) { copy(b[22:], bytes.Repeat([]byte{9}, 16)) }), BadAuthenticator},
 		"a signature over another authenticator":                  {with(right, func(b []byte) { b[4] ^= 1 }), BadAuthenticator},
-		"Accounting-Request does not belong here":                 {signed(4, 7, auth, 0, user), BadCode},
+		"Accounting-Request does not belong here":                 {signed(4, 7, auth, 0, user), AccountingHere},
 		"an answer gets no answer, or two servers go on for ever": {signed(2, 7, auth, 0), BadCode},
 		"an Access-Challenge gets no answer":                      {signed(11, 7, auth, 0), BadCode},
 		"CoA does not belong here":                                {signed(43, 7, auth, 0), BadCode},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, drop := open(c.in, testClient())
+			p, drop := open(c.in, testClient(), takesLogins)
 			require.Equal(t, c.want, drop)
 			if drop == "" {
 				require.Equal(t, bytes.Contains(c.in, []byte{80, 18}), p.authentic)
@@ -107,20 +107,30 @@ func oversigned(auth [16]byte, attrs ...attr) []byte {
 	return b
 }
 
-func TestOnlyTwoCodesAreServed(t *testing.T) {
-	for code := range 256 {
-		_, drop := open(signed(byte(code), 7, authOf(1), 0), testClient())
-		if code == 1 || code == 12 {
-			require.Empty(t, drop)
-		} else {
-			require.Equal(t, BadCode, drop, "code %d", code)
+func TestEachSocketServesItsOwnCodes(t *testing.T) {
+	for takes, want := range map[codes]map[int]Drop{
+		takesLogins:                   {1: "", 12: "", 4: AccountingHere},
+		takesAccounting:               {4: "", 12: "", 1: LoginHere},
+		takesLogins | takesAccounting: {1: "", 12: "", 4: ""},
+	} {
+		for code := range 256 {
+			b := signed(byte(code), 7, authOf(1), 0)
+			if code == 4 {
+				b = accounts(7, false)
+			}
+			_, drop := open(b, testClient(), takes)
+			if expected, named := want[code]; named {
+				require.Equal(t, expected, drop, "code %d", code)
+			} else {
+				require.Equal(t, BadCode, drop, "code %d", code)
+			}
 		}
 	}
 }
 
 func TestASecretThatDiffersIsRefused(t *testing.T) {
 	other := newClient(Client{Login: &login.Client{Name: "other"}, Secret: "another-secret-here"}, overUDP)
-	_, drop := open(asks(1, 1, "an.nv", "secret"), other)
+	_, drop := open(asks(1, 1, "an.nv", "secret"), other, takesLogins)
 	require.Equal(t, BadAuthenticator, drop)
 }
 
@@ -136,7 +146,7 @@ func FuzzPacket(f *testing.F) {
 	c := testClient()
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := bytes.Clone(b)
-		p, drop := open(b, c)
+		p, drop := open(b, c, takesLogins)
 		require.Equal(t, before, b, "reading changes nothing")
 		if drop != "" {
 			return
@@ -165,12 +175,12 @@ func FuzzMessageAuthenticator(f *testing.F) {
 		auth := authOf(int(bit))
 		attrs := []attr{text(1, cut(user)), hidden(cut(password)[:min(128, len(cut(password)))], auth), {24, []byte(cut(string(state)))}}
 		b := signed(1, 1, auth, int(bit)%(len(attrs)+1), attrs...)
-		p, drop := open(b, c)
+		p, drop := open(b, c, takesLogins)
 		require.Empty(t, drop)
 		require.True(t, p.authentic)
 		at := int(bit) % (8 * len(b))
 		b[at/8] ^= 1 << (at % 8)
-		p, _ = open(b, c)
+		p, _ = open(b, c, takesLogins)
 		require.False(t, p.authentic)
 	})
 }

@@ -119,7 +119,7 @@ func TestOneWithoutHoldsTheRatchetForTenMinutes(t *testing.T) {
 	source := netip.MustParseAddr("192.0.2.1")
 	now := time.Now()
 	admit := func(b []byte, at time.Duration) (Drop, *Signer) {
-		p, drop := open(b, c)
+		p, drop := open(b, c, takesLogins)
 		require.Empty(t, drop)
 		return c.admit(&p, source, now.Add(at))
 	}

@@ -17,10 +17,15 @@ type answer struct {
 	code   layeh.Code
 	text   string
 	state  []byte
-	prompt bool // tell the NAS to hide what the user types (Prompt = No-Echo)
-	eap    bool // EAP-Failure for the EAP packet eapID
-	eapID  byte
+	prompt bool             // tell the NAS to hide what the user types (Prompt = No-Echo)
 	more   []dictionary.AVP // what the NAS is to know of the user
+
+	// unsigned: no Message-Authenticator. Of accounting no RFC says over which
+	// authenticator it is made, and clients differ.
+	unsigned bool
+
+	eap   bool // EAP-Failure for the EAP packet eapID
+	eapID byte
 }
 
 // maxValue is the longest value of an attribute.
@@ -39,6 +44,7 @@ func (a answer) encode(c *client, identifier uint32, authenticator [16]byte, pro
 	switch {
 	case c.version == overV11:
 		p.Identifier, p.Authenticator = 0, tokenField(identifier)
+	case a.unsigned:
 	case !c.BareReplies || a.eap: // EAP-Message must not come without (RFC 3579 section 3.1)
 		mac = make(layeh.Attribute, md5.Size)
 		p.Add(rfc2869.MessageAuthenticator_Type, mac)

@@ -15,7 +15,7 @@ var source = netip.MustParseAddr("192.0.2.9")
 // readingOf opens and reads a packet that must be well formed.
 func readingOf(t *testing.T, b []byte) (reading, Drop) {
 	c := testClient()
-	p, drop := open(b, c)
+	p, drop := open(b, c, takesLogins)
 	require.Empty(t, drop)
 	return p.read(c, source)
 }

@@ -43,6 +43,10 @@ type Options struct {
 	// Status-Server answered. nil: always.
 	Ready func() bool
 
+	// Accountant keeps what NASes tell of sessions. nil: accounting is dropped,
+	// and named.
+	Accountant Accountant
+
 	// MaxHeld bounds the requests that wait for an answer; what comes beyond is
 	// dropped, so that the NAS asks elsewhere. 0: 200,000.
 	MaxHeld int
@@ -115,13 +119,22 @@ func New(opts Options) (*Server, error) {
 // work is mostly the kernel's.
 const readers = 2
 
-// Serve answers what comes to conn until ctx ends, lets held requests be
-// answered for DrainFor more, closes conn and returns after its last goroutine
-// has ended. What is still held then stays unanswered: the NAS asks again, or
-// elsewhere. The error is the socket's; nil if ctx ended.
+// Serve answers the logins that come to conn until ctx ends, lets held requests
+// be answered for DrainFor more, closes conn and returns after its last
+// goroutine has ended. What is still held then stays unanswered: the NAS asks
+// again, or elsewhere. The error is the socket's; nil if ctx ended.
 func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
+	return s.serveUDP(ctx, conn, takesLogins)
+}
+
+// ServeAccounting is Serve for a socket that takes accounting, and no logins.
+func (s *Server) ServeAccounting(ctx context.Context, conn *net.UDPConn) error {
+	return s.serveUDP(ctx, conn, takesAccounting)
+}
+
+func (s *Server) serveUDP(ctx context.Context, conn *net.UDPConn, takes codes) error {
 	defer conn.Close()
-	sock, err := newUDPSocket(conn)
+	sock, err := newUDPSocket(conn, takes)
 	if err != nil {
 		return fmt.Errorf("radius: %s: %w", conn.LocalAddr(), err)
 	}
@@ -207,7 +220,7 @@ func (s *Server) serve(b []byte, k key) {
 // read. b is not kept.
 func (s *Server) take(b []byte, c *client, k key) (drop Drop) {
 	defer s.survive(c, k, nil)
-	p, drop := open(b, c)
+	p, drop := open(b, c, k.socket.takes)
 	if drop != "" {
 		s.drop(c, drop, k)
 		return drop
@@ -216,8 +229,12 @@ func (s *Server) take(b []byte, c *client, k key) (drop Drop) {
 	if c.former {
 		s.usedPrevious(&p, c, k)
 	}
-	if p.Code == layeh.CodeStatusServer {
+	switch p.Code {
+	case layeh.CodeStatusServer:
 		s.status(&p, c, k)
+		return ""
+	case layeh.CodeAccountingRequest:
+		s.account(&p, c, k)
 		return ""
 	}
 	if drop = s.admit(&p, c, k); drop != "" {
@@ -229,24 +246,28 @@ func (s *Server) take(b []byte, c *client, k key) (drop Drop) {
 		s.drop(c, drop, k)
 		return drop
 	}
-	s.begin(&p, c, k, r)
+	s.login(&p, c, k, r)
 	return ""
 }
 
-// status answers Status-Server (RFC 5997) while logins can be decided: the NAS
-// asks in order to know where to send them.
+// status answers Status-Server (RFC 5997) while logins can be decided, or
+// accounting be kept: the NAS asks in order to know where to send them.
 func (s *Server) status(p *packet, c *client, k key) {
-	if !s.opts.Ready() {
+	ready, code := s.opts.Ready, layeh.CodeAccessAccept
+	if k.socket.takes == takesAccounting {
+		ready, code = s.opts.Accountant.Ready, layeh.CodeAccountingResponse
+	}
+	if !ready() {
 		s.drop(c, NotReady, k)
 		return
 	}
-	b, err := answer{code: layeh.CodeAccessAccept}.encode(c, p.id, p.Authenticator, p.proxyState())
+	b, err := answer{code: code}.encode(c, p.id, p.Authenticator, p.proxyState())
 	s.sendOr(c, k, b, err)
 }
 
-// begin opens the exchange of an Access-Request and has it decided.
-func (s *Server) begin(p *packet, c *client, k key, r reading) {
-	x := &exchange{server: s, client: c, key: k, authenticator: p.Authenticator, proxyState: p.proxyState()}
+// begin opens the exchange of a request. false: it is known, or there is no
+// room, and that has been seen to.
+func (s *Server) begin(x *exchange) bool {
 	b := s.exchanges.begin(x, time.Now())
 	if b.left != nil {
 		s.left(b.left)
@@ -254,9 +275,18 @@ func (s *Server) begin(p *packet, c *client, k key, r reading) {
 	switch {
 	case b.resend != nil:
 		s.opts.Meter.Resent()
-		s.sendOr(c, k, b.resend, nil)
+		s.sendOr(x.client, x.key, b.resend, nil)
 	case b.drop != "":
-		s.drop(c, b.drop, k)
+		s.drop(x.client, b.drop, x.key)
+	}
+	return b.drop == ""
+}
+
+// login has an Access-Request decided.
+func (s *Server) login(p *packet, c *client, k key, r reading) {
+	x := &exchange{server: s, client: c, key: k, authenticator: p.Authenticator, proxyState: p.proxyState()}
+	switch {
+	case !s.begin(x):
 	case r.request == nil:
 		s.refused(c, r.refused, k, r.reply.Trace)
 		x.send(r.reply, r.eap, r.eapID)
@@ -319,7 +349,7 @@ func (s *Server) refused(c *client, why string, k key, trace string) {
 	})
 }
 
-// send encodes, remembers and sends the answer.
+// send answers a login.
 func (x *exchange) send(r login.Reply, eap bool, eapID byte) {
 	s := x.server
 	a := answer{code: code(r.Kind), text: s.opts.Text(x.client.Login, r), eap: eap, eapID: eapID}
@@ -329,6 +359,12 @@ func (x *exchange) send(r login.Reply, eap bool, eapID byte) {
 	case a.code == layeh.CodeAccessAccept && x.client.Reply != nil: // a reject grants nothing
 		a.more = x.client.Reply(r.Identity)
 	}
+	x.answerWith(a)
+}
+
+// answerWith encodes, remembers and sends the answer.
+func (x *exchange) answerWith(a answer) {
+	s := x.server
 	b, err := a.encode(x.client, x.key.identifier, x.authenticator, x.proxyState)
 	if err != nil {
 		s.exchanges.forget(x)

@@ -18,7 +18,8 @@ const readBuffer = 4 << 20
 type socket struct {
 	// send writes an answer to the NAS, from local if that is known. It does not
 	// wait for a slow NAS.
-	send func(b []byte, local netip.Addr, to netip.AddrPort) error
+	send  func(b []byte, local netip.Addr, to netip.AddrPort) error
+	takes codes
 
 	// Guarded by exchanges.mu.
 	byKey    map[key]*exchange
@@ -44,10 +45,10 @@ type udpSocket struct {
 	wildcard bool
 }
 
-func newUDPSocket(conn *net.UDPConn) (*udpSocket, error) {
+func newUDPSocket(conn *net.UDPConn, takes codes) (*udpSocket, error) {
 	_ = conn.SetReadBuffer(readBuffer) // the kernel may allow less; that is no failure
 	s := &udpSocket{conn: conn}
-	s.byKey, s.send = map[key]*exchange{}, s.write
+	s.byKey, s.send, s.takes = map[key]*exchange{}, s.write, takes
 	local := conn.LocalAddr().(*net.UDPAddr)
 	if !local.IP.IsUnspecified() {
 		return s, nil

@@ -144,7 +144,7 @@ func (s *Server) conn(c *tls.Conn, from netip.AddrPort) (*conn, Drop) {
 	if state.NegotiatedProtocol == protocolV11 {
 		speaks = p.v11
 	}
-	return newConn(c, speaks, from, s.limits), ""
+	return newConn(c, speaks, from, s.overTLS(), s.limits), ""
 }
 
 // connected counts a connection that has come, +1, or gone, -1. false: there

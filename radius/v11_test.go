@@ -242,7 +242,7 @@ func FuzzRADIUS11(f *testing.F) {
 	f.Add(pack11(12, 1<<31))
 	c := newClient(Client{Login: &login.Client{Name: "hq-vpn"}, Secret: secret.Secret(radsec)}, overV11)
 	f.Fuzz(func(t *testing.T, in []byte) {
-		p, drop := open(in, c)
+		p, drop := open(in, c, takesLogins)
 		if drop != "" {
 			return
 		}

@@ -354,7 +354,7 @@ func start(t testing.TB, change func(*Options)) *bench {
 	return startOn(t, listen(t, "udp4", "127.0.0.1:0"), change)
 }
 
-func startOn(t testing.TB, conn *net.UDPConn, change func(*Options)) *bench {
+func startOn(t testing.TB, conn *net.UDPConn, change func(*Options), how ...func(*Server, context.Context, *net.UDPConn) error) *bench {
 	b := &bench{
 		scripted: &scripted{asked: make(chan asking, 100_000)},
 		counter:  newCounter(),
@@ -372,7 +372,8 @@ func startOn(t testing.TB, conn *net.UDPConn, change func(*Options)) *bench {
 	b.addr = conn.LocalAddr().(*net.UDPAddr).AddrPort()
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
-	go func() { b.ended <- b.server.Serve(ctx, conn) }()
+	serve := append(how, (*Server).Serve)[0]
+	go func() { b.ended <- serve(b.server, ctx, conn) }()
 	t.Cleanup(func() {
 		stop()
 		require.NoError(t, <-b.ended)

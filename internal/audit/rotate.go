@@ -30,7 +30,7 @@ func Files(path string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	all = slices.DeleteFunc(all, func(name string) bool { _, ok := stampOf(path, name); return !ok })
+	all = slices.DeleteFunc(all, func(name string) bool { _, ok := SetAside(path, name); return !ok })
 	slices.Sort(all)
 	if _, err := os.Stat(path); err == nil {
 		all = append(all, path)
@@ -47,8 +47,14 @@ func escapeGlob(s string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(s)
 }
 
-// stampOf tells when a file was set aside, if its name says that it was.
-func stampOf(path, name string) (at time.Time, ok bool) {
+// Aside is the name under which the file at path is set aside at that time.
+func Aside(path string, at time.Time) string {
+	stem, ext := split(path)
+	return stem + "-" + at.UTC().Format(stampForm) + ext
+}
+
+// SetAside tells when a file was set aside, if its name says that it was.
+func SetAside(path, name string) (at time.Time, ok bool) {
 	stem, ext := split(path)
 	stamp, cut := strings.CutPrefix(strings.TrimSuffix(name, ext), stem+"-")
 	at, err := time.Parse(stampForm, stamp)
@@ -72,8 +78,7 @@ func (l *Log) rotate(now time.Time) error {
 	if err := l.file.Sync(); err != nil {
 		return fmt.Errorf("audit: sync %s: %w", l.path, err)
 	}
-	stem, ext := split(l.path)
-	aside := stem + "-" + now.UTC().Format(stampForm) + ext
+	aside := Aside(l.path, now)
 	if _, err := os.Lstat(aside); err == nil {
 		return nil // the clock stands still, or was set back: at the next tick
 	}
@@ -126,7 +131,7 @@ func (l *Log) expire(now time.Time) error {
 		return err
 	}
 	for _, name := range files {
-		at, aside := stampOf(l.path, name)
+		at, aside := SetAside(l.path, name)
 		if !aside || now.Sub(at) <= l.Keep {
 			return nil
 		}

@@ -97,7 +97,7 @@ func TestFilesOlderThanKeepAreRemovedAndTheChainSaysSo(t *testing.T) {
 	require.NoError(t, l.expire(time.Now().Add(1000*time.Hour)))
 	require.Len(t, must(Files(path)), 5, "without Keep nothing is removed")
 	l.Keep = 48 * time.Hour
-	at, _ := stampOf(path, files[1])
+	at, _ := SetAside(path, files[1])
 	require.NoError(t, l.expire(at.Add(l.Keep+time.Second)))
 	left := must(Files(path))
 	require.Equal(t, files[2:], left)

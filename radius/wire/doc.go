@@ -3,6 +3,7 @@
 // has no sockets, no clock and no opinions.
 //
 //	sign.go       a request is signed; an answer is genuine, or what is wrong with it
+//	accounting.go the same for accounting, whose requests are signed as a whole
 //	hidden.go     values that are hidden under the shared secret, opened and hidden anew
 //	attributes.go attributes as plain bytes, to be kept and sent on
 //	eap.go        the frame of EAP (RFC 3748), and its way through EAP-Message
