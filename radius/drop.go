@@ -31,6 +31,7 @@ const (
 	NotReady                Drop = "not_ready"
 	Retransmission          Drop = "retransmission" // of a request that is still held, or whose answer is silence
 	Superseded              Drop = "superseded"     // a held request whose Identifier was used again
+	Probe                   Drop = "probe"          // CHAP or MS-CHAP beside an open login by PAP
 	TooManyHeld             Drop = "too_many_held"
 	Broken                  Drop = "internal_error"
 	NotSent                 Drop = "not_sent"
@@ -82,6 +83,7 @@ var wayOut = map[string]string{
 	string(RepeatedAttribute):       "an attribute that may come once came twice (RFC 2865 section 5.44)",
 	string(TwoPasswords):            "User-Password came together with CHAP-Password or EAP-Message (RFC 2865 section 4.1)",
 	string(WrongSecret):             "the password is not readable: wrong shared secret? compare it at the NAS and here; nobody was asked about this login",
+	string(Probe):                   "the NAS tries CHAP or MS-CHAP while its login by PAP is still open: set it to PAP alone, and let it wait longer for an answer",
 	string(TooManyHeld):             "more logins are held than radius.max_held allows; raise it, or look for who floods",
 	string(Broken):                  "a fault of this program; the request was dropped, please report it",
 	string(Unavailable):             "no verdict, so no answer: directory, store or audit cannot be asked; the error before this line and /readyz say which",

@@ -21,7 +21,7 @@ import (
 // Handler, or a refusal that needs nobody's opinion.
 type reading struct {
 	request *login.Request // Reply and Packet are still to be filled in
-	refused string         // why, if request is nil
+	refused string         // why, if request is nil, or a probe that nobody can check
 	reply   login.Reply
 	eap     bool // answer with EAP-Failure
 	eapID   byte
@@ -49,7 +49,8 @@ func (p *packet) read(c *client, source netip.Addr) (r reading, drop Drop) {
 	if !again {
 		why = or(p.noLogin(password), why)
 	}
-	if why != "" {
+	probe := (why == rejectedCHAP || why == rejectedMSCHAP) && !again
+	if why != "" && !probe {
 		return refuse(why, refusal(why, again)), ""
 	}
 	nas, station := p.where(source)
@@ -63,6 +64,9 @@ func (p *packet) read(c *client, source netip.Addr) (r reading, drop Drop) {
 		Password: password,
 		State:    state,
 		First:    c.First,
+	}
+	if probe { // refused, unless it is better not answered at all
+		r.refused, r.request.Probe, r.request.Conversation, r.request.First = why, true, true, nil
 	}
 	return r, ""
 }

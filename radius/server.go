@@ -291,16 +291,17 @@ func (s *Server) login(p *packet, c *client, k key, r reading) {
 		s.refused(c, r.refused, k, r.reply.Trace)
 		x.send(r.reply, r.eap, r.eapID)
 	default:
-		s.handle(x, r.request)
+		s.handle(x, r.request, or(r.refused, rejectedForeign))
 	}
 }
 
-func (s *Server) handle(x *exchange, r *login.Request) {
+// handle has r decided. bad is what a BadAnswer to it is told and counted as.
+func (s *Server) handle(x *exchange, r *login.Request, bad string) {
 	defer s.survive(x.client, x.key, x)
 	if len(r.State) == 0 { // a State says itself which login is meant
 		r.Packet = x.identity()
 	}
-	r.Reply = x.reply
+	r.Reply = func(l login.Reply) { x.reply(l, bad) }
 	leave := s.opts.Handler.Handle(r)
 	if s.exchanges.handled(x, leave) && leave != nil {
 		s.left(leave)
@@ -325,16 +326,19 @@ func (x *exchange) identity() []byte {
 }
 
 // reply is what the Handler answers.
-func (x *exchange) reply(r login.Reply) {
+func (x *exchange) reply(r login.Reply, bad string) {
 	defer x.server.survive(x.client, x.key, x)
 	switch r.Kind {
 	case login.Silence:
+		if r.Reason == login.Probed {
+			x.server.drop(x.client, Probe, x.key)
+		}
 		x.server.exchanges.finish(x, nil, time.Now())
 	case login.NoAnswer:
 		x.server.exchanges.forget(x) // sent again, it may find what is down now up again
 		x.server.drop(x.client, Unavailable, x.key, slog.String("trace", r.Trace))
 	case login.BadAnswer:
-		x.server.refused(x.client, rejectedForeign, x.key, r.Trace)
+		x.server.refused(x.client, bad, x.key, r.Trace)
 		x.send(r, false, 0)
 	default:
 		x.send(r, false, 0)

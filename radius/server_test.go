@@ -279,9 +279,6 @@ func TestWhatIsRefusedWithoutAsking(t *testing.T) {
 		"a NUL in the name":      {[]attr{text(1, "a\x00b"), hidden("secret", auth)}, "User-Name"},
 		"a NUL in the password":  {[]attr{user, hidden("good\x00,1", auth)}, "User-Password"},
 		"a password of 15 bytes": {[]attr{user, text(2, "fifteen bytes..")}, "User-Password"},
-		"CHAP":                   {[]attr{user, text(3, "seventeen bytes..")}, "set the NAS to PAP"},
-		"MS-CHAP":                {[]attr{user, {26, []byte{0, 0, 1, 55, 1, 2}}}, "set the NAS to PAP"},
-		"MS-CHAPv2":              {[]attr{user, {26, []byte{0, 0, 1, 55, 25, 2}}}, "set the NAS to PAP"},
 		"an access list":         {[]attr{text(1, "#ACSACL#-IP-vpn-5f3a"), hidden("", auth)}, "as Cisco-AVPair ip:inacl#1=..., or its name as Filter-Id"},
 		"MAC authentication":     {[]attr{text(1, "001b638445e6"), text(31, "00-1B-63-84-45-E6"), hidden("001b638445e6", auth)}, "MAC authentication is no login"},
 		"an empty State":         {[]attr{user, text(24, ""), hidden("123456", auth)}, "State came empty"},
@@ -300,6 +297,39 @@ func TestWhatIsRefusedWithoutAsking(t *testing.T) {
 			n.receive() // a retransmission gets the same
 			<-b.resent
 			require.Empty(t, b.refused, "and is not counted again")
+		})
+	}
+}
+
+// FortiGate tries PAP, MS-CHAPv2 and CHAP in turn: the core says whether its
+// login by PAP is still open.
+func TestCHAPIsRefusedOrDroppedAsAProbe(t *testing.T) {
+	auth := authOf(1)
+	for name, proof := range map[string]attr{
+		"CHAP":      text(3, "seventeen bytes.."),
+		"MS-CHAP":   {26, []byte{0, 0, 1, 55, 1, 2}},
+		"MS-CHAPv2": {26, []byte{0, 0, 1, 55, 25, 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, nil)
+			n := newNAS(t, b.addr)
+			request := signed(1, 7, auth, 0, text(1, "an.nv"), text(31, "203.0.113.7"), proof)
+			n.send(request)
+			r := b.next(t)
+			require.True(t, r.Probe && r.Conversation)
+			require.Nil(t, r.First, "nobody can check it")
+			require.Nil(t, r.Password)
+			require.Equal(t, "203.0.113.7", r.Station)
+			r.Reply(login.Reply{Kind: login.Silence, Reason: login.Probed})
+			n.hearsNothing()
+			b.dropped(t, Probe)
+			require.Contains(t, b.String(), "set it to PAP alone")
+
+			n.send(signed(1, 8, auth, 0, text(1, "an.nv"), proof))
+			b.next(t).Reply(login.Reply{Kind: login.BadAnswer, Reason: login.Probed})
+			require.Equal(t, byte(reject), n.receive()[0])
+			require.Contains(t, b.String(), "cannot be checked against a directory; set the NAS to PAP")
+			require.NotEmpty(t, <-b.refused)
 		})
 	}
 }

@@ -136,7 +136,6 @@ func TestPasswordsThatRADIUS11DoesNotTake(t *testing.T) {
 		"129 bytes":                   {text(1, "an.nv"), text(2, strings.Repeat("x", 129))},
 		"padded as in RADIUS/1.0":     {text(1, "an.nv"), text(2, "secret\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")},
 		"a NUL in it":                 {text(1, "an.nv"), text(2, "secret\x00,123456")},
-		"CHAP":                        {text(1, "an.nv"), text(3, "\x01"+strings.Repeat("x", 16)), text(60, "challenge")},
 		"CHAP without CHAP-Challenge": {text(1, "an.nv"), text(3, "\x01"+strings.Repeat("x", 16))},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -56,6 +56,7 @@ type Attempt struct {
 	Station  string
 	From     string // what the phone and audit show as the origin
 	Typed    string // the name as typed, to bind States to it
+	Proof    bool   // begun by a proof of the password, not by the password
 	Secret   []byte // MAC of client, typed name and password: knows the password again
 	Scope    []byte // MAC of NAS, station and, where there is none, the packet: who may join
 	Place    string // the index of account, client and station it is listed under; "" none

@@ -72,6 +72,7 @@ func (a *Attempt) visit(f *fields) {
 	optional(f, 27, &a.Answer, (*Given).visit)
 	optional(f, 28, &a.Verdict, (*Verdict).visit)
 	flag(f, 29, &a.Owed)
+	flag(f, 30, &a.Proof)
 }
 
 func (id *Identity) visit(f *fields) {

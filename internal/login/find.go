@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"time"
 
 	"vssgate/otp"
@@ -19,7 +20,7 @@ const (
 	indexPerson = "person:" // open attempts of a person
 	indexOwner  = "owner:"  // open attempts of an account at a client
 	indexLogin  = "login:"  // open attempts of an account at a client from one station
-	indexSecret = "secret:" // attempts of a typed name and password at a client, a while longer
+	indexName   = "name:"   // attempts of a typed name at a client, a while longer
 	indexState  = "state:"  // attempts by the States that may still be presented
 )
 
@@ -103,11 +104,7 @@ func (e *Engine) answerState(ctx context.Context, s *saved, q *asking, chain int
 func (e *Engine) findByPassword(ctx context.Context, q *asking) (*saved, error) {
 	r := q.req
 	if r.Conversation {
-		e.placeOf(q)
-		if s, err := e.joinable(ctx, q); s != nil || err != nil {
-			return s, err
-		}
-		return e.fresh(q), nil
+		return e.findByProof(ctx, q)
 	}
 	r.Password = withoutWord(r.Password, r.Client.Separator)
 	e.placeOf(q)
@@ -132,6 +129,39 @@ func (e *Engine) findByPassword(ctx context.Context, q *asking) (*saved, error) 
 	return e.fresh(q), nil
 }
 
+// findByProof: a login that shows no password. The same proof again is the same
+// request; any other is checked for itself.
+func (e *Engine) findByProof(ctx context.Context, q *asking) (*saved, error) {
+	if q.req.Probe {
+		if open, err := e.probed(ctx, q.req); open || err != nil {
+			e.finish(q, Reply{Kind: Silence, Reason: Probed})
+			return nil, err
+		}
+	}
+	if q.req.First == nil {
+		e.finish(q, Reply{Kind: BadAnswer, Reason: Probed})
+		return nil, nil
+	}
+	e.placeOf(q)
+	if s, err := e.joinable(ctx, q); s != nil || err != nil {
+		return s, err
+	}
+	return e.fresh(q), nil
+}
+
+// probed tells whether a login by password is open at the client, from the same
+// station and under the same name: whoever tries other methods now is its NAS.
+func (e *Engine) probed(ctx context.Context, r *Request) (bool, error) {
+	all, err := e.findAll(ctx, e.nameIndex(r.FrontEnd, r.Client.Name, r.Username))
+	return slices.ContainsFunc(all, func(s *saved) bool {
+		return !s.Attempt.Proof && s.Attempt.Station == r.Station && s.Attempt.live(s.rec.Read, e.Policy.Grace)
+	}), err
+}
+
+func (e *Engine) nameIndex(f FrontEnd, client, typed string) string {
+	return e.listedAs(indexName, string(f), client, typed)
+}
+
 // placeOf notes by what q is known again, and how it may be answered.
 func (e *Engine) placeOf(q *asking) {
 	r := q.req
@@ -149,7 +179,7 @@ func (e *Engine) joinable(ctx context.Context, q *asking) (*saved, error) {
 	if q.req.OwnCheck {
 		return nil, nil
 	}
-	all, err := e.findAll(ctx, secretIndex(q.secret))
+	all, err := e.findAll(ctx, e.nameIndex(q.req.FrontEnd, q.req.Client.Name, q.req.Username))
 	if err != nil {
 		return nil, err
 	}
@@ -196,13 +226,13 @@ func (q *asking) holds(now time.Time) {
 func (e *Engine) appended(ctx context.Context, q *asking, cut []byte, code string) (*saved, error) {
 	r := q.req
 	secret := e.secretOf(r, cut)
-	all, err := e.findAll(ctx, secretIndex(secret))
+	all, err := e.findAll(ctx, e.nameIndex(r.FrontEnd, r.Client.Name, r.Username))
 	if err != nil {
 		return nil, err
 	}
 	var best *saved
 	for _, s := range all {
-		if a := &s.Attempt; bytes.Equal(a.Secret, secret) && a.FrontEnd == r.FrontEnd && (best == nil || e.nearer(q, s, best)) {
+		if a := &s.Attempt; bytes.Equal(a.Secret, secret) && (best == nil || e.nearer(q, s, best)) {
 			best = s
 		}
 	}
@@ -286,7 +316,7 @@ func (e *Engine) fresh(q *asking) *saved {
 	}
 	return &saved{Attempt: Attempt{
 		ID: q.id, FrontEnd: r.FrontEnd, Client: r.Client.Name, Approval: approval, NAS: r.NAS, Station: r.Station,
-		From: r.origin(), Typed: r.Username, Secret: q.secret, Scope: q.scope, Who: *q.identity,
+		From: r.origin(), Typed: r.Username, Proof: r.Conversation, Secret: q.secret, Scope: q.scope, Who: *q.identity,
 	}}
 }
 
@@ -381,10 +411,6 @@ func (e *Engine) genuine(state []byte, c *Client) bool {
 
 func stateIndex(state []byte) string {
 	return indexState + base64.RawURLEncoding.EncodeToString(state[:stateRandom])
-}
-
-func secretIndex(secret []byte) string {
-	return indexSecret + base64.RawURLEncoding.EncodeToString(secret[:16])
 }
 
 // chainByState finds the chain a State belongs to, used or not; -1 none.

@@ -36,6 +36,7 @@ const (
 	WrongCode    Reason = "wrong_code"    // an appended code was wrong, tries are left
 	CodeUsed     Reason = "code_used"     // the attempt let another request in
 	BadState     Reason = "bad_state"     // RADIUS State unknown, foreign or used up; no text tells which
+	Probed       Reason = "probed"        // CHAP or MS-CHAP that a NAS tries beside a login by password, or that nobody can check
 	Asked        Reason = "asked"         // of an observed login alone: the second factor would have been asked for
 	Unavailable  Reason = "unavailable"   // directory, store or key: RADIUS stays silent, LDAP says 52
 )

@@ -148,6 +148,12 @@ type Request struct {
 	// challenge, by which the same request is known again; nil: it never is.
 	Conversation bool
 
+	// Probe: a Conversation by CHAP or MS-CHAP, which some NASes try when PAP is
+	// not answered at once. While a login by password of the same client, station
+	// and name is open it is dropped (Silence, Probed); else, with First nil, it is
+	// refused (BadAnswer, Probed): nobody can check it.
+	Probe bool
+
 	// NoChallenge: this request cannot be challenged, whatever its client's mode
 	// (MS-CHAP, EAP other than GTC): it is held instead, and no number is shown.
 	NoChallenge bool
@@ -192,7 +198,7 @@ const (
 // A Reply answers one request. Front ends turn it into packets and texts.
 type Reply struct {
 	Kind     ReplyKind
-	Reason   Reason        // Reject, NoAnswer
+	Reason   Reason        // Reject, NoAnswer, BadAnswer; Silence: Probed or ""
 	Prompt   PromptText    // Ask
 	Number   string        // Ask: the number to match; "" none
 	Tries    int           // wrong_code: how many tries are left

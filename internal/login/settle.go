@@ -94,7 +94,7 @@ func (e *Engine) save(ctx context.Context, s *saved, cond Condition) error {
 // indexes is where an attempt is listed: everywhere while it is open; after
 // that only where late questions about it arrive.
 func (e *Engine) indexes(a *Attempt) []string {
-	list := []string{secretIndex(a.Secret)}
+	list := []string{e.nameIndex(a.FrontEnd, a.Client, a.Typed)}
 	for i := range a.Chains {
 		for _, state := range [][]byte{a.Chains[i].State, a.Chains[i].Used} {
 			if len(state) == stateSize {
