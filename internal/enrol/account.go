@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -21,10 +22,13 @@ type Account struct {
 	DisplayName string    `json:"display_name"`
 	Person      string    `json:"person,omitempty"` // "" while no number is known
 	Source      Source    `json:"source,omitempty"`
+	Kind        Kind      `json:"kind,omitempty"`
+	KindSet     bool      `json:"kind_set,omitempty"` // by an administrator: wins over the directory
 	Created     time.Time `json:"created"`
 
-	BHXH     secret.Secret `json:"-"` // social insurance number, or ""
-	Personal secret.Secret `json:"-"` // personal identification number, or ""
+	BHXH        secret.Secret `json:"-"` // social insurance number, or ""
+	Personal    secret.Secret `json:"-"` // personal identification number, or ""
+	Assignments []Assignment  `json:"-"` // of an organisation's account, oldest first
 }
 
 // Source is who said the number.
@@ -39,17 +43,17 @@ const (
 // accountRecord is an Account as it is kept: with the numbers.
 type accountRecord struct {
 	Account
-	BHXH     string `json:"bhxh_number,omitempty"`
-	Personal string `json:"personal_id,omitempty"`
-}
-
-func (a Account) record() accountRecord {
-	return accountRecord{Account: a, BHXH: a.BHXH.Reveal(), Personal: a.Personal.Reveal()}
+	BHXH        string             `json:"bhxh_number,omitempty"`
+	Personal    string             `json:"personal_id,omitempty"`
+	Assignments []assignmentRecord `json:"assignments,omitempty"`
 }
 
 func (r accountRecord) account() Account {
 	a := r.Account
-	a.BHXH, a.Personal = secret.Secret(r.BHXH), secret.Secret(r.Personal)
+	a.BHXH, a.Personal, a.Assignments = secret.Secret(r.BHXH), secret.Secret(r.Personal), nil
+	for _, held := range r.Assignments {
+		a.Assignments = append(a.Assignments, held.assignment())
+	}
 	return a
 }
 
@@ -73,96 +77,120 @@ func accountKey(id string) string {
 // Account implements login.People: two reads of the store for an account that
 // was seen before and has not changed.
 func (p *People) Account(ctx context.Context, id login.Identity) (login.Account, error) {
-	a, problem, err := p.Mention(ctx, id)
-	switch {
-	case err != nil:
-		return login.Account{}, err
-	case problem == login.NumberChanged:
-		return login.Account{Problem: problem, Person: a.Person}, nil // whose open logins are to end
-	case problem != "":
-		return login.Account{Problem: problem}, nil
+	a, problem, former, err := p.mention(ctx, id)
+	if err != nil || problem != "" {
+		return login.Account{Problem: problem, Former: former}, err
 	}
 	devices, err := p.Devices(ctx, a.Person)
 	if err != nil {
 		return login.Account{}, fmt.Errorf("devices of %s: %w", id.ID, err)
 	}
-	return p.options.Load().judge(a.Person, devices), nil
+	account := p.options.Load().judge(a.Person, devices)
+	account.Former = former
+	return account, nil
 }
 
 // Mention finds the account of whom the directory knows as id, makes it when
 // this is its first mention, pins its number when it has none yet, and tells
 // what is wrong with the number.
 func (p *People) Mention(ctx context.Context, id login.Identity) (Account, login.Reason, error) {
+	a, problem, _, err := p.mention(ctx, id)
+	return a, problem, err
+}
+
+// mention tells besides whose the account was before, or is no longer.
+func (p *People) mention(ctx context.Context, id login.Identity) (a Account, problem login.Reason, former string, err error) {
 	for range saveTries {
-		r, rec, err := load[accountRecord](ctx, p, accountKey(id.ID))
+		before, rec, err := load[accountRecord](ctx, p, accountKey(id.ID))
+		now := rec.Read.UTC()
 		if errors.Is(err, ErrNotFound) {
-			r.ID = id.ID
-			r.Created, err = p.store.Now(ctx)
-			r.Created = r.Created.UTC()
+			before.ID = id.ID
+			now, err = p.store.Now(ctx)
+			before.Created = now.UTC()
 		}
 		if err != nil {
-			return Account{}, "", fmt.Errorf("account %s: %w", id.ID, err)
+			return Account{}, "", "", fmt.Errorf("account %s: %w", id.ID, err)
 		}
-		a, problem, err := p.pin(ctx, r.account(), id)
+		r, problem, err := p.pin(ctx, before, id, now)
 		if err != nil {
-			return Account{}, "", fmt.Errorf("account %s: %w", id.ID, err)
+			return Account{}, "", "", fmt.Errorf("account %s: %w", id.ID, err)
 		}
-		if rec.Version != 0 && a == r.account() {
-			return a, problem, nil
+		if before.Person != "" && (problem != "" || r.Person != before.Person) {
+			former = before.Person
 		}
-		if _, err = p.save(ctx, rec, a.record(), login.Condition{}); err == nil {
-			return a, problem, nil
+		if rec.Version != 0 && r.same(before) {
+			return r.account(), problem, former, nil
+		}
+		if _, err = p.save(ctx, rec, r, login.Condition{}); err == nil {
+			return r.account(), problem, former, nil
 		}
 		if !errors.Is(err, login.ErrConflict) {
-			return Account{}, "", fmt.Errorf("account %s: %w", id.ID, err)
+			return Account{}, "", "", fmt.Errorf("account %s: %w", id.ID, err)
 		}
 	}
-	return Account{}, "", fmt.Errorf("account %s: %w", id.ID, errBusy)
+	return Account{}, "", "", fmt.Errorf("account %s: %w", id.ID, errBusy)
+}
+
+// same tells whether nothing has changed that mention changes: assignments it
+// does not.
+func (r accountRecord) same(o accountRecord) bool {
+	r.Assignments, r.Account.Assignments, o.Assignments, o.Account.Assignments = nil, nil, nil, nil
+	return reflect.DeepEqual(r, o)
 }
 
 // pin brings the account up to what the directory says now. A number that
 // leads to another person than the pinned one is not taken over: who may write
 // that attribute could make his own phone the second factor. The same person's
 // other number is no change; an attribute emptied later is a missing number.
-func (p *People) pin(ctx context.Context, a Account, id login.Identity) (Account, login.Reason, error) {
-	a.Username, a.DisplayName = id.Username, id.DisplayName
-	if a.Source == FromHere {
-		return a, "", nil
+func (p *People) pin(ctx context.Context, r accountRecord, id login.Identity, now time.Time) (accountRecord, login.Reason, error) {
+	r.Username, r.DisplayName = id.Username, id.DisplayName
+	if !r.KindSet && id.Kind != "" {
+		kind, err := ParseKind(id.Kind)
+		if err != nil {
+			return r, login.NoCustodian, nil // who may it be? nobody's phone
+		}
+		r.become(kind)
+	}
+	if r.Kind == OfOrganisation {
+		return p.custodian(ctx, r, id, now)
+	}
+	if r.Source == FromHere {
+		return r, "", nil
 	}
 	if strings.TrimSpace(id.Number) == "" {
-		return a, login.NoNumber, nil
+		return r, login.NoNumber, nil
 	}
 	number, err := ParseNumber(id.Number)
 	switch {
-	case err != nil && a.Person == "":
-		return a, login.BadNumber, nil
+	case err != nil && r.Person == "":
+		return r, login.BadNumber, nil
 	case err != nil:
-		return a, login.NumberChanged, nil
-	case number == a.BHXH || number == a.Personal:
-		return a, "", nil
-	case a.Person == "":
-		a.Person, err = p.person(ctx, number)
-		a.Source = FromDirectory
-		return a.numbered(number), "", err
+		return r, login.NumberChanged, nil
+	case number.Reveal() == r.BHXH || number.Reveal() == r.Personal:
+		return r, "", nil
+	case r.Person == "":
+		r.Person, err = p.person(ctx, number)
+		r.Source = FromDirectory
+		return r.numbered(number), "", err
 	}
 	person, _, err := p.personOf(ctx, number)
-	if errors.Is(err, ErrNotFound) || err == nil && person != a.Person {
-		return a, login.NumberChanged, nil
+	if errors.Is(err, ErrNotFound) || err == nil && person != r.Person {
+		return r, login.NumberChanged, nil
 	}
-	return a.numbered(number), "", err
+	return r.numbered(number), "", err
 }
 
 // numbered returns the account with these numbers and no others.
-func (a Account) numbered(numbers ...secret.Secret) Account {
-	a.BHXH, a.Personal = "", ""
+func (r accountRecord) numbered(numbers ...secret.Secret) accountRecord {
+	r.BHXH, r.Personal = "", ""
 	for _, number := range numbers {
 		if len(number) == bhxhDigits {
-			a.BHXH = number
+			r.BHXH = number.Reveal()
 		} else {
-			a.Personal = number
+			r.Personal = number.Reveal()
 		}
 	}
-	return a
+	return r
 }
 
 // judge tells what a person's devices make possible. A device that is signed

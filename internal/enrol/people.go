@@ -39,6 +39,12 @@ var (
 	ErrKeyInUse   = errors.New("this key is enrolled already")
 	ErrRevoked    = errors.New("this device was revoked")
 	ErrPlatform   = errors.New("platform not allowed")
+
+	ErrKind            = errors.New("want person or organisation")
+	ErrOrganisation    = errors.New("an organisation's account has no number of its own: assign it to its custodian")
+	ErrNotOrganisation = errors.New("a person's account has no custodian")
+	ErrDocument        = errors.New("want the reference and the date of the written assignment")
+	ErrPeriod          = errors.New("the assignment ends before it begins")
 )
 
 // People implements login.People on a login.Store. Safe for concurrent use,

@@ -21,7 +21,7 @@ func (p *People) SetNumbers(ctx context.Context, id login.Identity, bhxh, person
 	if err != nil {
 		return Account{}, err
 	}
-	if _, _, err := p.Mention(ctx, login.Identity{ID: id.ID, Username: id.Username, DisplayName: id.DisplayName}); err != nil {
+	if _, _, err := p.Mention(ctx, login.Identity{ID: id.ID, Username: id.Username, DisplayName: id.DisplayName, Kind: id.Kind}); err != nil {
 		return Account{}, err
 	}
 	person, err := p.person(ctx, numbers...)
@@ -29,9 +29,11 @@ func (p *People) SetNumbers(ctx context.Context, id login.Identity, bhxh, person
 		return Account{}, fmt.Errorf("account %s: %w", id.ID, err)
 	}
 	r, err := edit(ctx, p, accountKey(id.ID), func(r *accountRecord, _ login.Record) error {
-		a := r.account().numbered(numbers...)
-		a.Person, a.Source = person, FromHere
-		*r = a.record()
+		if r.Kind == OfOrganisation {
+			return ErrOrganisation
+		}
+		*r = r.numbered(numbers...)
+		r.Person, r.Source = person, FromHere
 		return nil
 	})
 	if err != nil {
@@ -99,9 +101,8 @@ func (p *People) retie(ctx context.Context, person string, number secret.Secret)
 			return err
 		}
 		_, err = edit(ctx, p, accountKey(a.ID), func(r *accountRecord, _ login.Record) error {
-			changed := r.account().numbered(number)
-			changed.Person = other
-			*r = changed.record()
+			*r = r.numbered(number)
+			r.Person = other
 			return nil
 		})
 		if err != nil {

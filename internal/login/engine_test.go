@@ -43,6 +43,7 @@ type world struct {
 	person  string // whose the account is
 	changed string // the password, since it was changed
 	path    string // the store's file
+	former  string
 }
 
 const (
@@ -77,7 +78,10 @@ func (w *world) Check(_ context.Context, id login.Identity, pw []byte) (login.Ch
 }
 
 func (w *world) Account(context.Context, login.Identity) (login.Account, error) {
-	return login.Account{Person: cmp.Or(w.person, person), Problem: w.problem, Notify: login.PushReady, CanNumber: true, CanSimple: true}, nil
+	if w.problem != "" {
+		return login.Account{Problem: w.problem, Former: w.former}, nil
+	}
+	return login.Account{Person: cmp.Or(w.person, person), Notify: login.PushReady, CanNumber: true, CanSimple: true}, nil
 }
 
 func (w *world) Ready() bool { return !w.silent }
@@ -689,7 +693,7 @@ func TestAChangedNumberEndsOpenLoginsAndRefusesNewOnes(t *testing.T) {
 		vpn := client(login.Hold, login.ApprovalSimple)
 		held := w.ask(vpn)
 		held.waits()
-		w.problem = login.NumberChanged
+		w.problem, w.former = login.NumberChanged, person
 		w.ask(vpn, station("198.51.100.9")).is(login.Reject, login.NumberChanged)
 		held.is(login.Reject, login.Revoked)
 	})

@@ -14,7 +14,8 @@ type People interface {
 
 // An Account is what the decision needs to know of one.
 type Account struct {
-	Person    string    // opaque; "" when Problem says why; NumberChanged: whom the account was tied to
+	Person    string    // opaque; "" when Problem says why
+	Former    string    // who must not answer for it any more: their open logins of it are to end; "" nobody
 	Problem   Reason    // "": usable
 	Notify    PushState // whether a prompt can reach a device
 	CanNumber bool      // some device can type a number

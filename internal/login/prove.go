@@ -266,8 +266,8 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 		return nil, err
 	}
 	q.facts.Problem = account.Problem
-	if account.Problem == NumberChanged { // what is open was meant for the person before
-		if err := e.Withdraw(ctx, account.Person, func(open, _ string) bool { return open == id.ID }); err != nil {
+	if account.Former != "" { // what is open was meant for the person before
+		if err := e.Withdraw(ctx, account.Former, func(open, _ string) bool { return open == id.ID }); err != nil {
 			return nil, err
 		}
 	}
