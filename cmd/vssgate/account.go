@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vssgate/internal/admin"
+	"vssgate/internal/enrol"
 )
 
 func accountCommand(w *where) *cobra.Command {
@@ -28,7 +29,8 @@ the configuration or --socket. What changes or reveals something is audited.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(accountListCommand(w), accountShowCommand(w), accountSetCommand(w), accountUnlockCommand(w))
+	cmd.AddCommand(accountListCommand(w), accountShowCommand(w), accountSetCommand(w), accountAssignCommand(w), accountUnlockCommand(w),
+		accountRemoveCommand(w), accountImportCommand(w), accountExportCommand(w))
 	return cmd
 }
 
@@ -120,10 +122,15 @@ func showAccount(out io.Writer, a admin.Account) {
 	fmt.Fprintf(t, "user\t%s\n", a.Username)
 	fmt.Fprintf(t, "name\t%s\n", a.DisplayName)
 	fmt.Fprintf(t, "id\t%s\n", a.ID)
-	fmt.Fprintf(t, "mã số BHXH\t%s\n", cmp.Or(a.BHXHNumber, "-"))
-	fmt.Fprintf(t, "personal id\t%s\n", cmp.Or(a.PersonalID, "-"))
+	if a.Kind == string(enrol.OfOrganisation) {
+		fmt.Fprintln(t, "kind\torganisation: its custodian's phones answer")
+	} else {
+		fmt.Fprintf(t, "mã số BHXH\t%s\n", cmp.Or(a.BHXHNumber, "-"))
+		fmt.Fprintf(t, "personal id\t%s\n", cmp.Or(a.PersonalID, "-"))
+	}
 	fmt.Fprintf(t, "can log in\t%s\n", state(a))
 	t.Flush()
+	showAssignments(out, a.Assignments)
 	showDevices(out, a.Devices)
 }
 
@@ -136,19 +143,27 @@ func accountSetCommand(w *where) *cobra.Command {
 		Long: `Says which person stands behind an account. What is set here wins over the
 directory's attribute. The number is pinned when the account is first used; when
 the directory's value changes later, logins are refused until this command
-confirms it.`,
-		Example: "  vssgate account set an.nv --bhxh-number 0123456789",
-		Args:    cobra.ExactArgs(1),
+confirms it.
+
+--organisation makes it an organisation's account: an officer answers for it, who
+was given it by a written document ("account assign").`,
+		Example: `  vssgate account set an.nv --bhxh-number 0123456789
+  vssgate account set bhxh.hanoi --organisation`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.User = args[0]
-			if in.BHXHNumber == "" && in.PersonalID == "" {
-				return errUsage{fmt.Errorf("nothing to set: give --bhxh-number (10 digits), --personal-id (12 digits), or both")}
+			switch numbers := in.BHXHNumber + in.PersonalID; {
+			case numbers == "" && !in.Organisation:
+				return errUsage{fmt.Errorf("nothing to set: give --bhxh-number (10 digits), --personal-id (12 digits), both, or --organisation")}
+			case numbers != "" && in.Organisation:
+				return errUsage{fmt.Errorf("an organisation's account has no number of its own: after --organisation, vssgate account assign %s --custodian N", args[0])}
 			}
 			return call(cmd, w, asJSON, "/account/set", in, showAccount)
 		},
 	}
 	cmd.Flags().StringVar(&in.BHXHNumber, "bhxh-number", "", "social insurance number, 10 digits")
 	cmd.Flags().StringVar(&in.PersonalID, "personal-id", "", "personal identification number, 12 digits")
+	cmd.Flags().BoolVar(&in.Organisation, "organisation", false, "an organisation's account, which has a custodian")
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

@@ -176,7 +176,7 @@ func TestCommandsThatAreThere(t *testing.T) {
 	})
 	require.ElementsMatch(t, []string{
 		"demo", "serve", "init", "check", "version", "try radius", "try ldap",
-		"account list", "account show", "account set", "account unlock", "audit export", "audit verify", "device add", "device list", "device revoke",
+		"account list", "account show", "account set", "account assign", "account remove", "account import", "account export", "account unlock", "audit export", "audit verify", "device add", "device list", "device revoke",
 		"phone enrol", "phone list", "phone approve", "phone deny", "phone watch",
 	}, paths)
 	for _, path := range paths {

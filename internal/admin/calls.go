@@ -13,6 +13,70 @@ type SetNumbers struct {
 	User       string `json:"user"`
 	BHXHNumber string `json:"bhxh_number,omitempty"`
 	PersonalID string `json:"personal_id,omitempty"`
+
+	Organisation bool `json:"organisation,omitempty"` // an organisation's account: it has a custodian instead of a number
+}
+
+// Assign gives an organisation's account to its custodian. Days are YYYY-MM-DD
+// or DD/MM/YYYY.
+type Assign struct {
+	User         string `json:"user"`
+	Custodian    string `json:"custodian"` // his number, of either kind
+	Document     string `json:"document"`
+	DocumentDate string `json:"document_date"`
+	From         string `json:"from,omitempty"`  // first day; "": now
+	Until        string `json:"until,omitempty"` // last day; "": until another assignment
+}
+
+// Remove erases an account, and its person when it was their last one.
+type Remove struct {
+	User string `json:"user"`
+	Why  string `json:"why"`
+}
+
+// Removed says what was erased, and what is kept and why.
+type Removed struct {
+	Account string   `json:"account"`
+	Numbers int      `json:"numbers"`
+	Devices int      `json:"devices"`
+	Kept    []string `json:"kept"`
+}
+
+// Import declares many accounts. Check looks and writes nothing.
+type Import struct {
+	Rows  []Row `json:"rows"`
+	Check bool  `json:"check"`
+	All   int   `json:"all,omitempty"` // how many there are in all the calls of one import, for the audit
+}
+
+// Row is one account of an import or export; empty fields say nothing.
+type Row struct {
+	Line         int    `json:"line"`
+	Username     string `json:"username"`
+	Kind         string `json:"kind"`
+	BHXHNumber   string `json:"bhxh_number"`
+	PersonalID   string `json:"personal_id"`
+	Custodian    string `json:"custodian"`
+	Document     string `json:"document"`
+	DocumentDate string `json:"document_date"`
+	From         string `json:"from"`
+	Until        string `json:"until"`
+}
+
+// Imported says which rows are wrong; without any, all were written.
+type Imported struct {
+	Bad []BadRow `json:"bad"`
+}
+
+// BadRow is a row that cannot be imported.
+type BadRow struct {
+	Line int    `json:"line"`
+	Why  string `json:"why"`
+}
+
+// ExportAccounts has all accounts with their numbers in full.
+type ExportAccounts struct {
+	Why string `json:"why"`
 }
 
 // Show asks for an account; Reveal shows its numbers in full and is audited.
@@ -27,12 +91,25 @@ type Account struct {
 	ID          string     `json:"id"`
 	Username    string     `json:"username"`
 	DisplayName string     `json:"display_name"`
+	Kind        string     `json:"kind"` // person or organisation
 	BHXHNumber  string     `json:"bhxh_number,omitempty"`
 	PersonalID  string     `json:"personal_id,omitempty"`
 	Problem     string     `json:"problem,omitempty"` // why it could not log in now
 	Locked      bool       `json:"locked"`
 	LockedUntil *time.Time `json:"locked_until,omitempty"`
 	Devices     []Device   `json:"devices"`
+
+	Assignments []Assignment `json:"assignments,omitempty"` // of an organisation's account, oldest first
+}
+
+// Assignment is who had an organisation's account, and by which document.
+type Assignment struct {
+	Custodian    string     `json:"custodian"` // masked unless revealed
+	Document     string     `json:"document"`
+	DocumentDate string     `json:"document_date"`
+	From         time.Time  `json:"from"`
+	Until        *time.Time `json:"until,omitempty"`
+	Made         time.Time  `json:"made"`
 }
 
 // Unlock lets an account log in again.

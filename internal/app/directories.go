@@ -68,7 +68,7 @@ func (a *App) newLDAP(name string, c *config.LDAPDirectory, urls []string, start
 		BindDN: c.BindDN, BindPassword: c.BindPassword, BaseDNs: c.BaseDNs, UserFilter: c.UserFilter, Domains: c.Domains,
 		Attributes: directory.Attributes{
 			ID: c.Attributes.ID, Username: c.Attributes.Username, DisplayName: c.Attributes.DisplayName,
-			Number: c.Attributes.BHXHNumber, Groups: c.Attributes.Groups,
+			Number: c.Attributes.BHXHNumber, Kind: c.Attributes.Kind, Custodian: c.Attributes.Custodian, Groups: c.Attributes.Groups,
 		},
 		Timeout: c.Timeout, Log: a.log,
 	})

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"vssgate/internal/audit"
 	"vssgate/internal/enrol"
 	"vssgate/internal/login"
+	"vssgate/internal/secret"
 )
 
 // commands are what `vssgate account`, `device` and `nas` ask of the daemon.
@@ -17,7 +19,11 @@ func (a *App) commands() *admin.Mux {
 	admin.Handle(m, "/account/list", a.listAccounts)
 	admin.Handle(m, "/account/show", a.showAccount)
 	admin.Handle(m, "/account/set", a.setNumbers)
+	admin.Handle(m, "/account/assign", a.assign)
 	admin.Handle(m, "/account/unlock", a.unlock)
+	admin.Handle(m, "/account/remove", a.removeAccount)
+	admin.Handle(m, "/account/import", a.importAccounts)
+	admin.Handle(m, "/account/export", a.exportAccounts)
 	admin.Handle(m, "/device/add", a.addDevice)
 	admin.Handle(m, "/device/list", a.listDevices)
 	admin.Handle(m, "/device/revoke", a.revokeDevice)
@@ -63,9 +69,14 @@ func (a *App) record(by, action, target, why string) error {
 // describe is what is known of an account; the numbers masked unless revealed.
 func (a *App) describe(ctx context.Context, account enrol.Account, id *login.Identity, reveal bool) (admin.Account, error) {
 	out := admin.Account{ID: account.ID, Username: account.Username, DisplayName: account.DisplayName, Devices: []admin.Device{}}
-	out.BHXHNumber, out.PersonalID = enrol.Mask(account.BHXH), enrol.Mask(account.Personal)
+	out.Kind = cmp.Or(string(account.Kind), string(enrol.OfPerson))
+	shown := enrol.Mask
 	if reveal {
-		out.BHXHNumber, out.PersonalID = account.BHXH.Reveal(), account.Personal.Reveal()
+		shown = secret.Secret.Reveal
+	}
+	out.BHXHNumber, out.PersonalID = shown(account.BHXH), shown(account.Personal)
+	for _, held := range account.Assignments {
+		out.Assignments = append(out.Assignments, assignment(held, shown))
 	}
 	if id != nil {
 		state, err := a.people.Account(ctx, *id)
@@ -121,7 +132,7 @@ func (a *App) listAccounts(ctx context.Context, _ string, _ admin.None) ([]admin
 }
 
 func (a *App) showAccount(ctx context.Context, by string, in admin.Show) (admin.Account, error) {
-	id, account, err := a.mention(ctx, in.User)
+	id, account, err := a.known(ctx, in.User)
 	if err != nil {
 		return admin.Account{}, err
 	}
@@ -133,30 +144,7 @@ func (a *App) showAccount(ctx context.Context, by string, in admin.Show) (admin.
 			return admin.Account{}, err
 		}
 	}
-	return a.describe(ctx, account, &id, in.Reveal)
-}
-
-func (a *App) setNumbers(ctx context.Context, by string, in admin.SetNumbers) (admin.Account, error) {
-	id, before, err := a.mention(ctx, in.User)
-	if err != nil {
-		return admin.Account{}, err
-	}
-	account, err := a.people.SetNumbers(ctx, id, in.BHXHNumber, in.PersonalID)
-	if errors.Is(err, enrol.ErrNumber) || errors.Is(err, enrol.ErrTwoPersons) {
-		return admin.Account{}, wrong("%w", err)
-	}
-	if err != nil {
-		return admin.Account{}, err
-	}
-	if err := a.record(by, "account set", account.ID, ""); err != nil {
-		return admin.Account{}, err
-	}
-	if before.Person != "" && before.Person != account.Person { // other devices answer now: what is open was meant for the old ones
-		if err := a.engine.Withdraw(ctx, before.Person, func(id, _ string) bool { return id == account.ID }); err != nil {
-			return admin.Account{}, err
-		}
-	}
-	return a.describe(ctx, account, &id, false)
+	return a.describe(ctx, account, id, in.Reveal)
 }
 
 func (a *App) unlock(ctx context.Context, by string, in admin.Unlock) (admin.Account, error) {
@@ -180,6 +168,9 @@ func (a *App) addDevice(ctx context.Context, by string, in admin.User) (admin.Ac
 	_, account, err := a.mention(ctx, in.User)
 	if err != nil {
 		return admin.Activation{}, err
+	}
+	if account.Kind == enrol.OfOrganisation {
+		return admin.Activation{}, wrong("%s is an organisation's account: its custodian's own phones answer for it; use vssgate device add --account with the custodian's account, and vssgate account assign %s to name another custodian", account.Username, in.User)
 	}
 	activation, err := a.people.AddActivation(ctx, account.ID)
 	if errors.Is(err, enrol.ErrNoNumber) {

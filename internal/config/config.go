@@ -93,6 +93,8 @@ type Attributes struct {
 	Username    string `yaml:"username"`     // default uid
 	DisplayName string `yaml:"display_name"` // default cn
 	BHXHNumber  string `yaml:"bhxh_number"`  // default none: numbers are set in vssgate
+	Kind        string `yaml:"kind"`         // person or organisation; default none: vssgate account set --organisation says it
+	Custodian   string `yaml:"custodian"`    // an organisation's officer's number; default none; must agree with vssgate account assign
 	Groups      string `yaml:"groups"`       // default memberOf
 }
 

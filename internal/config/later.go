@@ -4,9 +4,13 @@ package config
 // an error, but one that does not look like a typing error. List positions are
 // left out of the path.
 var later = map[string]bool{
-	"first_factors.radius": true, "first_factors.ldap.nested_groups": true, "first_factors.ldap.attributes.kind": true,
-	"first_factors.ldap.attributes.custodian": true, "second_factor.factors": true, "second_factor.policies": true,
-	"vssid.backend_tokens": true, "push.webhook": true, "radius.accounting": true,
-	"radius.clients.nas": true,
-	"alerts":             true,
+	"first_factors.radius":             true,
+	"first_factors.ldap.nested_groups": true,
+	"second_factor.factors":            true,
+	"second_factor.policies":           true,
+	"vssid.backend_tokens":             true,
+	"push.webhook":                     true,
+	"radius.accounting":                true,
+	"radius.clients.nas":               true,
+	"alerts":                           true,
 }

@@ -18,6 +18,8 @@ type Attributes struct {
 	Username    string // the name that audit and phones show
 	DisplayName string // "": Username
 	Number      string // mã số BHXH; "": not from the directory
+	Kind        string // person or organisation; "": not from the directory
+	Custodian   string // number of the officer who has an organisation's account; "": not from the directory
 	Groups      string // DNs; "": no groups
 }
 
@@ -30,7 +32,7 @@ func (a Attributes) check() error {
 
 // names is what a search asks for.
 func (a Attributes) names() []string {
-	all := []string{a.ID, a.Username, a.DisplayName, a.Number, a.Groups}
+	all := []string{a.ID, a.Username, a.DisplayName, a.Number, a.Kind, a.Custodian, a.Groups}
 	all = slices.DeleteFunc(all, func(name string) bool { return name == "" })
 	slices.Sort(all)
 	return slices.Compact(all)
@@ -49,15 +51,23 @@ func (a Attributes) identity(entry *ldap.Entry, log *slog.Logger) login.Identity
 	if shown := values(entry, a.DisplayName); len(shown) > 0 {
 		who.DisplayName = shown[0]
 	}
-	switch numbers := values(entry, a.Number); len(numbers) {
-	case 0:
-	case 1:
-		who.Number = numbers[0]
-	default: // which one comes first may change from one login to the next
-		log.Warn("an entry with several social insurance numbers counts as without", "dn", entry.DN)
-	}
+	who.Number = only(entry, a.Number, log)
+	who.Kind, who.Custodian = only(entry, a.Kind, log), only(entry, a.Custodian, log)
 	who.Groups = values(entry, a.Groups)
 	return who
+}
+
+// only is an attribute's one value. Of several, which comes first may change
+// from one login to the next: they count as none.
+func only(entry *ldap.Entry, name string, log *slog.Logger) string {
+	all := values(entry, name)
+	if len(all) > 1 {
+		log.Warn("an attribute that must have one value has several, and counts as missing", "dn", entry.DN, "attribute", name)
+	}
+	if len(all) != 1 {
+		return ""
+	}
+	return all[0]
 }
 
 // values are an attribute's values that are not empty; none without a name.

@@ -98,7 +98,7 @@ func (p *People) custodian(ctx context.Context, r accountRecord, id login.Identi
 
 // Assign gives the organisation's account of id to a custodian. Earlier
 // assignments stay as history; of those that hold at a time the one made last
-// counts. Logins that are open are not touched: the caller ends those of the
+// counts; the same one again changes nothing. Logins that are open are not touched: the caller ends those of the
 // account. ErrNumber, ErrDocument, ErrPeriod, ErrNotOrganisation.
 func (p *People) Assign(ctx context.Context, id login.Identity, a Assignment) (Account, error) {
 	number, err := ParseNumber(a.Number.Reveal())
@@ -118,6 +118,9 @@ func (p *People) Assign(ctx context.Context, id login.Identity, a Assignment) (A
 	r, err := edit(ctx, p, accountKey(id.ID), func(r *accountRecord, rec login.Record) error {
 		if r.Kind != OfOrganisation {
 			return ErrNotOrganisation
+		}
+		if r.assigned(number, a) {
+			return nil
 		}
 		made := rec.Read.UTC()
 		from := a.From
@@ -149,6 +152,20 @@ func (a Assignment) check() error {
 		return ErrPeriod
 	}
 	return nil
+}
+
+// assigned tells whether the assignment made last says the same.
+func (r *accountRecord) assigned(number secret.Secret, a Assignment) bool {
+	if len(r.Assignments) == 0 {
+		return false
+	}
+	last := r.Assignments[len(r.Assignments)-1]
+	from := a.From
+	if from.IsZero() {
+		from = last.Made
+	}
+	return last.Number == number.Reveal() && last.Document == a.Document && last.DocumentDate == a.DocumentDate &&
+		last.From.Equal(from) && last.Until.Equal(a.Until)
 }
 
 // SetKind says what the account of id is; it wins over the directory. A kind

@@ -42,6 +42,16 @@ func (p *People) SetNumbers(ctx context.Context, id login.Identity, bhxh, person
 	return r.account(), p.dropReplaced(ctx, person, numbers)
 }
 
+// Agree tells, and changes nothing, whether SetNumbers could give an account
+// these numbers: ErrTwoPersons when each finds somebody else, ErrNumber.
+func (p *People) Agree(ctx context.Context, bhxh, personal string) error {
+	numbers, err := parseBoth(bhxh, personal)
+	if err == nil {
+		_, _, err = p.known(ctx, numbers)
+	}
+	return err
+}
+
 func parseBoth(bhxh, personal string) (numbers []secret.Secret, err error) {
 	for i, s := range []string{bhxh, personal} {
 		if s == "" {
