@@ -175,8 +175,13 @@ func TestCommandsThatAreThere(t *testing.T) {
 		require.NotNil(t, c.InheritedFlags().Lookup("config"), "%s takes no --config", path)
 	})
 	require.ElementsMatch(t, []string{
-		"demo", "serve", "init", "check", "version", "try radius", "try ldap",
-		"account list", "account show", "account set", "account assign", "account remove", "account import", "account export", "account unlock", "audit export", "audit verify", "device add", "device list", "device revoke",
+		"demo", "serve", "init", "check", "version",
+		"try radius", "try ldap",
+		"account list", "account show", "account set", "account assign", "account unlock",
+		"account remove", "account import", "account export",
+		"audit export", "audit verify",
+		"device add", "device list", "device revoke",
+		"nas forget",
 		"phone enrol", "phone list", "phone approve", "phone deny", "phone watch",
 	}, paths)
 	for _, path := range paths {
