@@ -23,6 +23,7 @@ need python3-ldap /usr/lib/python3/dist-packages/ldap/__init__.py
 need dovecot-imapd /usr/lib/dovecot/imap
 need dovecot-ldap '/usr/lib/dovecot/modules/auth/libauthdb_ldap.so'
 need squid /usr/lib/squid/basic_ldap_auth
+need python3-pyrad /usr/lib/python3/dist-packages/pyrad/__init__.py
 need libnet-ldap-perl /usr/share/perl5/Net/LDAP.pm
 need libio-socket-ssl-perl /usr/share/perl5/IO/Socket/SSL.pm
 need curl /usr/bin/curl

@@ -3,19 +3,15 @@ package radius_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"vssgate/internal/testenv"
 	"vssgate/test/site"
 )
 
@@ -159,139 +155,27 @@ func TestWhatIsNobodysLoginIsNamedAndCounted(t *testing.T) {
 	require.Zero(t, s.Metric("vssgate_upstream_seconds_count"), "nobody asked the directory")
 }
 
+func TestRadclientAsksForTheServersStatus(t *testing.T) {
+	s := site.Start(t, site.Options{})
+	out := begin(t, "freeradius-utils", signed+"\n", nil, "radclient", "-x", "-t", "15", "-r", "1", s.RADIUS[0], "status", s.Secret).said()
+	require.Contains(t, out, "Received Access-Accept")
+	require.Empty(t, s.Ended())
+}
+
+func TestRadtestAppendsTheCode(t *testing.T) {
+	s := site.Start(t, site.Options{Appends: "127.0.0.1", Asks: "127.0.0.3"})
+	phone := s.Phone(1)
+	ask := func(typed string) string {
+		return begin(t, "freeradius-utils", "", nil, "radtest", user, typed, s.RADIUS[0], "10", s.Secret).said()
+	}
+	require.Contains(t, ask(password), "Received Access-Reject")
+	require.Contains(t, ask(password+","+phone.Code()), "Received Access-Accept")
+}
+
 func TestRadtestIsHeldAndApproved(t *testing.T) {
 	s := site.Start(t, site.Options{Holds: "127.0.0.1", Asks: "127.0.0.2"})
 	phone := s.Phone(1)
 	held := begin(t, "freeradius-utils", "", nil, "radtest", user, password, s.RADIUS[0], "10", s.Secret)
 	phone.Yes()
 	require.Contains(t, held.said(), "Received Access-Accept")
-}
-
-// talkToPAM logs in with pamtester as a person would: the password at the
-// first prompt, and at each one after that what comes through its pipe.
-const talkToPAM = `
-set timeout 40
-spawn -noecho pamtester -v $env(SERVICE) $env(LOGIN) authenticate
-expect -re {Password: ?$} { send -- "$env(PASSWORD)\r" } timeout { puts TIMEOUT; exit 3 } eof { exit 3 }
-expect {
-  -re {successfully authenticated} { puts LOGGED-IN; exit 0 }
-  -re {\[[A-Z2-9]+\][^\n]*$} {
-    set pipe [open $env(PIPE)[incr n] r]; gets $pipe code; close $pipe
-    send -- "$code\r"
-    exp_continue
-  }
-  -re {pamtester: [^i\n][^\n]*\n} { puts REFUSED; exit 1 }
-  timeout { puts TIMEOUT; exit 3 }
-  eof { puts REFUSED; exit 1 }
-}
-`
-
-// pam is a PAM service of pam_radius_auth's own, and the pipes through
-// which the person learns what to type, one for each prompt.
-type pam struct {
-	t             *testing.T
-	service, pipe string
-	told          int
-}
-
-func newPAM(t *testing.T, s *site.Site) *pam { return newPAMFor(t, s, 20) }
-
-// newPAMFor is newPAM with another time-out, in seconds.
-func newPAMFor(t *testing.T, s *site.Site, seconds int) *pam {
-	t.Helper()
-	found, _ := filepath.Glob("/lib/*/security/pam_radius_auth.so")
-	if len(found) == 0 {
-		t.Fatal("pam_radius_auth.so is missing: apt-get install libpam-radius-auth")
-	}
-	if os.Getuid() != 0 {
-		t.Fatal("pam_radius_auth is tried through a file in /etc/pam.d: run the tests as root")
-	}
-	dir := t.TempDir()
-	conf := filepath.Join(dir, "server.conf")
-	require.NoError(t, os.WriteFile(conf, []byte(fmt.Sprintf("%s %s %d\n", s.RADIUS[0], s.Secret, seconds)), 0o600))
-	p := &pam{t: t, service: fmt.Sprintf("vssgate-test-%d", os.Getpid()), pipe: filepath.Join(dir, "code")}
-	file := filepath.Join("/etc/pam.d", p.service)
-	t.Cleanup(func() { os.Remove(file) })
-	require.NoError(t, os.WriteFile(file, []byte("auth required pam_radius_auth.so conf="+conf+"\naccount required pam_permit.so\n"), 0o644))
-	return p
-}
-
-func (p *pam) login(password string) *program {
-	p.t.Helper()
-	if _, err := exec.LookPath("pamtester"); err != nil {
-		p.t.Fatal("pamtester is missing: apt-get install pamtester")
-	}
-	p.told = 0
-	for n := 1; n <= 2; n++ {
-		os.Remove(p.pipeOf(n))
-		require.NoError(p.t, syscall.Mkfifo(p.pipeOf(n), 0o600))
-	}
-	return begin(p.t, "expect", "", []string{"LC_ALL=C.UTF-8", "SERVICE=" + p.service, "LOGIN=" + user, "PASSWORD=" + password, "PIPE=" + p.pipe},
-		"expect", "-c", talkToPAM)
-}
-
-func (p *pam) pipeOf(prompt int) string { return fmt.Sprintf("%s%d", p.pipe, prompt) }
-
-// tell has the person type that at the next prompt.
-func (p *pam) tell(code string) {
-	p.t.Helper()
-	p.told++
-	f, err := os.OpenFile(p.pipeOf(p.told), os.O_WRONLY, 0)
-	require.NoError(p.t, err)
-	_, err = f.WriteString(code + "\n")
-	require.NoError(p.t, err)
-	require.NoError(p.t, f.Close())
-}
-
-func TestPAMRadiusShowsThePromptAndSendsTheCode(t *testing.T) {
-	s := site.Start(t, site.Options{})
-	phone := s.Phone(1)
-	p := newPAM(t, s)
-	at := p.login(password)
-	p.tell(phone.Code())
-	out := at.said()
-	require.Contains(t, out, "LOGGED-IN")
-	require.Contains(t, out, "6-digit code", "the person reads what to do")
-	require.Contains(t, p.login("not it").said(), "REFUSED")
-	t.Run("a wrong code, and then the right one", func(t *testing.T) {
-		at := p.login(password)
-		p.tell(phone.Wrong())
-		p.tell(phone.Code())
-		require.Contains(t, at.said(), "LOGGED-IN")
-	})
-}
-
-func TestPAMRadiusWaitsForThePhone(t *testing.T) {
-	s := site.Start(t, site.Options{Holds: "127.0.0.1", Asks: "127.0.0.2"})
-	phone := s.Phone(1)
-	p := newPAM(t, s)
-	at := p.login(password)
-	phone.Yes()
-	require.Contains(t, at.said(), "LOGGED-IN")
-	at = p.login(password)
-	phone.No()
-	require.Contains(t, at.said(), "REFUSED")
-}
-
-// PostgreSQL waits three seconds, once, and shows nobody a prompt.
-func TestPostgreSQLLogsInWithAnAppendedCode(t *testing.T) {
-	s := site.Start(t, site.Options{Appends: "127.0.0.1", Asks: "127.0.0.3"})
-	phone := s.Phone(1)
-	_, port, err := net.SplitHostPort(s.RADIUS[0])
-	require.NoError(t, err)
-	db := testenv.Postgres(t, fmt.Sprintf("host all all 127.0.0.1/32 radius radiusservers=127.0.0.1 radiusports=%s radiussecrets=%s radiusidentifiers=pg\n", port, s.Secret), "")
-	db.Role(user)
-	out, err := db.Ask(user, password)
-	require.Error(t, err, "the password alone opens the login, and no more: %s", out)
-	out, err = db.Ask(user, password+","+phone.Wrong())
-	require.Error(t, err, out)
-	out, err = db.Ask(user, password+","+phone.Code())
-	require.NoError(t, err, "%s\n%s", out, db.Log())
-	require.Equal(t, user+"\n", out)
-	require.Equal(t, "pg", s.Last().NAS)
-	require.Equal(t, "code", s.Last().Factor)
-	started := time.Now()
-	_, err = db.Ask(user, "not it")
-	require.Error(t, err)
-	require.Less(t, time.Since(started), 3*time.Second, "a reject, not silence")
 }

@@ -9,16 +9,13 @@ import (
 	"vssgate/test/site"
 )
 
-// The NAS that is told something, and its secret.
-const (
-	tells  = "127.0.0.4"
-	shared = "a-secret-of-the-test"
-)
+// tells is where the NAS is that is told something.
+const tells = "127.0.0.4"
 
 // What NASes are told of users who are in the group staff, and in no other.
 const reply = `    - name: tells
       addresses: [` + tells + `]
-      secret: ` + shared + `
+      secret: "{{SECRET}}"
       mode: append
       approval: simple
       reply:
@@ -43,7 +40,7 @@ const reply = `    - name: tells
 `
 
 func TestRadclientReadsWhatItIsToldOfTheUser(t *testing.T) {
-	s := site.Start(t, site.Options{Secret: shared, More: reply})
+	s := site.Start(t, site.Options{Clients: reply})
 	phone := s.Phone(1)
 	refused := radclient(t, s, tells, typed(password, signed)...).said()
 	require.Contains(t, refused, "Received Access-Reject")

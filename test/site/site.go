@@ -24,6 +24,7 @@ const (
 type Options struct {
 	Asks, Holds, Appends string                // addresses of the NASes
 	Hold                 string                // of the NAS that holds; 20s
+	Listen               string                // of RADIUS, with commas; "127.0.0.1:0"
 	Clients              string                // more lines of radius.clients; {{SECRET}} is the secret
 	Slapd                *testenv.SlapdServer  // an existing directory
 	Directory            testenv.SlapdOptions  // of a new one
@@ -86,7 +87,7 @@ first_factors:
       base_dns: [%q]
       attributes: {bhxh_number: employeeNumber}
 radius:
-  listen: ["127.0.0.1:0"]
+  listen: [%[12]s]
   clients:
     - {name: asks, addresses: [%[5]s], secret: %[9]q, mode: challenge}
     - {name: holds, addresses: [%[6]s], secret: %[9]q, mode: hold, hold: %[7]s, approval: simple}
@@ -95,7 +96,7 @@ radius:
 %[10]s
 `, o.Slapd.URI, o.Slapd.BindDN, or(o.BindPassword, o.Slapd.BindPassword), testenv.SlapdPeople,
 		or(o.Asks, Asks), or(o.Holds, Holds), or(o.Hold, "20s"), or(o.Appends, Appends), o.Secret, o.More,
-		strings.ReplaceAll(o.Clients, "{{SECRET}}", o.Secret))
+		strings.ReplaceAll(o.Clients, "{{SECRET}}", o.Secret), or(o.Listen, `"127.0.0.1:0"`))
 }
 
 // Command runs vssgate and returns what it printed; it must succeed.
