@@ -28,7 +28,7 @@ func TestMutatedDatagramsLeaveNothingBehind(t *testing.T) {
 	})
 	conn := listen(t, "udp4", "127.0.0.1:0") // nobody reads it: answers leave through it
 	t.Cleanup(func() { conn.Close() })
-	sock, err := newUDPSocket(conn)
+	sock, err := newUDPSocket(conn, takesLogins)
 	require.NoError(t, err)
 	seeds := [][]byte{
 		asks(1, 1, "an.nv", "mật khẩu", text(24, "state"), text(33, "proxy"), text(31, "203.0.113.7"), text(32, "vpn1")),
