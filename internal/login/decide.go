@@ -61,16 +61,16 @@ const (
 type Facts struct {
 	Request   string    // its id
 	Chain     int       // the chain it belongs to; -1: it carried an appended code
-	Entered   bool      // it is, or was, the newest of its chain
 	Self      []byte    // by what it is known when it is asked again: join key, or State and code
+	Entered   bool      // it is, or was, the newest of its chain
 	Gone      bool      // the asker has left
+	CanAsk    bool      // the asker can show a challenge
+	Code      CodeState //
 	First     First     // its password
 	Refused   Reason    // First is FirstWrong: how
 	Rule      string    // lets in without a second factor
 	Problem   Reason    // what stands in the account's way
-	Code      CodeState //
 	Mode      Mode      //
-	CanAsk    bool      // the asker can show a challenge
 	HoldUntil time.Time // zero: it is not held
 	Then      Then      // when the hold is over
 }

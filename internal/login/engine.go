@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -37,57 +38,90 @@ type Options struct {
 // requests with Handle and phones' answers with Answer.
 type Engine struct {
 	Options
+	born    time.Time // the origin of clock
 	busy    atomic.Int64
 	working sync.WaitGroup
 
 	mu       sync.Mutex
-	held     map[ID][]*asking    // requests by the attempt they belong to
-	seen     map[ID]*watchOver   // open attempts this node knows
+	known    map[ID]*known       // attempts that are open or asked for here: see table.go
+	alarms   alarms              // those of them that are due some time
+	alarm    *time.Timer         // of the first alarm
+	rings    time.Duration       // when the alarm rings; 0: it does not
 	checking map[string]*flight  // first factors being asked, by join key
 	rounds   map[string]*round   // first factors of several rounds, by State
 	watchers map[string]*watcher // who waits for the next change of an index or key
 }
 
-// watchOver is what a node keeps of an open attempt besides the store: when it
-// saw it first, by its own monotonic clock, and the timer of its deadline.
-type watchOver struct {
-	first time.Time
-	timer *time.Timer
-}
-
-// An asking is a request on its way through the engine.
+// An asking is a request on its way through the engine. There may be 100,000
+// that are held, so what only a decision needs is apart, and gone meanwhile.
 type asking struct {
-	req   *Request
-	facts Facts
+	*work
+	parked
 
-	own      ID        // the attempt it begins when there is none to join
-	id       ID        // its attempt
-	began    time.Time // by this node's clock, for "took"
-	entered  bool      // its entry into the attempt is saved
-	blamed   bool      // its wrong code is noted in the attempt, and saved
-	secret   []byte    // MAC of client, name and password: see Attempt.Secret
-	scope    []byte    // MAC of where it came from: see Attempt.Scope
-	code     string    // the code that came, if any
-	guess    []byte    // what makes this guess known again
-	identity *Identity // whom the directory knows; only the id, once it is held
-	checked  *Checked  // nil: not asked, or not needed any more
-	flight   *flight   // it asks the first factor for others too
-	until    time.Time // locked_out: until when
+	id    ID    // its attempt
+	facts Facts //
 
 	mu      sync.Mutex
 	running bool
 	again   bool
 	done    bool
 	gone    bool
-	timer   *time.Timer
+	entered bool // its entry into the attempt is saved
+	blamed  bool // its wrong code is noted in the attempt, and saved
+	talks   bool // parked: Request.Conversation
+
+	next *asking       // of the same attempt; guarded by Engine.mu, as is
+	wake time.Duration // when to decide again, by Engine.clock; 0: when something changes
+}
+
+// work is what is known of a request while it is being decided.
+type work struct {
+	req      *Request
+	own      ID        // the attempt it begins when there is none to join
+	began    time.Time // by this node's clock, for "took"
+	secret   []byte    // MAC of client, name and password: see Attempt.Secret
+	scope    []byte    // MAC of where it came from: see Attempt.Scope
+	code     string    // the code that came, if any
+	guess    []byte    // what makes this guess known again
+	identity *Identity // whom the directory knows
+	checked  *Checked  // nil: not asked
+	flight   *flight   // it asks the first factor for others too
+	until    time.Time // locked_out: until when
+}
+
+// parked is what is kept of the request itself while it is held: who asked, and
+// how to answer. Its password is known to be right; nothing secret is kept.
+type parked struct {
+	frontEnd FrontEnd
+	client   *Client
+	station  string
+	source   netip.Addr
+	reply    func(Reply)
+}
+
+// park drops what a held request does without.
+func (q *asking) park() {
+	r := q.req
+	q.parked, q.talks = parked{r.FrontEnd, r.Client, r.Station, r.Source, r.Reply}, r.Conversation
+	q.work = nil
+}
+
+// resume makes a parked request one that can be decided.
+func (q *asking) resume() {
+	if q.work == nil {
+		p := q.parked
+		q.work = &work{identity: &Identity{}, req: &Request{
+			FrontEnd: p.frontEnd, Client: p.client, Station: p.station, Source: p.source, Conversation: q.talks, Reply: p.reply,
+		}}
+	}
 }
 
 // New makes an Engine. Start Run before handing it requests.
 func New(o Options) *Engine {
 	return &Engine{
 		Options:  o,
-		held:     map[ID][]*asking{},
-		seen:     map[ID]*watchOver{},
+		born:     time.Now(),
+		known:    map[ID]*known{},
 		checking: map[string]*flight{},
 		rounds:   map[string]*round{},
 		watchers: map[string]*watcher{},
@@ -135,7 +169,7 @@ func (e *Engine) Handle(r *Request) (leave func()) {
 		r.Reply(Reply{Kind: BadAnswer, Reason: BadState, Attempt: id, Trace: id.Trace(), ValidFor: e.Policy.ValidFor})
 		return func() {}
 	}
-	q := &asking{req: r, own: NewID(), identity: &Identity{}, began: time.Now()}
+	q := &asking{work: &work{req: r, own: NewID(), identity: &Identity{}, began: time.Now()}}
 	q.id = q.own
 	q.facts.Request = newRequestID()
 	e.poke(q)
@@ -206,6 +240,7 @@ func (e *Engine) decideOnce(q *asking) {
 	if done {
 		return
 	}
+	q.resume()
 	ctx, cancel := context.WithTimeout(context.Background(), e.Patience)
 	defer cancel()
 	if err := e.loop(ctx, q); err != nil {
@@ -294,13 +329,8 @@ func (e *Engine) hold(ctx context.Context, s *saved, q *asking, until, now time.
 	if q.done {
 		return nil
 	}
-	q.req.Password, q.req.Packet = nil, nil                   // known to be right: a held request keeps no secret
-	q.identity, q.checked = &Identity{ID: q.identity.ID}, nil // the attempt knows the rest
-	if q.timer == nil {
-		q.timer = time.AfterFunc(until.Sub(now), func() { e.poke(q) })
-	} else {
-		q.timer.Reset(until.Sub(now))
-	}
+	q.park()
+	e.wakeIn(q, until.Sub(now))
 	return nil
 }
 
@@ -312,9 +342,6 @@ func (e *Engine) finish(q *asking, r Reply) {
 		return
 	}
 	q.done = true
-	if q.timer != nil {
-		q.timer.Stop()
-	}
 	q.mu.Unlock()
 	e.drop(q)
 	r.Attempt, r.Trace, r.ValidFor = q.id, q.id.Trace(), e.Policy.ValidFor
@@ -322,34 +349,15 @@ func (e *Engine) finish(q *asking, r Reply) {
 	q.req.Reply(r)
 }
 
-// take and drop keep the table of requests by attempt, so that a change of the
-// attempt reaches all of them.
-func (e *Engine) take(q *asking) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !slices.Contains(e.held[q.id], q) {
-		e.held[q.id] = append(e.held[q.id], q)
-	}
-}
-
-func (e *Engine) drop(q *asking) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	left := slices.DeleteFunc(e.held[q.id], func(o *asking) bool { return o == q })
-	if len(left) == 0 {
-		delete(e.held, q.id)
-	} else {
-		e.held[q.id] = left
-	}
-}
-
 // changed wakes whoever waits for the record: held requests, long polls.
 func (e *Engine) changed(c Change) {
 	id, isAttempt := attemptOfKey(c.Key)
 	e.mu.Lock()
 	var woken []*asking
-	if isAttempt {
-		woken = slices.Clone(e.held[id])
+	if k := e.known[id]; isAttempt && k != nil {
+		for q := k.asking; q != nil; q = q.next {
+			woken = append(woken, q)
+		}
 	}
 	for _, name := range append(slices.Clone(c.Indexes), c.Key) {
 		if w := e.watchers[name]; w != nil {
@@ -389,43 +397,8 @@ func (e *Engine) next(name string) (changed <-chan struct{}, release func()) {
 	}
 }
 
-// watch arms the deadline of an open attempt.
-func (e *Engine) watch(s *saved) {
-	id := s.Attempt.ID
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.seen[id] == nil {
-		w := &watchOver{first: time.Now()}
-		w.timer = time.AfterFunc(s.Attempt.Deadline.Sub(s.rec.Read), func() { e.tick(id) })
-		e.seen[id] = w
-		e.Meter.Open(1)
-	}
-}
-
-// forget ends the watch over an attempt that has ended.
-func (e *Engine) forget(id ID) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if w := e.seen[id]; w != nil {
-		w.timer.Stop()
-		delete(e.seen, id)
-		e.Meter.Open(-1)
-	}
-}
-
-// late tells whether this node's own monotonic clock says that nobody may be
-// let in by this attempt any more, whatever the store's clock says.
-func (e *Engine) late(id ID) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	w := e.seen[id]
-	return w != nil && time.Since(w.first) > e.Policy.ValidFor+e.Policy.Grace
-}
-
 // tick asks for an attempt in the name of its deadline.
 func (e *Engine) tick(id ID) {
-	e.working.Add(1)
-	defer e.working.Done()
 	ctx, cancel := context.WithTimeout(context.Background(), e.Patience)
 	defer cancel()
 	again, err := e.meetDeadline(ctx, id)
@@ -437,11 +410,7 @@ func (e *Engine) tick(id ID) {
 		e.forget(id)
 		return
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if w := e.seen[id]; w != nil {
-		w.timer.Reset(again)
-	}
+	e.watchAgain(id, again)
 }
 
 // meetDeadline ends the attempt when its time has come, or tells when to look
