@@ -26,7 +26,8 @@
 //	attempt.go  the record: chains, answer, verdict
 //	encode.go   how it is kept
 //	request.go  what front ends hand in, what they get back
-//	engine.go   the loop, and the table of held requests
+//	engine.go   the loop
+//	table.go    who is held here, and when to look again
 //	find.go     which attempt a request belongs to: State, join, appended code
 //	prove.go    first factor, throttle, account; how an attempt begins
 //	settle.go   saving, verdicts, the one audit record
