@@ -141,7 +141,7 @@ func (d *decoder) checkNAS(k *RADIUSClient, path string) {
 	d.checkReply(k, path+".reply")
 	d.oneOf(path+".join", k.Join, "strict", "user")
 	if k.Join == "user" {
-		d.warn(path+".join", "user lets requests of one user name join each other from anywhere; use it only for a NAS that sends no Calling-Station-Id")
+		d.warn(path+".join", "user lets requests of one user name join each other from anywhere, and collect each other's approval; use it only for a NAS that sends no Calling-Station-Id")
 	}
 	d.checkMessageAuthenticator(k, path)
 	switch n := len(k.Secret.Reveal()); {

@@ -263,7 +263,7 @@ ldap: {tls: {cert_file: server.crt, key_file: open.server.key}}
 	}},
 	{"a client over TLS only", general + "radius: {listen: [], tls: {listen: [\"127.0.0.1:2083\"], cert_file: server.crt, key_file: server.key, ca_file: ca.pem}, clients: [{name: a, certificate_names: [a]}]}\n", nil},
 	{"join and then", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, join: user, then: challenge}]}\n", []string{
-		"3:89: warning: radius.clients[0].join: user lets requests of one user name join each other from anywhere; use it only for a NAS that sends no Calling-Station-Id",
+		"3:89: warning: radius.clients[0].join: user lets requests of one user name join each other from anywhere, and collect each other's approval; use it only for a NAS that sends no Calling-Station-Id",
 		"3:101: warning: radius.clients[0].then: it means nothing in mode challenge; take it out",
 	}},
 	{"Message-Authenticator that is not there", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, require_message_authenticator: no, message_authenticator_in_replies: false}]}\n", []string{

@@ -30,6 +30,8 @@
 //	table.go    who is held here, and when to look again
 //	find.go     which attempt a request belongs to: State, join, appended code
 //	prove.go    first factor, throttle, account; how an attempt begins
+//	rounds.go   first factors of several rounds
+//	rule.go     what lets in on the first factor alone: observe, remember
 //	settle.go   saving, verdicts, the one audit record
 //	prompt.go   the one prompt of a login: claimed, sent, passed on to the next
 //	guess.go    codes counted before they are compared; lockout

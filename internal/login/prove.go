@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
@@ -87,17 +86,12 @@ func (e *Engine) land(q *asking, reply *Reply) {
 func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 	r := q.req
 	if !r.Conversation && len(bytes.Trim(r.Password, "\x00")) == 0 {
-		q.facts.First, q.facts.Refused = FirstWrong, EmptyPassword
-		e.keepApart(s, q)
+		e.wrong(s, q, EmptyPassword)
 		return nil
 	}
 	id, err := r.First.Resolve(ctx, r.Username)
 	if err != nil {
 		return e.unreachable(q, "resolve the user name", err)
-	}
-	bound := s.Attempt.Who.ID // of the login an appended code is for
-	if s.rec.Version == 0 {
-		s.Attempt.Who = id
 	}
 	taken, allowed, err := e.allow(ctx, q, id)
 	if err != nil {
@@ -106,33 +100,22 @@ func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 	if !allowed {
 		e.Log.Warn("password not passed to the directory: too many wrong ones lately", "trace", q.id.Trace(), "client", r.Client.Name,
 			"account", id.ID, "station", r.Station, "limit", e.Policy.Throttle.PerAccount, "within", e.Policy.Throttle.Within)
-		q.facts.First, q.facts.Refused = FirstWrong, BadPassword
-		e.keepApart(s, q)
+		q.identity = &id
+		e.wrong(s, q, BadPassword)
 		return nil
 	}
-	asked := time.Now()
-	checked, err := r.First.Check(ctx, id, r.Password)
-	e.Meter.Upstream(time.Since(asked))
+	checked, err := e.checkPassword(ctx, q, &id)
 	if err != nil {
 		e.giveBack(ctx, taken)
 		return e.unreachable(q, "check the password", err)
 	}
-	if len(checked.Keep) > MaxKeep {
-		e.giveBack(ctx, taken)
-		return fmt.Errorf("the first factor gives %d bytes to keep, more than %d", len(checked.Keep), MaxKeep)
+	if checked.First == FirstRight && (id.ID == "" || s.rec.Version != 0 && id.ID != s.Attempt.Who.ID) {
+		checked = Checked{First: FirstWrong, Reason: BadPassword} // nobody, or not who began this login: never right
 	}
-	if checked.Identity != nil {
-		if id = *checked.Identity; s.rec.Version == 0 {
-			s.Attempt.Who = id
-		}
-	}
-	if checked.First == FirstRight && id.ID == "" || checked.First == FirstRight && s.rec.Version != 0 && id.ID != bound {
-		checked = Checked{First: FirstWrong, Reason: BadPassword} // nobody, or somebody else: never right
-	}
-	q.facts.First, q.facts.Refused, q.checked, q.identity = checked.First, checked.Reason, &checked, &id
+	q.facts.First, q.checked, q.identity = checked.First, &checked, &id
 	if checked.First == FirstWrong {
 		e.tellRefused(q, id, checked)
-		e.keepApart(s, q)
+		e.wrong(s, q, checked.Reason)
 		return errors.Join(e.unremember(ctx, q, id.ID), e.rememberRefused(ctx, q))
 	}
 	e.giveBack(ctx, taken)
@@ -146,21 +129,35 @@ func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 	return nil
 }
 
+// checkPassword asks the first factor. id becomes whom a conversation turned
+// out to be about.
+func (e *Engine) checkPassword(ctx context.Context, q *asking, id *Identity) (Checked, error) {
+	asked := time.Now()
+	checked, err := q.req.First.Check(ctx, *id, q.req.Password)
+	e.Meter.Upstream(time.Since(asked))
+	switch {
+	case err != nil:
+	case len(checked.Keep) > MaxKeep:
+		err = fmt.Errorf("the first factor gives %d bytes to keep, more than %d", len(checked.Keep), MaxKeep)
+	case checked.Identity != nil:
+		*id = *checked.Identity
+	}
+	return checked, err
+}
+
+// wrong makes q's password wrong. It ends q alone, not the open login that q
+// asked in the name of.
+func (e *Engine) wrong(s *saved, q *asking, why Reason) {
+	q.move(e, q.own)
+	*s = *e.refuse(q, why)
+}
+
 // tellRefused logs why the directory refused a bind, where it said more than
 // that the password is wrong.
 func (e *Engine) tellRefused(q *asking, id Identity, c Checked) {
 	if c.Detail != "" {
 		e.Log.Info("the directory refused a bind", "trace", q.id.Trace(), "client", q.req.Client.Name, "account", id.ID,
 			"reason", string(c.Reason), "detail", c.Detail)
-	}
-}
-
-// keepApart makes a wrong password end q alone, not the open login whose code
-// was appended to it.
-func (e *Engine) keepApart(s *saved, q *asking) {
-	if s.rec.Version != 0 {
-		q.move(e, q.own)
-		*s = *e.fresh(q)
 	}
 }
 
@@ -349,64 +346,4 @@ func (e *Engine) listedAs(kind string, fields ...string) string {
 		raw = append(raw, []byte(f))
 	}
 	return kind + base64.RawURLEncoding.EncodeToString(e.Keys.MAC(otp.PurposeJoin, raw...)[:16])
-}
-
-// A round is a first factor of several rounds that waits for the next one.
-// It lives on this node alone.
-type round struct {
-	id      ID
-	next    func(*Request) FirstFactor
-	expires time.Time
-}
-
-// maxConversations bounds the first factors that wait for a next round.
-const (
-	maxConversations     = 10000
-	conversationPatience = time.Minute
-)
-
-// relay hands a round on with a State of ours.
-func (e *Engine) relay(q *asking) error {
-	state := e.newState(q.req.Client.Name)
-	now := time.Now()
-	e.mu.Lock()
-	if len(e.rounds) >= maxConversations {
-		maps.DeleteFunc(e.rounds, func(_ string, r *round) bool { return now.After(r.expires) })
-	}
-	full := len(e.rounds) >= maxConversations
-	if !full {
-		e.rounds[string(state)] = &round{id: q.own, next: q.checked.Next, expires: now.Add(conversationPatience)}
-	}
-	e.mu.Unlock()
-	if full {
-		e.Log.Warn("login shed: too many first factors are in the middle of a conversation", "limit", maxConversations)
-		e.finish(q, Reply{Kind: NoAnswer, Reason: Unavailable})
-		return nil
-	}
-	e.finish(q, Reply{Kind: Relay, State: state, Data: q.checked.Relay})
-	return nil
-}
-
-// resume goes on with a conversation: the password is still to be proven.
-func (r *round) resume(e *Engine, q *asking) *saved {
-	q.own, q.id = r.id, r.id
-	q.req.Conversation = true
-	e.placeOf(q)
-	q.req.State = nil
-	if r.next != nil {
-		q.req.First = r.next(q.req)
-	}
-	return e.fresh(q)
-}
-
-// takeRound returns the conversation a State belongs to, once.
-func (e *Engine) takeRound(state []byte) *round {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	r := e.rounds[string(state)]
-	delete(e.rounds, string(state))
-	if r != nil && time.Now().After(r.expires) {
-		return nil
-	}
-	return r
 }
