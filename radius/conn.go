@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"sync"
@@ -16,91 +15,21 @@ import (
 	layeh "layeh.com/radius"
 )
 
-// maxWaiting is how much may wait to be written to one connection: several
-// thousand answers. Who takes none is not there any more.
-const maxWaiting = 1 << 20
-
-// A conn is one TLS connection of a client. What is to be written is put
-// together by whoever answers, and written by one goroutine: a NAS that does
-// not read keeps nobody waiting.
+// A conn is one TLS connection of a client.
 type conn struct {
 	socket
+	outbox
 	limits limits
-	tls    *tls.Conn
 	client *client
 	peer   netip.AddrPort
-
-	mu      sync.Mutex
-	change  sync.Cond // of what follows
-	waiting []byte    // answers, end to end
-	ending  bool      // what waits is the last
 }
 
 func newConn(raw *tls.Conn, c *client, peer netip.AddrPort, takes codes, l limits) *conn {
-	k := &conn{tls: raw, client: c, peer: peer, limits: l}
-	k.byKey, k.send, k.takes = map[key]*exchange{}, k.enqueue, takes
-	k.change.L = &k.mu
+	k := &conn{client: c, peer: peer, limits: l}
+	k.outbox.init(raw, l.write)
+	k.byKey, k.takes = map[key]*exchange{}, takes
+	k.send = func(b []byte, _ netip.Addr, _ netip.AddrPort) error { return k.put(b) }
 	return k
-}
-
-var errSlow = errors.New("the NAS does not read its answers")
-
-// enqueue has b written.
-func (c *conn) enqueue(b []byte, _ netip.Addr, _ netip.AddrPort) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ending {
-		return net.ErrClosed
-	}
-	if len(c.waiting)+len(b) > maxWaiting {
-		c.tls.NetConn().Close() // the reader ends, and with it all
-		return errSlow
-	}
-	c.waiting = append(c.waiting, b...)
-	c.change.Signal()
-	return nil
-}
-
-// write writes what waits until end is called, or the connection fails.
-func (c *conn) write() {
-	var batch []byte
-	for {
-		var last bool
-		batch, last = c.next(batch)
-		if len(batch) > 0 {
-			c.tls.SetWriteDeadline(time.Now().Add(c.limits.write))
-			if _, err := c.tls.Write(batch); err != nil {
-				c.tls.NetConn().Close()
-				return
-			}
-		}
-		if last {
-			return
-		}
-	}
-}
-
-// next takes what waits, once there is something, and leaves the space of used
-// for more.
-func (c *conn) next(used []byte) (batch []byte, last bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for len(c.waiting) == 0 && !c.ending {
-		c.change.Wait()
-	}
-	if cap(used) > maxWaiting/16 { // a burst is no reason to keep so much
-		used = nil
-	}
-	batch, c.waiting = c.waiting, used[:0]
-	return batch, c.ending
-}
-
-// end has what waits written as the last.
-func (c *conn) end() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ending = true
-	c.change.Signal()
 }
 
 // serveConn answers what comes over c until the NAS leaves, breaks the rules or

@@ -31,11 +31,12 @@
 //
 // Map: server.go (Server, its loop and its end), socket.go (answers leave from
 // the address that was asked), tls.go (listening and handshakes), conn.go (one
-// connection), peer.go (whose certificate it is), v11.go, clients.go, packet.go,
-// ratchet.go (who must sign), request.go, nologin.go (requests that are no
-// person's), reply.go (encoding of answers), dictionary (attributes by name),
-// exchanges.go, drop.go (reasons and log), asker.go and trace.go (the NAS's
-// side). Package wire is what both sides share.
+// connection), outbox.go (what is written to it), peer.go (whose certificate it
+// is), v11.go, clients.go, packet.go, ratchet.go (who must sign), request.go,
+// nologin.go (requests that are no person's), reply.go (encoding of answers),
+// dictionary (attributes by name), exchanges.go, drop.go (reasons and log),
+// asker.go and trace.go (the NAS's side), link.go and line.go (the asking side
+// over TLS, for an upstream). Package wire is what both sides share.
 //
 // The codec is layeh.com/radius; its server and its client are not used.
 package radius

@@ -75,6 +75,7 @@ type Server struct {
 	tell      *teller
 
 	limits      limits
+	protocols   []string // offered over TLS, the best first
 	handshakes  handshakes
 	connections atomic.Int64
 }
@@ -112,6 +113,7 @@ func New(opts Options) (*Server, error) {
 		exchanges: newExchanges(opts.MaxHeld, opts.Meter),
 		tell:      newTeller(opts.Log),
 		limits:    defaultLimits,
+		protocols: []string{protocolV11, protocolV10},
 	}, nil
 }
 

@@ -28,12 +28,12 @@ type Credentials struct {
 
 // server is our side towards NASes: both sides show certificates. Sessions are
 // not resumed, so that a connection is always judged by today's certificates.
-func (c Credentials) server() *tls.Config {
+func (c Credentials) server(protocols []string) *tls.Config {
 	choose := func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		t := &tls.Config{
 			MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*c.Certificate()},
 			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: c.Authorities(), SessionTicketsDisabled: true,
-			NextProtos: []string{protocolV11, protocolV10},
+			NextProtos: protocols,
 		}
 		if !slices.Contains(hello.SupportedVersions, tls.VersionTLS13) { // which RADIUS/1.1 needs (RFC 9765 section 3.5)
 			t.NextProtos = []string{protocolV10}
@@ -65,7 +65,7 @@ var defaultLimits = limits{
 func (s *Server) ServeTLS(ctx context.Context, l net.Listener, creds Credentials) error {
 	defer l.Close()
 	defer context.AfterFunc(ctx, func() { l.Close() })()
-	config := creds.server()
+	config := creds.server(s.protocols)
 	var all sync.WaitGroup
 	defer all.Wait()
 	for pause := time.Duration(0); ; {

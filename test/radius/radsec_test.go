@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vssgate/internal/testenv"
+	"vssgate/radius"
 	"vssgate/test/site"
 )
 
@@ -211,4 +212,62 @@ func TestTheNodeShowsANewCertificateWithoutARestart(t *testing.T) {
 	require.EqualValues(t, site.AccessChallenge, asked.Code, asked.Text)
 	require.EqualValues(t, site.AccessAccept, nas.Ask(asks.Saying(phone.Code(), asked.State)).Code)
 	require.Eventually(t, func() bool { return r.Metric("vssgate_radius_tls_connections") == 1 }, site.Patience, tick)
+}
+
+// The asking side, at somebody else's server.
+func TestALinkAsksThroughRadsecproxy(t *testing.T) {
+	s := site.Start(t, site.Options{Holds: "127.0.0.1", Asks: "127.0.0.2"})
+	ca := testenv.CA(t)
+	host, port, err := net.SplitHostPort(s.RADIUS[0])
+	require.NoError(t, err)
+	p := radsecproxy(t, "ListenTLS ADDR\n", fmt.Sprintf(`
+tls default {
+  CACertificateFile %s
+  CertificateFile %s
+  CertificateKeyFile %s
+}
+client asker {
+  host 127.0.0.1
+  type tls
+  secret radsec
+  tls default
+}
+server node {
+  host %s
+  port %s
+  type udp
+  secret %s
+}
+realm * {
+  server node
+}
+`, ca.CAFile, ca.CertFile, ca.KeyFile, host, port, s.Secret))
+	link, err := radius.NewLink(radius.LinkOptions{Address: p.addr, Credentials: radius.Credentials{
+		Certificate: func() *tls.Certificate { return &ca.Cert }, Authorities: func() *x509.CertPool { return ca.Pool },
+	}})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- link.Run(ctx) }()
+	defer func() { stop(); require.NoError(t, <-ended) }()
+	require.Eventually(t, func() bool { return link.Up() == nil }, site.Patience, tick)
+
+	nas := &site.NAS{Secret: "radsec", Name: "nas-of-the-test"}
+	ask := func(password string) byte {
+		r := asks
+		r.Password = password
+		b, err := link.Ask(ctx, func(id uint32, v11 bool) ([]byte, error) {
+			require.False(t, v11)
+			r.Identifier = byte(id)
+			return nas.Packet(r), nil
+		})
+		require.NoError(t, err)
+		return b[0]
+	}
+	require.EqualValues(t, site.AccessReject, ask("not it"))
+	phone := s.Phone(1)
+	code := make(chan byte)
+	go func() { code <- ask(password) }()
+	phone.Yes()
+	require.EqualValues(t, site.AccessAccept, <-code)
 }
