@@ -20,6 +20,10 @@ type Client struct {
 	Secret   secret.Secret  // over UDP; "": the client comes over TLS only
 	First    login.FirstFactor
 
+	// Upstream checks in the place of First what may be more than a password:
+	// CHAP, MS-CHAP and EAP pass through to it. nil: there is none.
+	Upstream Upstream
+
 	// CertificateNames are the names by which the client's certificate is known
 	// over TLS. None: the client comes over UDP only.
 	CertificateNames []string

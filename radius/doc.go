@@ -8,6 +8,7 @@
 //	NAS -> Access-Request, again, while it is held    we -> nothing: the same exchange
 //	NAS -> Access-Request, again, after the answer    we -> the same bytes again
 //	NAS -> other request, same port and Identifier    the old one is given up, the new one served
+//	NAS -> EAP Identity; EAP-GTC with the password    we -> EAP-GTC "Password: "; as for any password
 //	NAS -> Status-Server                              we -> Access-Accept, if the node can decide
 //
 // A datagram passes these gates, and is dropped, counted and told (at most
@@ -33,9 +34,10 @@
 // the address that was asked), tls.go (listening and handshakes), conn.go (one
 // connection), outbox.go (what is written to it), peer.go (whose certificate it
 // is), v11.go, clients.go, packet.go, ratchet.go (who must sign), request.go,
-// nologin.go (requests that are no person's), reply.go (encoding of answers),
-// dictionary (attributes by name), exchanges.go, drop.go (reasons and log),
-// asker.go and trace.go (the NAS's side), link.go and line.go (the asking side
+// eap.go (GTC), upstream.go (what a RADIUS server behind us judges), nologin.go
+// (requests that are no person's), reply.go (encoding of answers), dictionary
+// (attributes by name), exchanges.go, drop.go (reasons and log), asker.go and
+// trace.go (the NAS's side), link.go and line.go (the asking side
 // over TLS, for an upstream). Package wire is what both sides share.
 //
 // The codec is layeh.com/radius; its server and its client are not used.

@@ -57,6 +57,7 @@ const (
 	rejectedChallenge = "no_chap_challenge"
 	rejectedMSCHAP    = "ms_chap"
 	rejectedEAP       = "eap"
+	rejectedBadEAP    = "bad_eap"
 	rejectedState     = "empty_state"
 	rejectedACL       = "acl_download"
 	rejectedMAC       = "mac_authentication"
@@ -101,8 +102,10 @@ var wayOut = map[string]string{
 	rejectedCHAP:      "CHAP cannot be checked against a directory; set the NAS to PAP",
 	rejectedChallenge: "CHAP-Password came without CHAP-Challenge, which RADIUS/1.1 needs (RFC 9765 section 5.1.2)",
 	rejectedMSCHAP:    "MS-CHAP cannot be checked against a directory; set the NAS to PAP",
-	rejectedEAP:       "EAP cannot be checked against a directory; set the NAS to PAP",
-	rejectedState:     "State came empty; the NAS must send back what it was given",
+	rejectedEAP: "of EAP only GTC shows a password that a directory can check: set the user's device (IKEv2: the gateway) to EAP-GTC, " +
+		"the NAS to PAP, or have this client's logins checked by an upstream RADIUS server (first_factors: radius)",
+	rejectedBadEAP: "EAP-Message is no EAP response, or none to what was asked last (RFC 3748 section 4.1)",
+	rejectedState:  "State came empty; the NAS must send back what it was given",
 	rejectedACL: "a Cisco device asks for an access list by #ACSACL#, which is no login: " +
 		"give the list's lines in reply, as Cisco-AVPair ip:inacl#1=..., or its name as Filter-Id",
 	rejectedMAC: "MAC authentication is no login: nobody at that device could confirm it; " +

@@ -41,6 +41,8 @@ type exchange struct {
 	authenticator [16]byte
 	proxyState    [][]byte
 	accounting    bool // not a login: it is in no count of logins
+	eap           bool // its answer carries EAP, for the EAP packet eapID
+	eapID         byte
 
 	// Guarded by exchanges.mu.
 	stage        stage

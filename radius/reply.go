@@ -10,6 +10,7 @@ import (
 	"layeh.com/radius/rfc2869"
 
 	"vssgate/radius/dictionary"
+	"vssgate/radius/wire"
 )
 
 // An answer is what goes out for one request.
@@ -18,14 +19,13 @@ type answer struct {
 	text   string
 	state  []byte
 	prompt bool             // tell the NAS to hide what the user types (Prompt = No-Echo)
+	passed layeh.Attributes // from an upstream, their hidden values open
+	eap    []byte           // the EAP packet; nil: none, or it is in passed
 	more   []dictionary.AVP // what the NAS is to know of the user
 
 	// unsigned: no Message-Authenticator. Of accounting no RFC says over which
 	// authenticator it is made, and clients differ.
 	unsigned bool
-
-	eap   bool // EAP-Failure for the EAP packet eapID
-	eapID byte
 }
 
 // maxValue is the longest value of an attribute.
@@ -40,17 +40,23 @@ const maxValue = 253
 func (a answer) encode(c *client, identifier uint32, authenticator [16]byte, proxyState [][]byte) ([]byte, error) {
 	var mac layeh.Attribute
 	p := layeh.Packet{Code: a.code, Identifier: byte(identifier), Authenticator: authenticator, Secret: c.secret}
-	p.Attributes = make(layeh.Attributes, 0, 5+len(a.more)+len(proxyState))
+	p.Attributes = make(layeh.Attributes, 0, 5+len(a.passed)+len(a.more)+len(proxyState))
 	switch {
 	case c.version == overV11:
 		p.Identifier, p.Authenticator = 0, tokenField(identifier)
 	case a.unsigned:
-	case !c.BareReplies || a.eap: // EAP-Message must not come without (RFC 3579 section 3.1)
+	case !c.BareReplies || a.hasEAP(): // EAP-Message must not come without (RFC 3579 section 3.1)
 		mac = make(layeh.Attribute, md5.Size)
 		p.Add(rfc2869.MessageAuthenticator_Type, mac)
 	}
 	for part, rest := split(a.text, maxValue); part != ""; part, rest = split(rest, maxValue) {
 		p.Add(rfc2865.ReplyMessage_Type, layeh.Attribute(part))
+	}
+	switch {
+	case c.version == overV11:
+		p.Attributes = append(p.Attributes, a.passed...)
+	case len(a.passed) > 0:
+		p.Attributes = append(p.Attributes, wire.Hide(a.passed, c.secret, authenticator)...)
 	}
 	if a.state != nil {
 		p.Add(rfc2865.State_Type, a.state)
@@ -58,8 +64,8 @@ func (a answer) encode(c *client, identifier uint32, authenticator [16]byte, pro
 	if a.prompt {
 		p.Add(rfc2869.Prompt_Type, layeh.NewInteger(uint32(rfc2869.Prompt_Value_NoEcho)))
 	}
-	if a.eap {
-		p.Add(rfc2869.EAPMessage_Type, layeh.Attribute{4, a.eapID, 0, 4})
+	if a.eap != nil {
+		p.Attributes = append(p.Attributes, wire.Split(rfc2869.EAPMessage_Type, a.eap)...)
 	}
 	for _, m := range a.more {
 		p.Add(layeh.Type(m.Type), m.Value)
@@ -83,6 +89,10 @@ func (a answer) encode(c *client, identifier uint32, authenticator [16]byte, pro
 		copy(mac, sum[:])
 	}
 	return p.Encode()
+}
+
+func (a *answer) hasEAP() bool {
+	return a.eap != nil || a.passed.Get(rfc2869.EAPMessage_Type) != nil
 }
 
 // split cuts off the first n bytes of text, or fewer, never inside a character.

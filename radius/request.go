@@ -10,7 +10,6 @@ import (
 
 	layeh "layeh.com/radius"
 	"layeh.com/radius/rfc2865"
-	"layeh.com/radius/rfc2869"
 	"layeh.com/radius/rfc3162"
 
 	"vssgate/internal/login"
@@ -23,24 +22,26 @@ type reading struct {
 	request *login.Request // Reply and Packet are still to be filled in
 	refused string         // why, if request is nil, or a probe that nobody can check
 	reply   login.Reply
-	eap     bool // answer with EAP-Failure
+	detail  string // of refused, for the log
+	eap     bool   // EAP came, in the EAP packet eapID: EAP answers
 	eapID   byte
+	ask     []byte // an EAP request that is the answer; with state
+	state   []byte
 }
 
 // read turns an Access-Request into a reading, or says why it is dropped.
 func (p *packet) read(c *client, source netip.Addr) (r reading, drop Drop) {
-	if p.counts.of(rfc2869.EAPMessage_Type) > 0 {
-		r = refuse(or(p.noLogin(nil), rejectedEAP), login.BadAnswer)
-		r.eap, r.eapID = true, p.eapID()
-		return r, ""
-	}
-	name := p.Get(rfc2865.UserName_Type)
-	if len(name) == 0 || bytes.IndexByte(name, 0) >= 0 {
+	if !p.named() {
 		return refuse(rejectedName, login.Reject), ""
 	}
 	state, again := p.Lookup(rfc2865.State_Type)
 	if again && len(state) == 0 {
 		return refuse(rejectedState, login.BadAnswer), ""
+	}
+	if c.Upstream != nil {
+		if r, passed := p.passed(c, source, again); passed {
+			return r, ""
+		}
 	}
 	password, why, drop := p.password(c, again)
 	if drop != "" {
@@ -53,22 +54,37 @@ func (p *packet) read(c *client, source netip.Addr) (r reading, drop Drop) {
 	if why != "" && !probe {
 		return refuse(why, refusal(why, again)), ""
 	}
+	r.request = p.request(c, source)
+	r.request.Password = password
+	if probe { // refused, unless it is better not answered at all
+		r.refused, r.request.Probe, r.request.Conversation, r.request.First = why, true, true, nil
+	}
+	return r, ""
+}
+
+// named: there is a User-Name that can be one.
+func (p *packet) named() bool {
+	name := p.Get(rfc2865.UserName_Type)
+	return len(name) > 0 && bytes.IndexByte(name, 0) < 0
+}
+
+// request is what all kinds of logins have in common.
+func (p *packet) request(c *client, source netip.Addr) *login.Request {
 	nas, station := p.where(source)
-	r.request = &login.Request{
+	r := &login.Request{
 		FrontEnd: login.RADIUS,
 		Client:   c.Login,
 		NAS:      nas,
 		Station:  station,
 		Source:   source,
-		Username: readable(name),
-		Password: password,
-		State:    state,
+		Username: readable(p.Get(rfc2865.UserName_Type)),
+		State:    p.Get(rfc2865.State_Type),
 		First:    c.First,
 	}
-	if probe { // refused, unless it is better not answered at all
-		r.refused, r.request.Probe, r.request.Conversation, r.request.First = why, true, true, nil
+	if c.Upstream != nil {
+		r.First = c.Upstream.Asking(p.forUpstream())
 	}
-	return r, ""
+	return r
 }
 
 func refuse(why string, kind login.ReplyKind) reading {
@@ -125,43 +141,28 @@ func (p *packet) password(c *client, again bool) (typed []byte, why string, drop
 		// "password\0,123456" into a password without code.
 		typed = bytes.TrimRight(wire.RevealPassword(hidden, c.secret, p.Authenticator), "\x00")
 	}
+	if !utf8.Valid(typed) && !p.authentic {
+		return nil, "", WrongSecret // to hand it on could lock the user out
+	}
+	typed, why = asText(typed)
+	return typed, why, ""
+}
+
+// asText is what was typed as UTF-8; what is none is Latin-1. why says that it
+// can be no password.
+func asText(typed []byte) (text []byte, why string) {
 	if !utf8.Valid(typed) {
-		if !p.authentic {
-			return nil, "", WrongSecret // to hand it on could lock the user out
-		}
 		typed = []byte(latin1(typed))
 	}
 	if bytes.IndexByte(typed, 0) >= 0 {
-		return nil, rejectedPassword, ""
+		return nil, rejectedPassword
 	}
-	return typed, "", ""
+	return typed, ""
 }
 
 // hideable: User-Password can be as long as that (RFC 2865 section 5.2).
 func hideable(hidden []byte) bool {
 	return len(hidden) > 0 && len(hidden) <= wire.MaxPassword && len(hidden)%md5.Size == 0
-}
-
-// msCHAP finds Microsoft's CHAP attributes (RFC 2548): MS-CHAP-Response,
-// MS-CHAP-Challenge, MS-CHAP2-Response.
-func (p *packet) msCHAP() bool {
-	for _, a := range p.Attributes {
-		if a.Type != rfc2865.VendorSpecific_Type {
-			continue
-		}
-		vendor, value, err := layeh.VendorSpecific(a.Attribute)
-		if err == nil && vendor == 311 && len(value) > 0 && (value[0] == 1 || value[0] == 11 || value[0] == 25) {
-			return true
-		}
-	}
-	return false
-}
-
-func (p *packet) eapID() byte {
-	if first := p.Get(rfc2869.EAPMessage_Type); len(first) > 1 {
-		return first[1]
-	}
-	return 0
 }
 
 // where says which NAS asks and from where the user came. A station that is

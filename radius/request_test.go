@@ -55,7 +55,6 @@ func TestPassword(t *testing.T) {
 		"MS-CHAP is refused":                                      {in: signed(1, 1, auth, 0, user, attr{26, []byte{0, 0, 1, 55, 1, 2}}), refused: rejectedMSCHAP},
 		"MS-CHAPv2 is refused":                                    {in: signed(1, 1, auth, 0, user, attr{26, []byte{0, 0, 1, 55, 25, 2}}), refused: rejectedMSCHAP},
 		"another vendor's attribute is no MS-CHAP":                {in: signed(1, 1, auth, 0, user, attr{26, []byte{0, 0, 1, 56, 25, 2}}), refused: rejectedNone},
-		"EAP is refused":                                          {in: signed(1, 1, auth, 0, user, attr{79, []byte{2, 9, 0, 5, 1}}), refused: rejectedEAP},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, drop := readingOf(t, c.in)

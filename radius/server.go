@@ -17,6 +17,7 @@ import (
 
 	layeh "layeh.com/radius"
 	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2869"
 
 	"vssgate/internal/login"
 )
@@ -63,6 +64,10 @@ type Options struct {
 	// RequireAuto), so that it is remembered. It must not block. nil: nobody is.
 	Signs func(client string, signer Signer)
 
+	// EAPKey signs the States of EAP conversations, so that any node that has the
+	// same can go on with them. nil: this process alone.
+	EAPKey []byte
+
 	Meter Meter        // nil: nothing is counted
 	Log   *slog.Logger // nil: slog.Default()
 }
@@ -73,6 +78,7 @@ type Server struct {
 	clients   *clients
 	exchanges *exchanges
 	tell      *teller
+	eap       eapStates
 
 	limits      limits
 	protocols   []string // offered over TLS, the best first
@@ -112,6 +118,7 @@ func New(opts Options) (*Server, error) {
 		clients:   table,
 		exchanges: newExchanges(opts.MaxHeld, opts.Meter),
 		tell:      newTeller(opts.Log),
+		eap:       newEAPStates(opts.EAPKey),
 		limits:    defaultLimits,
 		protocols: []string{protocolV11, protocolV10},
 	}, nil
@@ -243,13 +250,20 @@ func (s *Server) take(b []byte, c *client, k key) (drop Drop) {
 		s.drop(c, drop, k, slog.String("nas", label(p.Get(rfc2865.NASIdentifier_Type))))
 		return ""
 	}
-	r, drop := p.read(c, k.source.Addr())
+	r, drop := s.reading(&p, c, k.source.Addr())
 	if drop != "" {
 		s.drop(c, drop, k)
 		return drop
 	}
 	s.login(&p, c, k, r)
 	return ""
+}
+
+func (s *Server) reading(p *packet, c *client, source netip.Addr) (reading, Drop) {
+	if p.counts.of(rfc2869.EAPMessage_Type) > 0 {
+		return s.readEAP(p, c, source), ""
+	}
+	return p.read(c, source)
 }
 
 // status answers Status-Server (RFC 5997) while logins can be decided, or
@@ -286,12 +300,14 @@ func (s *Server) begin(x *exchange) bool {
 
 // login has an Access-Request decided.
 func (s *Server) login(p *packet, c *client, k key, r reading) {
-	x := &exchange{server: s, client: c, key: k, authenticator: p.Authenticator, proxyState: p.proxyState()}
+	x := &exchange{server: s, client: c, key: k, authenticator: p.Authenticator, proxyState: p.proxyState(), eap: r.eap, eapID: r.eapID}
 	switch {
 	case !s.begin(x):
+	case r.ask != nil:
+		x.answerWith(answer{code: layeh.CodeAccessChallenge, state: r.state, eap: r.ask})
 	case r.request == nil:
-		s.refused(c, r.refused, k, r.reply.Trace)
-		x.send(r.reply, r.eap, r.eapID)
+		s.refused(c, r.refused, k, r.reply.Trace, r.detail)
+		x.send(r.reply)
 	default:
 		s.handle(x, r.request, or(r.refused, rejectedForeign))
 	}
@@ -340,35 +356,46 @@ func (x *exchange) reply(r login.Reply, bad string) {
 		x.server.exchanges.forget(x) // sent again, it may find what is down now up again
 		x.server.drop(x.client, Unavailable, x.key, slog.String("trace", r.Trace))
 	case login.BadAnswer:
-		x.server.refused(x.client, bad, x.key, r.Trace)
-		x.send(r, false, 0)
+		x.server.refused(x.client, bad, x.key, r.Trace, "")
+		x.send(r)
 	default:
-		x.send(r, false, 0)
+		x.send(r)
 	}
 }
 
 // refused counts and tells why a request is rejected without a verdict.
-func (s *Server) refused(c *client, why string, k key, trace string) {
+func (s *Server) refused(c *client, why string, k key, trace, detail string) {
 	s.opts.Meter.RequestRefused(why)
 	s.tell.tell(time.Now(), c.name(), why, "radius request refused", func() []slog.Attr {
-		return []slog.Attr{slog.String("from", k.source.String()), slog.String("trace", trace)}
+		about := []slog.Attr{slog.String("from", k.source.String()), slog.String("trace", trace)}
+		if detail != "" {
+			about = append(about, slog.String("detail", detail))
+		}
+		return about
 	})
 }
 
-// send answers a login.
-func (x *exchange) send(r login.Reply, eap bool, eapID byte) {
-	s := x.server
-	a := answer{code: code(r.Kind), text: s.opts.Text(x.client.Login, r), eap: eap, eapID: eapID}
+// send turns what the Handler answers into a packet.
+func (x *exchange) send(r login.Reply) {
+	a := answer{code: code(r.Kind), text: x.server.opts.Text(x.client.Login, r)}
 	switch {
 	case a.code == layeh.CodeAccessChallenge:
 		a.state, a.prompt = r.State, r.Kind == login.Ask
 	case a.code == layeh.CodeAccessAccept && x.client.Reply != nil: // a reject grants nothing
 		a.more = x.client.Reply(r.Identity)
 	}
+	if err := x.pass(&a, r); err != nil {
+		x.server.exchanges.forget(x)
+		x.server.sendOr(x.client, x.key, nil, err)
+		return
+	}
+	if x.eap {
+		x.inEAP(&a, r)
+	}
 	x.answerWith(a)
 }
 
-// answerWith encodes, remembers and sends the answer.
+// answerWith encodes, remembers and sends an answer.
 func (x *exchange) answerWith(a answer) {
 	s := x.server
 	b, err := a.encode(x.client, x.key.identifier, x.authenticator, x.proxyState)

@@ -334,27 +334,6 @@ func TestCHAPIsRefusedOrDroppedAsAProbe(t *testing.T) {
 	}
 }
 
-func TestEAPIsRefusedWithEAPFailure(t *testing.T) {
-	for name, c := range map[string]struct {
-		eap []byte
-		id  byte
-	}{
-		"an identity": {[]byte{2, 99, 0, 10, 1, 'a', 'n', '.', 'n', 'v'}, 99},
-		"EAP-Start":   {[]byte{}, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := start(t, nil)
-			n := newNAS(t, b.addr)
-			code, attrs := n.ask(signed(1, 7, authOf(1), 0, text(1, "an.nv"), attr{79, c.eap}, text(33, "p")))
-			require.Equal(t, byte(reject), code)
-			require.Equal(t, []string{string([]byte{4, c.id, 0, 4})}, values(attrs, 79))
-			require.Equal(t, []string{"p"}, values(attrs, 33))
-			b.idle(t)
-			require.Contains(t, b.String(), "EAP cannot be checked against a directory")
-		})
-	}
-}
-
 func TestStatusServer(t *testing.T) {
 	var ready atomic.Bool
 	b := start(t, func(o *Options) { o.Ready = ready.Load })

@@ -122,7 +122,7 @@ func TestALoginInRADIUS11(t *testing.T) {
 func TestRADIUS11NeedsNoMessageAuthenticator(t *testing.T) {
 	s := secure(t, nil)
 	n := s.dial11(t)
-	n.send(pack11(1, 1, text(1, "an.nv"), text(79, "\x02\x07\x00\x05\x01")))
+	n.send(pack11(1, 1, text(1, "an.nv"), text(79, "\x02\x07\x00\x06\x03\x19")))
 	answer := n.receive()
 	require.Equal(t, byte(reject), answer[0])
 	require.Equal(t, []string{"\x04\x07\x00\x04"}, values(genuine11(t, 1, answer), 79))

@@ -107,7 +107,7 @@ type Checked struct {
 	First  First  // Right, More or Wrong
 	Reason Reason // Wrong: BadPassword, AccountLocked, PasswordExpired, AccountDisabled or NotAllowed
 	Detail string // Wrong: the directory's own word for it, for the log; "" none
-	Relay  any    // More: what the front end sends on; the next round comes with the State of that reply
+	Relay  any    // More, Wrong: what the front end sends on; More: the next round comes with the State of that reply
 
 	// Next, More: makes the first factor of the next round out of that round's
 	// request; nil: the request's own First goes on.
@@ -208,7 +208,7 @@ type Reply struct {
 	Approval Approval      // append_needed: simple has a text of its own
 	ValidFor time.Duration // how long the code is valid
 	State    []byte        // Ask, Relay
-	Data     any           // Relay
+	Data     any           // Relay, or Reject of a wrong password: Checked.Relay
 	Trace    string        // ends every text: six characters
 	Attempt  ID
 	Identity Identity // Accept: whom

@@ -391,6 +391,9 @@ func (e *Engine) end(ctx context.Context, s *saved, q *asking, act Action) error
 		return err
 	}
 	r := Reply{Kind: Reject, Reason: act.Reason, Until: q.until}
+	if q.facts.First == FirstWrong && q.checked != nil {
+		r.Data = q.checked.Relay
+	}
 	if act.Kind == ActAccept {
 		r = Reply{Kind: Accept, Reason: Accepted, Identity: s.Attempt.Who, Factor: act.Factor, Keep: s.Attempt.Verdict.Keep}
 	}
