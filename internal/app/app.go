@@ -224,6 +224,7 @@ func (a *App) listen() (Addresses, error) {
 				return at, taken("radius.listen", addr, err)
 			}
 			l.radius, at.RADIUS = append(l.radius, conn), append(at.RADIUS, conn.LocalAddr().String())
+			a.metrics.watchOverflow(conn.LocalAddr().(*net.UDPAddr).AddrPort())
 		}
 	}
 	tcp := func(key, addr string, into *[]net.Listener, named *[]string) error {

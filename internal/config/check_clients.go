@@ -130,6 +130,9 @@ func (d *decoder) checkRADIUS(c *Config) {
 		all = append(all, shared{path, k.Name, k.Addresses, &k.FirstFactor, k.Mode, &k.Hold, k.Separator, &k.Approval, &k.Language, secured})
 	}
 	d.checkClients(c, all)
+	for i := range r.Clients {
+		d.checkGroupsKnown(c, &r.Clients[i], position("radius.clients", i)+".reply")
+	}
 }
 
 func (d *decoder) checkNAS(k *RADIUSClient, path string) {

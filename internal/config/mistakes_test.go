@@ -98,6 +98,9 @@ ldap: {require_tls: false, clients: [{name: a, addresses: [10.1.2.3], remember: 
 		"25:35: radius.clients[0].reply[2].attributes: want names and values, like {Filter-Id: admins}",
 		"26:11: radius.clients[0].reply[3].attributes is missing; want names and values, like {Filter-Id: admins}",
 	}},
+	{"groups that nobody reads", strings.Replace(general, "base_dns", "attributes: {groups: \"\"}, base_dns", 1) +
+		"radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, reply: [{group: a, attributes: {Class: a}}, {attributes: {Class: b}}]}]}\n", []string{
+		"3:99: radius.clients[0].reply[0].group: nobody is in it: the first factor dir has no attributes.groups to read groups from"}},
 	{"more attributes than an answer has room for", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, reply: [{attributes: {Filter-Id: [" +
 		strings.Repeat("\""+strings.Repeat("x", 251)+"\",", 12) + "]}}]}]}\n", []string{
 		"3:90: radius.clients[0].reply: 3036 bytes of attributes; at most 3000 fit into an answer, should all of them match"}},

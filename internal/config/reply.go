@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -120,5 +121,18 @@ func (d *decoder) group(path string, r *Reply) {
 	var err error
 	if r.In, err = directory.ParseGroup(r.Group); err != nil {
 		d.wrong(path, "%q is no group; want its DN, or its name like vpn-admins; left out, everybody is meant", r.Group)
+	}
+}
+
+// checkGroupsKnown: a directory that is asked for no groups has none.
+func (d *decoder) checkGroupsKnown(c *Config, k *RADIUSClient, path string) {
+	i := slices.IndexFunc(c.FirstFactors, func(f FirstFactor) bool { return f.Name == k.FirstFactor })
+	if i < 0 || c.FirstFactors[i].LDAP == nil || c.FirstFactors[i].LDAP.Attributes.Groups != "" {
+		return
+	}
+	for i := range k.Reply {
+		if at := position(path, i) + ".group"; d.written(at) {
+			d.wrong(at, "nobody is in it: the first factor %s has no attributes.groups to read groups from", k.FirstFactor)
+		}
 	}
 }

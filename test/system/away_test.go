@@ -102,7 +102,8 @@ func TestTheMetricsCountLoginsAndNameNobody(t *testing.T) {
 	status, page := s.Get("/metrics")
 	require.Equal(t, http.StatusOK, status)
 	require.NotContains(t, page, user)
-	for _, name := range []string{"vssgate_login_seconds", "vssgate_joined_total", "vssgate_late_approvals_total", "vssgate_upstream_seconds", "vssgate_identifiers_in_use"} {
+	for _, name := range []string{"vssgate_login_seconds", "vssgate_joined_total", "vssgate_late_approvals_total", "vssgate_upstream_seconds", "vssgate_identifiers_in_use",
+		"vssgate_radius_overflow_total"} {
 		require.Contains(t, page, name)
 	}
 }
