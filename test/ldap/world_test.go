@@ -8,6 +8,7 @@
 //	applications_test.go  programs that people log in to: Dovecot, Squid, Perl, Python
 //	postgres_test.go  PostgreSQL's ldap method
 //	hold_test.go      connections: pipelined, left, denied, lost, restarted
+//	remember_test.go  an application that binds twice
 //	names_test.go     how users and service accounts may be spelt
 //	person_test.go    one person, by RADIUS and by LDAP
 //	nodes_test.go     two nodes with one store
@@ -42,6 +43,7 @@ const (
 	brief   = "127.0.0.2" // mode hold, for a second
 	mail    = "127.0.0.3" // mode append
 	codes   = "127.0.0.4" // mode hold, approval off: codes only
+	twice   = "127.0.0.5" // mode hold, remembers for a minute
 	nowhere = "127.0.0.9" // no application
 
 	vpn = "127.0.0.1" // a NAS: challenge, approval off
@@ -131,6 +133,7 @@ ldap:
     - {name: wiki, addresses: [` + wiki + `], hold: %[14]s}
     - {name: brief, addresses: [` + brief + `], hold: 1s}
     - {name: mail, addresses: [` + mail + `], mode: append}
+    - {name: twice, addresses: [` + twice + `], hold: 50s, remember: 1m}
     - {name: codes, addresses: [` + codes + `], hold: 1s, approval: off}
 `
 

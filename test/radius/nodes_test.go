@@ -17,8 +17,14 @@ import (
 // phones know them by one public URL, as behind a balancer.
 func pair(t *testing.T) (a, b *site.Site, redis *testenv.RedisServer) {
 	t.Helper()
+	return pairOf(t, site.Options{})
+}
+
+// pairOf is pair with what is different.
+func pairOf(t *testing.T, o site.Options) (a, b *site.Site, redis *testenv.RedisServer) {
+	t.Helper()
 	redis = testenv.StartRedis(t)
-	o := site.Options{More: fmt.Sprintf("store: {redis: {addresses: [%q]}}\n", redis.Addr)}
+	o.More = fmt.Sprintf("store: {redis: {addresses: [%q]}}\n", redis.Addr)
 	a = site.Start(t, o)
 	o.Slapd, o.Secret, o.Before = a.Slapd, a.Secret, site.ShareKey(t, a.Node)
 	b = site.Start(t, o)

@@ -25,6 +25,7 @@ type Record struct {
 	Action, Target                          string
 	Pushes, Requests                        int
 	FrontEnd                                string `json:"front_end"`
+	WouldBe                                 string `json:"would_be"`
 }
 
 // Ended returns the audit's records of logins so far, oldest first.
