@@ -10,12 +10,14 @@
 //	NAS -> other request, same port and Identifier    the old one is given up, the new one served
 //	NAS -> EAP Identity; EAP-GTC with the password    we -> EAP-GTC "Password: "; as for any password
 //	NAS -> Status-Server                              we -> Access-Accept, if the node can decide
+//	NAS -> Accounting-Request                         we -> Accounting-Response, when the record is kept
 //
 // A datagram passes these gates, and is dropped, counted and told (at most
 // once a second for each client and reason) where it fits none of them:
 //
 //	source is a client      clients.go    longest matching prefix
-//	frame                   packet.go     length, code, attributes
+//	code                    packet.go     what this socket takes: logins, accounting, over TLS both
+//	frame                   packet.go     length, attributes
 //	Message-Authenticator   packet.go     before anything in the packet is believed
 //	its absence             ratchet.go    allowed, until the NAS is known to send it
 //	contents                request.go    what may come once, comes once; PAP
@@ -36,7 +38,8 @@
 // is), v11.go, clients.go, packet.go, ratchet.go (who must sign), request.go,
 // eap.go (GTC), upstream.go (what a RADIUS server behind us judges), nologin.go
 // (requests that are no person's), reply.go (encoding of answers), dictionary
-// (attributes by name), exchanges.go, drop.go (reasons and log), asker.go and
+// (attributes by name), exchanges.go, accounting.go and relay.go (what NASes
+// tell of sessions, and where it goes), drop.go (reasons and log), asker.go and
 // trace.go (the NAS's side), link.go and line.go (the asking side
 // over TLS, for an upstream). Package wire is what both sides share.
 //

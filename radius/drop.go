@@ -48,6 +48,9 @@ const (
 	Idle               Drop = "idle"
 )
 
+// notTaken is what a server of radius.accounting.forward is told of for.
+const notTaken = "not_taken"
+
 // Why requests are rejected without asking the Handler; log only.
 const (
 	rejectedName      = "bad_user_name"
@@ -73,6 +76,7 @@ var wayOut = map[string]string{
 	string(AccountingHere):          "accounting is not taken on this port: give radius.accounting.listen an address (the usual port is 1813) and name it at the NAS, or switch accounting off there",
 	string(LoginHere):               "logins are not taken on the accounting port: name a port of radius.listen (the usual one is 1812) as the NAS's authentication port",
 	string(BadRequestAuthenticator): "bad Request Authenticator: the shared secret of this client differs for accounting, or the packet was forged; some NASes have a secret of their own for accounting",
+	notTaken:                        "radius.accounting.forward: another server may have it; if none has, the NAS gets no answer and sends it again",
 	string(NotKept):                 "accounting is not answered while it cannot be kept; the error before this line says why. The NAS sends it again",
 	string(BadAttributes):           "the packet's attributes are malformed, or more than 200",
 	string(BadAuthenticator):        "bad Message-Authenticator: the shared secret of this client differs, or the packet was forged",

@@ -134,7 +134,7 @@ func (a *File) Account(r *Record, done func(safe bool)) {
 	}
 }
 
-// Run writes until ctx ends, and then what waits. It closes the file.
+// Run writes until ctx ends, and then what waits. It returns nil.
 func (a *File) Run(ctx context.Context) error {
 	tidy := time.NewTicker(tidyEvery)
 	defer tidy.Stop()
@@ -148,10 +148,13 @@ func (a *File) Run(ctx context.Context) error {
 			for len(a.queue) > 0 {
 				a.write(a.batch(<-a.queue))
 			}
-			return a.file.Close()
+			return nil
 		}
 	}
 }
+
+// Close closes the file, once Run has returned.
+func (a *File) Close() error { return a.file.Close() }
 
 // batch is e and what waits behind it.
 func (a *File) batch(e entry) []entry {

@@ -50,6 +50,7 @@ type App struct {
 	engine      *login.Engine
 	directories map[string]*firstFactor
 	radius      *radius.Server
+	accounting  accounts // what NASes tell of sessions
 	ratchets    *nas.Ratchets
 	ldap        *ldapproxy.Server
 	phones      *phoneapi.API
@@ -82,6 +83,7 @@ func New(ctx context.Context, c *config.Config, log *slog.Logger) (*App, error) 
 // Addresses are where a running node listens.
 type Addresses struct {
 	RADIUS, RADIUSTLS, LDAP, LDAPS []string
+	Accounting                     []string
 	Phones, Metrics                string
 	Admin                          string
 }
@@ -106,7 +108,7 @@ func (a *App) Run(ctx context.Context, ready func(Addresses)) error {
 		return errors.Join(err, a.listeners.close(), a.close())
 	}
 	err = a.serve(ctx, func() {
-		a.log.Info("vssgate ready", "radius", addresses.RADIUS, "radius_tls", addresses.RADIUSTLS, "ldap", addresses.LDAP, "ldaps", addresses.LDAPS,
+		a.log.Info("vssgate ready", "radius", addresses.RADIUS, "accounting", addresses.Accounting, "radius_tls", addresses.RADIUSTLS, "ldap", addresses.LDAP, "ldaps", addresses.LDAPS,
 			"phone_api", addresses.Phones, "metrics", addresses.Metrics, "admin", addresses.Admin)
 		daemon.SdNotify(false, daemon.SdNotifyReady)
 		if ready != nil {
@@ -131,6 +133,9 @@ func (a *App) serve(ctx context.Context, ready func()) error {
 	if a.ratchets != nil {
 		under.Go(func() error { return a.ratchets.Run(base) })
 	}
+	for _, run := range a.accounting.runs {
+		under.Go(func() error { return run(base) })
+	}
 	under.Go(func() error { return a.serveMetrics(base) })
 	under.Go(func() error { return a.phones.Serve(base, a.listeners.phones, a.phoneTLS) })
 	under.Go(func() error { return admin.Serve(base, a.listeners.admin, a.commands(), a.log) })
@@ -143,6 +148,9 @@ func (a *App) serve(ctx context.Context, ready func()) error {
 	front, ctx := errgroup.WithContext(ctx)
 	for _, conn := range a.listeners.radius {
 		front.Go(func() error { return a.radius.Serve(ctx, conn) })
+	}
+	for _, conn := range a.listeners.accounts {
+		front.Go(func() error { return a.radius.ServeAccounting(ctx, conn) })
 	}
 	for _, l := range a.listeners.radiusTLS {
 		front.Go(func() error { return a.radius.ServeTLS(ctx, l, a.radiusTLS) })
@@ -177,12 +185,16 @@ func (a *App) close() error {
 	if a.audit != nil {
 		errs = append(errs, a.audit.Close())
 	}
+	if a.accounting.file != nil {
+		errs = append(errs, a.accounting.file.Close())
+	}
 	return errors.Join(errs...)
 }
 
 // listeners are the node's sockets.
 type listeners struct {
 	radius    []*net.UDPConn
+	accounts  []*net.UDPConn
 	radiusTLS []net.Listener
 	ldap      []net.Listener
 	ldaps     []net.Listener
@@ -192,7 +204,7 @@ type listeners struct {
 }
 
 func (l *listeners) close() error {
-	for _, c := range l.radius {
+	for _, c := range slices.Concat(l.radius, l.accounts) {
 		c.Close()
 	}
 	for _, c := range slices.Concat(l.radiusTLS, l.ldap, l.ldaps) {
@@ -213,17 +225,15 @@ func (l *listeners) close() error {
 func (a *App) listen() (Addresses, error) {
 	var at Addresses
 	c, l := a.config, &a.listeners
+	var err error
 	if a.radius != nil {
-		for _, addr := range c.RADIUS.Listen {
-			udp, err := net.ResolveUDPAddr("udp", addr)
-			if err != nil {
-				return at, taken("radius.listen", addr, err)
-			}
-			conn, err := net.ListenUDP("udp", udp)
-			if err != nil {
-				return at, taken("radius.listen", addr, err)
-			}
-			l.radius, at.RADIUS = append(l.radius, conn), append(at.RADIUS, conn.LocalAddr().String())
+		if l.radius, at.RADIUS, err = listenUDP("radius.listen", c.RADIUS.Listen); err != nil {
+			return at, err
+		}
+		if l.accounts, at.Accounting, err = listenUDP("radius.accounting.listen", c.RADIUS.Accounting.Listen); err != nil {
+			return at, err
+		}
+		for _, conn := range slices.Concat(l.radius, l.accounts) {
 			a.metrics.watchOverflow(conn.LocalAddr().(*net.UDPAddr).AddrPort())
 		}
 	}
@@ -254,7 +264,6 @@ func (a *App) listen() (Addresses, error) {
 			}
 		}
 	}
-	var err error
 	if l.phones, err = net.Listen("tcp", c.VssID.Listen); err != nil {
 		return at, taken("vssid.listen", c.VssID.Listen, err)
 	}
@@ -268,6 +277,21 @@ func (a *App) listen() (Addresses, error) {
 	}
 	at.Admin = c.Admin.Socket
 	return at, nil
+}
+
+func listenUDP(key string, addrs []string) (conns []*net.UDPConn, named []string, err error) {
+	for _, addr := range addrs {
+		udp, err := net.ResolveUDPAddr("udp", addr)
+		if err != nil {
+			return conns, named, taken(key, addr, err)
+		}
+		conn, err := net.ListenUDP("udp", udp)
+		if err != nil {
+			return conns, named, taken(key, addr, err)
+		}
+		conns, named = append(conns, conn), append(named, conn.LocalAddr().String())
+	}
+	return conns, named, nil
 }
 
 func taken(key, addr string, err error) error {

@@ -225,9 +225,13 @@ func (a *App) buildRADIUS(ctx context.Context) error {
 	if err = a.buildRADIUSTLS(); err != nil {
 		return err
 	}
+	accountant, err := a.buildAccounting()
+	if err != nil {
+		return err
+	}
 	a.radius, err = radius.New(radius.Options{
 		Clients: clients, Handler: a.engine, Text: a.texts.Reply, Ready: func() bool { return a.Ready() == nil },
-		EAPKey:  a.keys.MAC(otp.PurposeState, []byte("eap")),
+		Accountant: accountant, EAPKey: a.keys.MAC(otp.PurposeState, []byte("eap")),
 		Signs:   func(client string, s radius.Signer) { a.ratchets.Turned(client, nas.Signer(s)) },
 		MaxHeld: c.MaxHeld, DrainFor: drainFor, Meter: a.metrics, Log: a.log,
 	})

@@ -118,6 +118,7 @@ func (d *decoder) checkRADIUS(c *Config) {
 	if len(r.Listen) == 0 && overUDP {
 		d.wrong("radius.listen", `want at least one ADDRESS:PORT, like "127.0.0.1:1812"`)
 	}
+	d.checkAccounting(c)
 	d.between("radius.max_held", r.MaxHeld, 1, 10_000_000)
 	var all []shared
 	for i := range r.Clients {

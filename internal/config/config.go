@@ -168,6 +168,25 @@ type RADIUS struct {
 	TLS     RADIUSTLS      `yaml:"tls"`
 	MaxHeld int            `yaml:"max_held"` // requests waiting for an answer; default 200000; more stay unanswered, so that the NAS asks elsewhere
 	Clients []RADIUSClient `yaml:"clients"`
+
+	Accounting Accounting `yaml:"accounting"`
+}
+
+// Accounting is what NASes tell of sessions, from the same clients with the same
+// secrets. Left out: it is not taken.
+type Accounting struct {
+	Listen  []string  `yaml:"listen"`  // ADDRESS:PORT; default none; the usual port is 1813
+	File    string    `yaml:"file"`    // absolute; default accounting.jsonl in data_dir where nothing is forwarded, else none; kept as long as audit.keep
+	Forward []Forward `yaml:"forward"` // default none; each record goes to all, one of them must have taken it before the NAS is answered
+}
+
+// On tells whether accounting is taken at all.
+func (a Accounting) On() bool { return len(a.Listen) > 0 || a.File != "" || len(a.Forward) > 0 }
+
+// Forward is a server that accounting is sent on to.
+type Forward struct {
+	Address string        `yaml:"address"` // HOST:PORT
+	Secret  secret.Secret `yaml:"secret"`
 }
 
 // RADIUSTLS is RADIUS over TLS, where both sides show certificates.

@@ -10,7 +10,6 @@ var later = map[string]bool{
 	"second_factor.policies":           true,
 	"vssid.backend_tokens":             true,
 	"push.webhook":                     true,
-	"radius.accounting":                true,
 	"radius.clients.nas":               true,
 	"alerts":                           true,
 }

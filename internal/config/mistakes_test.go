@@ -157,6 +157,14 @@ ldap: {require_tls: false, clients: [{name: a, addresses: [10.1.2.3], remember: 
 		"7:84: radius.clients[2].previous_secret is the same as secret; write the new one there",
 		`8:120: radius.clients[3].previous_until: "tomorrow"; want a day like 2027-01-31, or a time like 2027-01-31T18:00:00+07:00`,
 	}},
+	{"accounting", general + "radius:\n  listen: [\"127.0.0.1:1812\"]\n  accounting:\n    listen: [\"127.0.0.1:1812\", 1813]\n    forward:\n      - {address: billing, secret: sixteen-letters-}\n      - {address: \"billing:0\"}\n", []string{
+		`6:14: radius.accounting.listen[0]: "127.0.0.1:1812" is radius.listen already; accounting has a port of its own, 1813 as a rule`,
+		`6:32: radius.accounting.listen[1]: want text; put it in quotes`,
+		`8:19: radius.accounting.forward[0].address: "billing"; want HOST:PORT, like 10.0.0.6:1813`,
+		`9:9: radius.accounting.forward[1].secret is missing; give it, or secret_file`,
+		`9:19: radius.accounting.forward[1].address: "billing:0"; want HOST:PORT, like 10.0.0.6:1813`,
+	}},
+	{"accounting without a listener", general + "radius: {accounting: {file: acct.jsonl}, clients: [{name: vpn, addresses: [192.0.2.1], secret: sixteen-letters-}]}\n", []string{"3:22: radius.accounting.listen: want at least one ADDRESS:PORT, like \"127.0.0.1:1813\", here or in radius.tls.listen"}},
 	{"the general part", general + "language: fr\ntime_zone: Hanoi\ndata_dir: \"\"\ntexts: {account_url: no}\nlog: {level: loud, format: xml}\n", []string{
 		`3:11: language: "fr"; want vi or en`,
 		`4:12: time_zone: "Hanoi" is no time zone; want one like Asia/Ho_Chi_Minh`,

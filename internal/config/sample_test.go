@@ -80,7 +80,7 @@ func everything(t *testing.T) (path string, src []byte) {
 	for name, from := range map[string]string{"ldap.crt": "server.crt", "ldap.key": "server.key", "radius.crt": "server.crt", "radius.key": "server.key", "nas-ca.pem": "ca.pem"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(read(t, filepath.Join(dir, from))), 0o600))
 	}
-	for _, name := range []string{"hq-vpn.secret", "hq-vpn.previous", "redis.password", "ldap.password"} {
+	for _, name := range []string{"hq-vpn.secret", "hq-vpn.previous", "billing.secret", "redis.password", "ldap.password"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("sixteen-letters-"+name+"\n"), 0o600))
 	}
 	return filepath.Join(dir, "vssgate.yaml"), []byte(commentedOut.ReplaceAllString(string(configs.Sample), "$1"))

@@ -70,6 +70,7 @@ type Node struct {
 
 	// Where it listens, told by its own log.
 	RADIUS, RADIUSTLS, LDAP, LDAPS []string
+	Accounting                     []string
 	Phones, Metrics                string
 
 	t    testing.TB
@@ -166,11 +167,13 @@ func (n *Node) read(r *io.PipeReader, ready chan<- bool) {
 		var rec struct {
 			Msg                 string
 			RADIUS, LDAP, LDAPS []string
+			Accounting          []string
 			RADIUSTLS           []string `json:"radius_tls"`
 			PhoneAPI            string   `json:"phone_api"`
 			Metrics             string
 		}
 		if json.Unmarshal(lines.Bytes(), &rec) == nil && rec.Msg == "vssgate ready" {
+			n.Accounting = rec.Accounting
 			n.RADIUS, n.RADIUSTLS, n.LDAP, n.LDAPS, n.Metrics = rec.RADIUS, rec.RADIUSTLS, rec.LDAP, rec.LDAPS, rec.Metrics
 			ready <- true
 			return
