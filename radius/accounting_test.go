@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vssgate/internal/accounting"
+	"vssgate/internal/login"
 )
 
 // accounts is an Accounting-Request, its Request Authenticator made as RFC 2866
@@ -184,6 +185,14 @@ func TestAConnectionOverTLSTakesBoth(t *testing.T) {
 	sum := md5Of(answer[:4], request[4:20], answer[20:], []byte(radsec))
 	require.Equal(t, sum[:], answer[4:20])
 	n.probe()
+	request = asksBy(radsec, 2, 1, "an.nv", "secret")
+	n.send(request)
+	held := s.next(t)
+	n.send(accountsBy(radsec, 2, false, number(40, 1), text(44, "2"))) // the same Identifier: another request, not instead
+	l.next(t).done(true)
+	require.Equal(t, []byte{5, 2}, n.receive()[:2])
+	held.Reply(login.Reply{Kind: login.Accept})
+	genuineBy(t, radsec, request, n.receive())
 	n.send(accountsBy("another-secret-here", 1, false, number(40, 1)))
 	n.isClosed()
 	s.closed(t, BadRequestAuthenticator)

@@ -27,7 +27,9 @@ type Asker struct {
 	// is the answer. nil: nobody is.
 	Trace func(Traced)
 
-	conn       *net.UDPConn
+	conn       *net.UDPConn // nil: over line
+	line       *line
+	end        func() // of line
 	client     *client
 	identifier byte
 }
@@ -51,8 +53,36 @@ func DialFrom(local *net.UDPAddr, addr string, shared secret.Secret) (*Asker, er
 	return &Asker{conn: conn, client: newClient(Client{Secret: shared}, overUDP), identifier: first[0]}, nil
 }
 
+// DialTLS makes an Asker for a server over TLS: one connection until Close, in
+// RADIUS/1.1 if the server speaks it. A request is sent once.
+func DialTLS(ctx context.Context, o LinkOptions) (*Asker, error) {
+	link, err := NewLink(o)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := link.dial(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("radius: %s: %w", o.Address, err)
+	}
+	a := &Asker{Tries: 1, line: newLine(conn, link.limits), client: newClient(Client{Secret: tlsSecret}, overTLS)}
+	if a.line.v11 {
+		a.client.version = overV11
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() { a.line.serve(ctx); close(ended) }()
+	a.end = func() { stop(); <-ended }
+	return a, nil
+}
+
 // Close gives the port back.
-func (a *Asker) Close() error { return a.conn.Close() }
+func (a *Asker) Close() error {
+	if a.conn == nil {
+		a.end()
+		return nil
+	}
+	return a.conn.Close()
+}
 
 // A Question is one Access-Request.
 type Question struct {
@@ -88,32 +118,54 @@ type Answer struct {
 // are sent again while none comes. What is not a valid answer with a valid
 // Message-Authenticator is passed over: anybody can send it.
 func (a *Asker) Ask(ctx context.Context, q Question) (Answer, error) {
-	a.identifier++
-	request, err := a.encode(q)
-	if err != nil {
-		return Answer{}, err
-	}
-	return a.exchange(ctx, request)
+	return a.send(ctx, func(id uint32) ([]byte, error) { return a.encode(q, id) })
 }
 
 // Probe asks whether the server can decide logins (Status-Server, RFC 5997).
 func (a *Asker) Probe(ctx context.Context) (Answer, error) {
+	return a.send(ctx, func(id uint32) ([]byte, error) { return a.sign(layeh.New(layeh.CodeStatusServer, a.client.secret), id) })
+}
+
+// send sends what encode makes, and waits for the answer.
+func (a *Asker) send(ctx context.Context, encode func(id uint32) ([]byte, error)) (Answer, error) {
+	if a.line != nil {
+		return a.overLine(ctx, encode)
+	}
 	a.identifier++
-	request, err := a.sign(layeh.New(layeh.CodeStatusServer, a.client.secret))
+	request, err := encode(uint32(a.identifier))
 	if err != nil {
 		return Answer{}, err
 	}
 	return a.exchange(ctx, request)
 }
 
-func (a *Asker) encode(q Question) ([]byte, error) {
-	p := layeh.New(layeh.CodeAccessRequest, a.client.secret)
-	hidden, err := layeh.NewUserPassword(q.Password, a.client.secret, p.Authenticator[:])
+func (a *Asker) overLine(ctx context.Context, encode func(id uint32) ([]byte, error)) (Answer, error) {
+	begun := time.Now()
+	response, err := a.line.ask(ctx, func(id uint32, _ bool) ([]byte, error) {
+		request, err := encode(id)
+		a.trace(request, true, 1)
+		return request, err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("radius: password: %w", err)
+		return Answer{}, fmt.Errorf("radius: no answer from %s: %w", a.line.tls.RemoteAddr(), err)
+	}
+	a.trace(response, false, 1)
+	return a.answer(response, time.Since(begun), 1)
+}
+
+func (a *Asker) encode(q Question, id uint32) ([]byte, error) {
+	p := layeh.New(layeh.CodeAccessRequest, a.client.secret)
+	password := layeh.Attribute(q.Password)
+	if a.client.version != overV11 {
+		var err error
+		if password, err = layeh.NewUserPassword(q.Password, a.client.secret, p.Authenticator[:]); err != nil {
+			return nil, fmt.Errorf("radius: password: %w", err)
+		}
 	}
 	p.Add(rfc2865.UserName_Type, layeh.Attribute(q.Username))
-	p.Add(rfc2865.UserPassword_Type, hidden)
+	if len(password) > 0 { // RADIUS/1.1 knows no empty one
+		p.Add(rfc2865.UserPassword_Type, password)
+	}
 	if q.State != nil {
 		p.Add(rfc2865.State_Type, q.State)
 	}
@@ -132,13 +184,19 @@ func (a *Asker) encode(q Question) ([]byte, error) {
 	for _, s := range q.ProxyState {
 		p.Add(rfc2865.ProxyState_Type, s)
 	}
-	return a.sign(p)
+	return a.sign(p, id)
 }
 
-// sign puts Message-Authenticator before everything else.
-func (a *Asker) sign(p *layeh.Packet) ([]byte, error) {
-	p.Identifier = a.identifier
-	request, err := a.client.key.Sign(p)
+// sign puts Message-Authenticator before everything else, or does without where
+// there is none.
+func (a *Asker) sign(p *layeh.Packet, id uint32) (request []byte, err error) {
+	if a.client.version == overV11 {
+		p.Identifier, p.Authenticator = 0, tokenField(id)
+		request, err = p.MarshalBinary()
+	} else {
+		p.Identifier = byte(id)
+		request, err = a.client.key.Sign(p)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("radius: %w", err)
 	}

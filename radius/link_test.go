@@ -352,3 +352,43 @@ func TestAServerThatIsDownIsToldAtOnce(t *testing.T) {
 	_, err = NewLink(LinkOptions{Address: "no port"})
 	require.Error(t, err)
 }
+
+func TestAskerLogsInOverTLS(t *testing.T) {
+	for protocol, also := range map[string][]func(*Server){protocolV11: nil, protocolV10: {old}} {
+		t.Run(protocol, func(t *testing.T) {
+			s := secure(t, func(o *Options) {
+				o.Handler.(*scripted).script = func(r *login.Request) func() {
+					switch {
+					case r.State == nil && string(r.Password) == "mật khẩu":
+						r.Reply(login.Reply{Kind: login.Ask, State: []byte("opaque"), Prompt: login.PromptCode, Trace: "K7QF2D"})
+					case string(r.State) == "opaque" && len(r.Password) == 0:
+						r.Reply(login.Reply{Kind: login.Accept})
+					}
+					return nil
+				}
+			}, also...)
+			cert := s.names(t, "nas.example.vn")
+			a, err := DialTLS(soon(t), LinkOptions{Address: s.addr.String(), Credentials: Credentials{
+				Certificate: func() *tls.Certificate { return &cert }, Authorities: func() *x509.CertPool { return s.ca.Pool },
+			}})
+			require.NoError(t, err)
+			defer a.Close()
+			var lines []string
+			a.Trace = func(p Traced) { lines = append(lines, p.String()) }
+			q := Question{Username: "an.nv", Password: []byte("mật khẩu")}
+			first, err := a.Ask(soon(t), q)
+			require.NoError(t, err)
+			require.Equal(t, Challenge, first.Code)
+			require.Equal(t, "3  prompt.code [K7QF2D]", first.Text)
+			q.Password, q.State = nil, first.State
+			second, err := a.Ask(soon(t), q)
+			require.NoError(t, err)
+			require.Equal(t, Accept, second.Code)
+			require.Len(t, lines, 4)
+			require.NotContains(t, strings.Join(lines, "\n"), "khẩu")
+			up, err := a.Probe(soon(t))
+			require.NoError(t, err)
+			require.Equal(t, Accept, up.Code)
+		})
+	}
+}

@@ -243,6 +243,9 @@ func (s *Server) take(b []byte, c *client, k key) (drop Drop) {
 		s.status(&p, c, k)
 		return ""
 	case layeh.CodeAccountingRequest:
+		if c.version != overV11 { // each code has Identifiers of its own, Tokens are for all
+			k.identifier |= 1 << 8
+		}
 		s.account(&p, c, k)
 		return ""
 	}

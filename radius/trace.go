@@ -18,7 +18,7 @@ type Traced struct {
 	Sent       bool // else received
 	Try        int  // 1 is the first
 	Code       Code
-	Identifier byte
+	Identifier uint32   // or Token
 	Attributes []string // `User-Name="an.nv"`, in the packet's order
 }
 
@@ -45,7 +45,10 @@ func (a *Asker) trace(b []byte, sent bool, try int) {
 	if err != nil {
 		return // cannot be: we made it, or found it in order
 	}
-	t := Traced{At: time.Now(), Sent: sent, Try: try, Code: p.Code, Identifier: p.Identifier}
+	t := Traced{At: time.Now(), Sent: sent, Try: try, Code: p.Code, Identifier: uint32(p.Identifier)}
+	if a.client.version == overV11 {
+		t.Identifier = token(b)
+	}
 	for _, attribute := range p.Attributes {
 		t.Attributes = append(t.Attributes, describe(attribute))
 	}

@@ -48,6 +48,7 @@ func TestExitCodes(t *testing.T) {
 		"an argument where none is taken is wrong usage":                    {[]string{"version", "now"}, 2, "", "want: vssgate version"},
 		"a missing flag is wrong usage":                                     {[]string{"device", "add"}, 2, "", `"account"`},
 		"several missing flags are all named":                               {[]string{"try", "radius"}, 2, "", `"secret", "user"`},
+		"a certificate without its key is wrong usage":                      {[]string{"try", "radius", "--user", "an.nv", "--tls", "--cert", "a"}, 2, "", `"key"`},
 		"unlocking without a reason is wrong usage":                         {[]string{"account", "unlock", "an.nv"}, 2, "", `"why"`},
 		"revealing without a reason is wrong usage":                         {[]string{"account", "show", "an.nv", "--reveal"}, 2, "", "--why"},
 		"revealing with a blank reason is wrong usage":                      {[]string{"account", "show", "an.nv", "--reveal", "--why", " "}, 2, "", "--why"},

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,6 +39,8 @@ type tryFlags struct {
 	server, secret, user, password, code, station, nas string
 	asJSON, startTLS                                   bool
 	caFile, base, filter, separator                    string
+	overTLS                                            bool
+	certFile, keyFile, serverName                      string
 	timeout                                            time.Duration
 }
 
@@ -72,9 +75,11 @@ func tryRADIUSCommand() *cobra.Command {
 		Short: "log in over RADIUS (PAP)",
 		Long: `Logs in as a NAS would and shows each packet with its time; passwords and codes
 are not shown. Lost packets are sent again. The server must know this machine's
-address as a client (radius.clients), with the same shared secret.`,
+address as a client (radius.clients), with the same shared secret; or, with
+--tls, a name in the certificate (certificate_names).`,
 		Example: `  vssgate try radius --server 127.0.0.1:1812 --secret SHARED_SECRET --user an.nv
-  vssgate try radius --secret SHARED_SECRET --user an.nv --password PASSWORD --code 123456 --json`,
+  vssgate try radius --secret SHARED_SECRET --user an.nv --password PASSWORD --code 123456 --json
+  vssgate try radius --server 192.0.2.1:2083 --tls --ca ca.pem --cert nas.pem --key nas.key --user an.nv`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.radius(cmd) },
 	}
@@ -83,7 +88,19 @@ address as a client (radius.clients), with the same shared secret.`,
 	cmd.Flags().StringVar(&f.secret, "secret", "", "shared secret of this client")
 	cmd.Flags().StringVar(&f.station, "station", "", "Calling-Station-Id: where the user sits")
 	cmd.Flags().StringVar(&f.nas, "nas", "vssgate-try", "NAS-Identifier")
-	cmd.MarkFlagRequired("secret")
+	cmd.Flags().BoolVar(&f.overTLS, "tls", false, "RADIUS over TLS, in RADIUS/1.1 if the server speaks it; no --secret")
+	cmd.Flags().StringVar(&f.caFile, "ca", "", "with --tls: certificate authority `FILE` of the server")
+	cmd.Flags().StringVar(&f.certFile, "cert", "", "with --tls: `FILE` of the certificate to show")
+	cmd.Flags().StringVar(&f.keyFile, "key", "", "with --tls: `FILE` of its key")
+	cmd.Flags().StringVar(&f.serverName, "server-name", "", "with --tls: name in the server's certificate (default the host of --server)")
+	cmd.PreRun = func(cmd *cobra.Command, _ []string) {
+		if !f.overTLS {
+			cmd.MarkFlagRequired("secret")
+		} else if f.certFile+f.keyFile != "" {
+			cmd.MarkFlagRequired("cert")
+			cmd.MarkFlagRequired("key")
+		}
+	}
 	return cmd
 }
 
@@ -211,7 +228,7 @@ func (f *tryFlags) radius(cmd *cobra.Command) error {
 	if err := t.askPassword(cmd.Context(), &f.password); err != nil {
 		return err
 	}
-	asker, err := radius.Dial(f.server, secret.Secret(f.secret))
+	asker, err := f.dial(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -239,6 +256,26 @@ func (f *tryFlags) radius(cmd *cobra.Command) error {
 		q.State, q.Password = a.State, []byte(f.code)
 		f.code = ""
 	}
+}
+
+// dial makes the NAS's side, over UDP or TLS.
+func (f *tryFlags) dial(ctx context.Context) (*radius.Asker, error) {
+	if !f.overTLS {
+		return radius.Dial(f.server, secret.Secret(f.secret))
+	}
+	roots, err := app.Authorities(f.caFile)
+	if err != nil {
+		return nil, err
+	}
+	creds := radius.Credentials{Authorities: func() *x509.CertPool { return roots }}
+	if f.certFile != "" {
+		cert, err := tls.LoadX509KeyPair(f.certFile, f.keyFile)
+		if err != nil {
+			return nil, err
+		}
+		creds.Certificate = func() *tls.Certificate { return &cert }
+	}
+	return radius.DialTLS(ctx, radius.LinkOptions{Address: f.server, ServerName: f.serverName, Credentials: creds})
 }
 
 func (f *tryFlags) ldap(cmd *cobra.Command) error {

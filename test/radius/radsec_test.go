@@ -177,6 +177,39 @@ func TestRadsecproxyRelaysTheChallenge(t *testing.T) {
 	require.EqualValues(t, site.AccessReject, nas.Ask(asks.Saying("not it", "")).Code)
 }
 
+// Acceptance case 50: the retry over another connection is the same login.
+func TestALoginOutlivesItsConnection(t *testing.T) {
+	r := startRadsec(t)
+	phone := r.Phone(1)
+	cert, err := tls.LoadX509KeyPair(r.client("holds.example.vn"))
+	require.NoError(t, err)
+	nas := &site.NAS{Secret: "radsec", Name: "nas-of-the-test"}
+	send := func() *tls.Conn {
+		conn, err := tls.Dial("tcp", r.RADIUSTLS[0], &tls.Config{RootCAs: r.ca.Pool, Certificates: []tls.Certificate{cert}})
+		require.NoError(t, err)
+		_, err = conn.Write(nas.Packet(asks))
+		require.NoError(t, err)
+		return conn
+	}
+	gone := send()
+	opened := phone.Login()
+	gone.Close()
+	require.Eventually(t, func() bool { return r.Metric("vssgate_radius_tls_connections") == 0 }, site.Patience, tick)
+	stays := send()
+	defer stays.Close()
+	require.Eventually(t, func() bool { return r.Metric("vssgate_joined_total") == 1 }, site.Patience, tick)
+	require.Len(t, phone.All(), 1)
+	require.Equal(t, opened.ID, phone.Login().ID)
+	require.Equal(t, "accepted", phone.Yes().Verdict)
+	stays.SetReadDeadline(time.Now().Add(site.Patience))
+	answer := make([]byte, 4096)
+	n, err := stays.Read(answer)
+	require.NoError(t, err)
+	require.NotZero(t, n)
+	require.EqualValues(t, site.AccessAccept, answer[0])
+	require.Len(t, r.Ended(), 1)
+}
+
 func TestRadsecproxyWithACertificateThatNobodyHasIsTurnedAway(t *testing.T) {
 	r := startRadsec(t)
 	certFile, keyFile := r.client("stranger.example.vn")
@@ -191,6 +224,20 @@ func TestRadsecproxyWithACertificateThatNobodyHasIsTurnedAway(t *testing.T) {
 	require.Error(t, err)
 	r.Logged("certificate_names") // the way out
 	require.EqualValues(t, 1, r.Metric(`vssgate_radius_tls_closed_total{reason="unknown_certificate"}`))
+}
+
+func TestTryLogsInOverTLS(t *testing.T) {
+	r := startRadsec(t)
+	phone := r.Phone(1)
+	certFile, keyFile := r.client("holds.example.vn")
+	try := func(typed string) *program {
+		return begin(t, "", "", nil, testenv.Binary(t), "try", "radius", "--server", r.RADIUSTLS[0], "--tls", "--ca", r.ca.CAFile,
+			"--cert", certFile, "--key", keyFile, "--user", user, "--password", typed)
+	}
+	held := try(password)
+	phone.Yes()
+	require.Contains(t, held.said(), "ACCEPTED after")
+	require.Contains(t, try("not it").said(), "NOT ACCEPTED after")
 }
 
 func TestTheNodeShowsANewCertificateWithoutARestart(t *testing.T) {
