@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"vssgate/internal/login"
 )
 
 // nested is a message with n sequences inside each other.
@@ -213,6 +215,40 @@ func TestConnectionsAreCapped(t *testing.T) {
 	a.conn.Close()
 	eventually(t, "the place is not free", func() bool { return p.open() == 1 })
 	require.Equal(t, "anonymous", p.connect().whoAmI())
+}
+
+// One application that leaks connections does not shut the others out.
+func TestAClientDoesNotTakeTheLastPlacesOfTheOthers(t *testing.T) {
+	tree, desk := newTree(t), newDesk()
+	p := front(t, tree, desk, func(o *Options, _ *limits) {
+		o.MaxConnections = 16
+		o.Clients = append(o.Clients, Client{Login: &login.Client{Name: "other"}, Directory: tree,
+			Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}})
+	})
+	from := func(ip string) *app {
+		conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}).Dial("tcp", p.addr)
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(patience))
+		return &app{t: t, conn: conn, src: source{r: conn}}
+	}
+	var mine []*app
+	for range 14 {
+		a := from("127.0.0.1")
+		require.Equal(t, "anonymous", a.whoAmI())
+		mine = append(mine, a)
+	}
+	from("127.0.0.1").wantNotice(busy)
+	require.Equal(t, 1, p.meter.refused("too_many"))
+	for range 2 {
+		require.Equal(t, "anonymous", from("127.0.0.2").whoAmI())
+	}
+	from("127.0.0.2").wantNotice(busy)
+	mine[0].conn.Close()
+	mine[1].conn.Close()
+	mine[2].conn.Close()
+	eventually(t, "places are not given back", func() bool { return p.open() == 13 })
+	require.Equal(t, "anonymous", from("127.0.0.1").whoAmI())
 }
 
 func TestAnUnknownAddressIsNotServed(t *testing.T) {

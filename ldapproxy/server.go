@@ -45,6 +45,8 @@ type Client struct {
 	Login     *login.Client
 	Prefixes  []netip.Prefix // the longest that fits wins, among all clients
 	Directory Directory
+
+	open int // connections, guarded by Server.mu
 }
 
 // An Exempt is a service account: binds as exactly this DN need no second
@@ -71,7 +73,7 @@ type Options struct {
 	Exempt         []Exempt
 	TLS            *tls.Config // of LDAPS listeners and StartTLS; nil: no StartTLS
 	RequireTLS     bool        // passwords on plain connections are refused
-	MaxConnections int         // of all listeners together; 0: 9000
+	MaxConnections int         // of all listeners together; 0: 9000. Among several clients none gets the last eighth beyond its even share
 	Handler        Handler
 	Text           func(*login.Client, login.Reply) string // what a refused user reads
 	Meter          Meter                                   // nil: nobody counts
@@ -226,13 +228,18 @@ func (s *Server) welcome(ctx context.Context, group *sync.WaitGroup, raw net.Con
 	})
 }
 
+// enter takes a place for c. The last eighth of the places is for clients that
+// have less than an even share of all: no application shuts the others out.
 func (s *Server) enter(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.conns) >= s.o.MaxConnections {
+	all := s.o.MaxConnections
+	left := all - len(s.conns)
+	if left <= 0 || left <= all/8 && c.client.open >= all/len(s.o.Clients) {
 		return false
 	}
 	s.conns[c] = struct{}{}
+	c.client.open++
 	s.meter.Connections(1)
 	return true
 }
@@ -241,6 +248,7 @@ func (s *Server) exit(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
+	c.client.open--
 	s.meter.Connections(-1)
 }
 

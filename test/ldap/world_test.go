@@ -7,6 +7,8 @@
 //	programs_test.go  ldap-utils and python-ldap, in every mode
 //	applications_test.go  programs that people log in to: Dovecot, Squid, Perl, Python
 //	postgres_test.go  PostgreSQL's ldap method
+//	remember_test.go  applications that bind again and again
+//	reload_test.go    certificates that change, servers of a directory that come and go
 //	hold_test.go      connections: pipelined, left, denied, lost, restarted
 //	remember_test.go  an application that binds twice
 //	names_test.go     how users and service accounts may be spelt
@@ -73,6 +75,7 @@ type world struct {
 	fcm    *fakefcm.Server
 	phones []*site.Phone // by user, 0 is nobody
 	imap   string        // Dovecot's port, once it is started
+	tls    [2]string     // certificate and key that applications see
 }
 
 func start(t *testing.T, o options) *world {
@@ -92,8 +95,11 @@ func start(t *testing.T, o options) *world {
 	credentials := filepath.Join(t.TempDir(), "fcm.json")
 	require.NoError(t, os.WriteFile(credentials, w.fcm.CredentialsJSON(), 0o600))
 	w.Site = site.New(t, same)
+	dir := t.TempDir()
+	w.tls = [2]string{dir + "/cert.pem", dir + "/key.pem"}
+	w.certify(slapd.CA)
 	text := fmt.Sprintf(config, slapd.URI, slapd.CAFile, slapd.BindDN, slapd.BindPassword, testenv.SlapdPeople,
-		credentials, w.fcm.Endpoint(), w.Secret, slapd.CA.CertFile, slapd.CA.KeyFile, o.requireTLS, testenv.SlapdAppDN, o.second, o.hold)
+		credentials, w.fcm.Endpoint(), w.Secret, w.tls[0], w.tls[1], o.requireTLS, testenv.SlapdAppDN, o.second, o.hold)
 	if o.redis != "" {
 		text += fmt.Sprintf("store: {redis: {addresses: [%q]}}\n", o.redis)
 	}
@@ -136,6 +142,17 @@ ldap:
     - {name: twice, addresses: [` + twice + `], hold: 50s, remember: 1m}
     - {name: codes, addresses: [` + codes + `], hold: 1s, approval: off}
 `
+
+// certify puts the certificate of an authority where vssgate finds its own.
+func (w *world) certify(ca *testenv.Authority) {
+	w.t.Helper()
+	for i, from := range []string{ca.CertFile, ca.KeyFile} {
+		pem, err := os.ReadFile(from)
+		require.NoError(w.t, err)
+		require.NoError(w.t, os.WriteFile(w.tls[i]+".new", pem, 0o600))
+		require.NoError(w.t, os.Rename(w.tls[i]+".new", w.tls[i]))
+	}
+}
 
 // of is the same world in a subtest.
 func (w *world) of(t *testing.T) *world {
