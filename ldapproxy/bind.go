@@ -145,7 +145,8 @@ func (b *bind) answer(r login.Reply) []byte {
 		r = login.Reply{Kind: login.NoAnswer, Reason: login.Unavailable, Trace: r.Trace}
 	}
 	if code == ldap.LDAPResultUnavailable {
-		b.c.server.meter.Refused("unavailable")
+		b.c.server.meter.Refused(string(r.Reason)) // shed, or whatever is down
+		r.Reason = login.Unavailable
 	}
 	return b.result(code, b.c.server.o.Text(b.c.client.Login, r))
 }

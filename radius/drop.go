@@ -35,6 +35,7 @@ const (
 	TooManyHeld             Drop = "too_many_held"
 	Broken                  Drop = "internal_error"
 	NotSent                 Drop = "not_sent"
+	Shed                    Drop = "shed"                // more logins than can be decided at once
 	Unavailable             Drop = "unavailable"         // no verdict: the NAS is to ask elsewhere
 	NotKept                 Drop = "accounting_not_kept" // so not answered: the NAS is to send it again
 
@@ -91,6 +92,7 @@ var wayOut = map[string]string{
 	string(Probe):                   "the NAS tries CHAP or MS-CHAP while its login by PAP is still open: set it to PAP alone, and let it wait longer for an answer",
 	string(TooManyHeld):             "more logins are held than radius.max_held allows; raise it, or look for who floods",
 	string(Broken):                  "a fault of this program; the request was dropped, please report it",
+	string(Shed):                    "more logins come than can be decided at once: is the directory or the store slow, or does somebody flood this client?",
 	string(Unavailable):             "no verdict, so no answer: directory, store or audit cannot be asked; the error before this line and /readyz say which",
 	string(NotSent):                 "an answer could not be sent; check the route to the NAS",
 

@@ -357,7 +357,11 @@ func (x *exchange) reply(r login.Reply, bad string) {
 		x.server.exchanges.finish(x, nil, time.Now())
 	case login.NoAnswer:
 		x.server.exchanges.forget(x) // sent again, it may find what is down now up again
-		x.server.drop(x.client, Unavailable, x.key, slog.String("trace", r.Trace))
+		why := Unavailable
+		if r.Reason == login.Shed {
+			why = Shed
+		}
+		x.server.drop(x.client, why, x.key, slog.String("trace", r.Trace))
 	case login.BadAnswer:
 		x.server.refused(x.client, bad, x.key, r.Trace, "")
 		x.send(r)

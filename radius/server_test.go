@@ -92,6 +92,16 @@ func TestTheStateAndTheCodeComeToTheHandler(t *testing.T) {
 	require.Equal(t, byte(accept), n.receive()[0])
 }
 
+func TestWhatTheHandlerShedsIsCountedAndTold(t *testing.T) {
+	b := start(t, nil)
+	n := newNAS(t, b.addr)
+	n.send(asks(1, 1, "an.nv", "secret"))
+	b.next(t).Reply(login.Reply{Kind: login.NoAnswer, Reason: login.Shed})
+	b.dropped(t, Shed)
+	n.hearsNothing()
+	require.Contains(t, b.String(), "more logins come than can be decided at once")
+}
+
 func TestSilenceAndNoAnswerSendNothing(t *testing.T) {
 	b := start(t, nil)
 	n := newNAS(t, b.addr)

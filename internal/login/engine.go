@@ -30,7 +30,8 @@ type Options struct {
 	// Patience bounds everything one decision waits for: directory, store.
 	Patience time.Duration
 	// MaxBusy bounds how many requests are decided at once; more are answered
-	// NoAnswer. Held requests do not count.
+	// NoAnswer, Shed, for the front end to count and to tell of: there may be very
+	// many. Held requests do not count.
 	MaxBusy int
 }
 
@@ -207,8 +208,7 @@ func (e *Engine) poke(q *asking) {
 func (e *Engine) decide(q *asking) {
 	defer e.working.Done()
 	if n := e.busy.Add(1); e.MaxBusy > 0 && n > int64(e.MaxBusy) && !q.entered {
-		e.Log.Warn("login shed: too many are being decided at once", "limit", e.MaxBusy, "client", q.req.Client.Name)
-		e.finish(q, Reply{Kind: NoAnswer, Reason: Unavailable})
+		e.finish(q, Reply{Kind: NoAnswer, Reason: Shed})
 	}
 	defer e.busy.Add(-1)
 	for {

@@ -1073,3 +1073,28 @@ func TestAFirstFactorOfSeveralRounds(t *testing.T) {
 		held.is(login.Accept, login.Accepted)
 	})
 }
+
+func TestMoreThanCanBeDecidedAtOnceIsShed(t *testing.T) {
+	in(t, func(w *world) {
+		w.MaxBusy, w.slow = 3, 5*time.Second
+		c := client(login.Challenge, login.ApprovalNumber)
+		var all []*pending
+		for i := range 5 {
+			all = append(all, w.ask(c, station(strconv.Itoa(i))))
+			synctest.Wait()
+		}
+		for _, p := range all[:3] {
+			p.waits()
+		}
+		for _, p := range all[3:] {
+			p.is(login.NoAnswer, login.Shed)
+		}
+		time.Sleep(w.slow)
+		for _, p := range all[:3] {
+			p.is(login.Ask, "")
+		}
+		require.EqualValues(w, 3, w.checks.Load(), "what is shed is asked of nobody")
+		w.slow = 0
+		w.ask(client(login.Challenge, login.ApprovalNumber), user("binh")).is(login.Ask, "")
+	})
+}
