@@ -66,6 +66,8 @@ const (
 	rejectedACL       = "acl_download"
 	rejectedMAC       = "mac_authentication"
 	rejectedForeign   = "bad_state"
+
+	crowded = "identifiers_near_256" // nothing is rejected for it
 )
 
 // wayOut tells the administrator what to do. Reasons that need nothing done
@@ -94,6 +96,7 @@ var wayOut = map[string]string{
 	string(Broken):                  "a fault of this program; the request was dropped, please report it",
 	string(Shed):                    "more logins come than can be decided at once: is the directory or the store slow, or does somebody flood this client?",
 	string(Unavailable):             "no verdict, so no answer: directory, store or audit cannot be asked; the error before this line and /readyz say which",
+	crowded:                         "of its 256 Identifiers for one port a NAS has few left: the next logins take one from a login that waits; ways out: more source ports at the NAS, RADIUS/1.1 over TLS (radius.tls), or a shorter hold for this client",
 	string(NotSent):                 "an answer could not be sent; check the route to the NAS",
 
 	string(NoTLSClient):        "no client with certificate_names may come from this address: add the address to the client in radius.clients, or stop whoever connects",
@@ -171,6 +174,9 @@ type telling struct {
 
 const tellEvery = time.Second
 
+// tellSeldom is for what lasts.
+var tellSeldom = map[string]time.Duration{crowded: time.Minute}
+
 func newTeller(log *slog.Logger) *teller {
 	return &teller{log: log, told: map[topic]*telling{}}
 }
@@ -206,7 +212,7 @@ func (t *teller) due(about topic, now time.Time) (kept int, due bool) {
 		t.told[about] = &telling{last: now}
 		return 0, true
 	}
-	if now.Sub(last.last) < tellEvery {
+	if now.Sub(last.last) < max(tellEvery, tellSeldom[about.reason]) {
 		last.kept++
 		return 0, false
 	}

@@ -11,7 +11,7 @@ const (
 	rememberFor   = 60 * time.Second // longer than the widest gap between two tries of a NAS (pam_radius)
 	rememberCount = 200_000
 	rememberBytes = 64 << 20
-	exchangeBytes = 450 // what an exchange costs beside its answer, table included
+	exchangeBytes = 480 // what an exchange costs beside its answer, table included
 )
 
 // A key is what a NAS tells its open requests apart by.
@@ -43,6 +43,7 @@ type exchange struct {
 	accounting    bool // not a login: it is in no count of logins
 	eap           bool // its answer carries EAP, for the EAP packet eapID
 	eapID         byte
+	tries         tries
 
 	// Guarded by exchanges.mu.
 	stage        stage
@@ -57,22 +58,25 @@ type exchange struct {
 type exchanges struct {
 	maxHeld int
 	meter   Meter
+	made    time.Time
 
 	mu             sync.Mutex // guards what is below, and the sockets' tables
+	timers         map[timersOf]*timers
 	held           int
 	answers, bytes int
 	oldest, newest *exchange // of the answered
 }
 
 func newExchanges(maxHeld int, meter Meter) *exchanges {
-	return &exchanges{maxHeld: maxHeld, meter: meter}
+	return &exchanges{maxHeld: maxHeld, meter: meter, made: time.Now(), timers: map[timersOf]*timers{}}
 }
 
 // A beginning is what becomes of a request that has come in.
 type beginning struct {
-	drop   Drop   // "": new; it is held now
-	resend []byte // with Retransmission: the answer, if there is one
-	left   func() // the old request's leave: to be called, outside of any lock
+	drop    Drop   // "": new; it is held now
+	resend  []byte // with Retransmission: the answer, if there is one
+	left    func() // the old request's leave: to be called, outside of any lock
+	crowded bool   // the NAS's port has nearly as many held as it has Identifiers
 }
 
 // begin takes x in, unless it is known (RFC 5080 section 2.2.2). Another
@@ -84,23 +88,29 @@ func (t *exchanges) begin(x *exchange, now time.Time) (b beginning) {
 	t.expire(now)
 	old := x.key.socket.byKey[x.key]
 	if old != nil && old.authenticator == x.authenticator && old.client == x.client {
+		if old.stage == held {
+			old.tries.again(t.millis(now))
+		}
 		return beginning{drop: Retransmission, resend: old.answer}
 	}
 	if old != nil {
-		b.left = t.supersede(old)
+		b.left = t.supersede(old, now)
 	}
 	if t.held >= t.maxHeld || x.key.socket.draining {
 		b.drop = TooManyHeld
 		return b
 	}
 	x.key.socket.byKey[x.key] = x
-	t.count(x, +1)
+	x.tries.begun, x.tries.sent = t.millis(now), 1
+	x.tries.last = x.tries.begun
+	b.crowded = t.count(x, +1) >= crowdedAt
 	return b
 }
 
-func (t *exchanges) supersede(x *exchange) (left func()) {
+func (t *exchanges) supersede(x *exchange, now time.Time) (left func()) {
 	if x.stage == held {
 		t.meter.Dropped(Superseded)
+		t.learn(x, now, true)
 	}
 	return t.abandon(x)
 }
@@ -125,6 +135,7 @@ func (t *exchanges) finish(x *exchange, answer []byte, now time.Time) bool {
 	if x.stage != held {
 		return false
 	}
+	t.learn(x, now, answer == nil)
 	if answer != nil {
 		x.key.socket.sending++
 	}
@@ -214,14 +225,17 @@ func (t *exchanges) unlink(x *exchange) {
 	x.older, x.newer = nil, nil
 }
 
-// count notes that one more or one less request is held.
-func (t *exchanges) count(x *exchange, delta int) {
+// count notes that one more or one less request is held, and tells how many of
+// its port are.
+func (t *exchanges) count(x *exchange, delta int) (ofPort int) {
 	t.held += delta
 	x.key.socket.held += delta
 	if !x.accounting {
 		t.meter.IdentifiersInUse(x.client.name(), delta)
 	}
+	ofPort = x.port(delta)
 	x.key.socket.check()
+	return ofPort
 }
 
 // drain lets no more requests in through s and returns a channel that is

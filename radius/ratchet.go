@@ -1,7 +1,9 @@
 package radius
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -210,4 +212,29 @@ func (n *nases) tellPrevious(source netip.Addr, identifier layeh.Attribute, now 
 	}
 	k.previous = now
 	return true
+}
+
+// A NAS is what one NAS of a client has shown.
+type NAS struct {
+	Client string
+	Signer
+	Required bool      // Message-Authenticator, for it was seen to send it
+	Bare     time.Time // the last request without it; zero: none
+	Previous time.Time // when it was last told of using the previous secret; zero: never
+	Seen     time.Time // zero: not since the start
+}
+
+// NASes are those of all clients of which something is known.
+func (s *Server) NASes() (all []NAS) {
+	for _, c := range s.clients.all {
+		c.nases.mu.Lock()
+		for signer, k := range c.nases.known {
+			all = append(all, NAS{c.name(), signer, k.required, k.bare, k.previous, k.seen})
+		}
+		c.nases.mu.Unlock()
+	}
+	slices.SortFunc(all, func(a, b NAS) int {
+		return cmp.Or(cmp.Compare(a.Client, b.Client), a.Source.Compare(b.Source), cmp.Compare(a.Identifier, b.Identifier))
+	})
+	return all
 }

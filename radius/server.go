@@ -288,6 +288,11 @@ func (s *Server) status(p *packet, c *client, k key) {
 // room, and that has been seen to.
 func (s *Server) begin(x *exchange) bool {
 	b := s.exchanges.begin(x, time.Now())
+	if b.crowded {
+		s.tell.tell(time.Now(), x.client.name(), crowded, "a NAS is running out of Identifiers", func() []slog.Attr {
+			return []slog.Attr{slog.String("from", x.key.source.String()), slog.Int("held_of_this_port", crowdedAt)}
+		})
+	}
 	if b.left != nil {
 		s.left(b.left)
 	}
@@ -304,6 +309,7 @@ func (s *Server) begin(x *exchange) bool {
 // login has an Access-Request decided.
 func (s *Server) login(p *packet, c *client, k key, r reading) {
 	x := &exchange{server: s, client: c, key: k, authenticator: p.Authenticator, proxyState: p.proxyState(), eap: r.eap, eapID: r.eapID}
+	x.tries.method = p.method()
 	switch {
 	case !s.begin(x):
 	case r.ask != nil:

@@ -24,7 +24,8 @@ type socket struct {
 	// Guarded by exchanges.mu.
 	byKey    map[key]*exchange
 	held     int
-	sending  int // answers that are on their way out
+	ports    map[netip.AddrPort]int // held, by the NAS's port
+	sending  int                    // answers that are on their way out
 	draining bool
 	drained  func() // told when nothing is held or sent, once draining
 }

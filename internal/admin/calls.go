@@ -170,5 +170,39 @@ type Forgotten struct {
 	NASes  int    `json:"nases"`
 }
 
+// SeenClient is what was measured of a RADIUS client since the start, and
+// before.
+type SeenClient struct {
+	Client                      string    `json:"client"`
+	Mode                        string    `json:"mode"`
+	HoldMS                      int64     `json:"hold_ms"`
+	RequireMessageAuthenticator string    `json:"require_message_authenticator"`
+	Timers                      []Timers  `json:"timers"`
+	NASes                       []SeenNAS `json:"nases"`
+}
+
+// Timers are what a client's NASes have shown of their patience with requests
+// of one method. 0: not known.
+type Timers struct {
+	Method    string    `json:"method"`
+	GapMS     int64     `json:"gap_ms"`      // between the first two tries
+	Tries     int       `json:"tries"`       // how often a packet is sent
+	WaitMS    int64     `json:"wait_ms"`     // in all, before it gives up
+	AtLeastMS int64     `json:"at_least_ms"` // it has waited that long, for sure
+	GiveUps   int       `json:"give_ups"`    // how many tries and wait rest on
+	Seen      time.Time `json:"seen"`
+	Advice    string    `json:"advice,omitempty"` // what to change, if hold is longer than it waits
+}
+
+// SeenNAS is one NAS of a client.
+type SeenNAS struct {
+	From           string     `json:"from"`
+	Identifier     string     `json:"nas_identifier,omitempty"`
+	Signs          bool       `json:"signs"`                     // it must send Message-Authenticator
+	Bare           *time.Time `json:"unsigned,omitempty"`        // the last request without
+	PreviousSecret *time.Time `json:"previous_secret,omitempty"` // it still uses it
+	Seen           *time.Time `json:"seen,omitempty"`            // not since the start
+}
+
 // None is an empty answer or question.
 type None struct{}

@@ -52,6 +52,7 @@ type App struct {
 	radius      *radius.Server
 	accounting  accounts // what NASes tell of sessions
 	ratchets    *nas.Ratchets
+	timekeeper  *nas.Timekeeper
 	ldap        *ldapproxy.Server
 	phones      *phoneapi.API
 	certs       *certs.Keeper
@@ -132,6 +133,7 @@ func (a *App) serve(ctx context.Context, ready func()) error {
 	}
 	if a.ratchets != nil {
 		under.Go(func() error { return a.ratchets.Run(base) })
+		under.Go(func() error { return a.timekeeper.Run(base) })
 	}
 	for _, run := range a.accounting.runs {
 		under.Go(func() error { return run(base) })

@@ -238,6 +238,21 @@ func (a *App) buildRADIUS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return a.buildNASes(ctx)
+}
+
+// buildNASes recalls what was learnt of the NASes.
+func (a *App) buildNASes(ctx context.Context) error {
+	a.timekeeper = &nas.Timekeeper{Store: a.store, Read: a.timers, Hold: a.hold, Log: a.log}
+	before, err := a.timekeeper.Load(ctx)
+	if err != nil {
+		return err
+	}
+	timers := make([]radius.Timers, len(before))
+	for i, t := range before {
+		timers[i] = radius.Timers(t)
+	}
+	a.radius.Recall(timers)
 	a.ratchets = nas.NewRatchets(a.store, func(client string, known []nas.Signer) {
 		signers := make([]radius.Signer, len(known))
 		for i, s := range known {

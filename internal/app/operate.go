@@ -29,6 +29,7 @@ func (a *App) commands() *admin.Mux {
 	admin.Handle(m, "/device/revoke", a.revokeDevice)
 	admin.Handle(m, "/audit/export", a.exportAudit)
 	admin.Handle(m, "/nas/forget", a.forgetNAS)
+	admin.Handle(m, "/nas/seen", a.seenNASes)
 	return m
 }
 
