@@ -18,7 +18,8 @@ type shared struct {
 	separator   string
 	approval    *string
 	language    *string
-	anywhere    bool // known by something else than its address
+	anywhere    bool   // known by something else than its address
+	nas         string // the kind that mode comes from; "": it is written, or the usual one
 }
 
 // checkClients checks the clients of one front end, also against each other.
@@ -103,6 +104,8 @@ func (d *decoder) checkApproval(c *Config, k shared) {
 	case written && !slices.Contains(approvals, *k.approval):
 		d.oneOf(path, *k.approval, approvals...)
 	case k.mode != "hold" && k.mode != "append":
+	case !written && k.nas != "":
+		d.wrong(path, "a NAS of kind %s cannot show a number to match (it means mode %s); say here: simple (approve or deny) or off (codes only)", k.nas, k.mode)
 	case *k.approval == "number" && written:
 		d.wrong(path, "mode %s cannot show a number to match; say simple (approve or deny) or off (codes only)", k.mode)
 	case !written:
@@ -124,11 +127,12 @@ func (d *decoder) checkRADIUS(c *Config) {
 	for i := range r.Clients {
 		k, path := &r.Clients[i], position("radius.clients", i)
 		secured := len(k.CertificateNames) > 0
+		d.preset(c, k, path)
 		d.checkNAS(k, path)
 		d.checkPrevious(k, path, c.Location, time.Now())
 		d.checkRemember(path, k.Remember, remembersStation)
 		d.checkObserve(&k.Observe, path, c.Location, time.Now())
-		all = append(all, shared{path, k.Name, k.Addresses, &k.FirstFactor, k.Mode, &k.Hold, k.Separator, &k.Approval, &k.Language, secured})
+		all = append(all, shared{path, k.Name, k.Addresses, &k.FirstFactor, k.Mode, &k.Hold, k.Separator, &k.Approval, &k.Language, secured, d.modeFrom(k, path)})
 	}
 	d.checkClients(c, all)
 	for i := range r.Clients {
@@ -137,6 +141,7 @@ func (d *decoder) checkRADIUS(c *Config) {
 }
 
 func (d *decoder) checkNAS(k *RADIUSClient, path string) {
+	k.SecretFile = d.from[path+".secret"]
 	d.oneOf(path+".mode", k.Mode, "challenge", "hold", "append")
 	d.oneOf(path+".then", k.Then, "reject", "challenge")
 	if k.Then == "challenge" && k.Mode != "hold" {
@@ -165,8 +170,15 @@ func (d *decoder) checkMessageAuthenticator(k *RADIUSClient, path string) {
 		d.warn(path+".require_message_authenticator", "who sits between NAS and server can forge what is answered to requests without it (CVE-2024-3596); use auto, or yes, as soon as the NAS sends it")
 	}
 	if !k.MessageAuthenticatorInReplies {
-		d.warn(path+".message_authenticator_in_replies", "answers without it can be forged (CVE-2024-3596); leave it out only for a NAS that drops answers with it")
+		d.warn(path+".message_authenticator_in_replies", "%sanswers without it can be forged (CVE-2024-3596); leave it out only for a NAS that drops answers with it", d.bareBecause(k, path))
 	}
+}
+
+func (d *decoder) bareBecause(k *RADIUSClient, path string) string {
+	if d.written(path + ".message_authenticator_in_replies") {
+		return ""
+	}
+	return "nas: " + k.NAS + " means false; "
 }
 
 // checkPrevious: a secret that is being replaced is accepted for a while only.
@@ -227,7 +239,7 @@ func (d *decoder) checkLDAP(c *Config) {
 		d.oneOf(path+".mode", k.Mode, "hold", "append")
 		d.checkBehind(c, k, path)
 		d.checkRemember(path, k.Remember, remembersApplication)
-		all = append(all, shared{path, k.Name, k.Addresses, &k.FirstFactor, k.Mode, &k.Hold, k.Separator, &k.Approval, &k.Language, false})
+		all = append(all, shared{path, k.Name, k.Addresses, &k.FirstFactor, k.Mode, &k.Hold, k.Separator, &k.Approval, &k.Language, false, ""})
 	}
 	d.checkClients(c, all)
 }

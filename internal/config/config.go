@@ -219,6 +219,7 @@ type RADIUSClient struct {
 	MessageAuthenticatorInReplies bool   `yaml:"message_authenticator_in_replies"` // default true; false for a NAS that drops replies with it
 
 	FirstFactor string        `yaml:"first_factor"` // default the first one
+	NAS         string        `yaml:"nas"`          // a kind of NAS: its presets are the defaults of the keys below; default none
 	Mode        string        `yaml:"mode"`         // challenge, hold or append; default challenge, the only one that can show a number
 	Hold        time.Duration `yaml:"hold"`         // default 5s in mode challenge; 55s in mode hold, below what a NAS waits
 	Then        string        `yaml:"then"`         // reject or challenge, when hold ends; default reject
@@ -231,6 +232,7 @@ type RADIUSClient struct {
 	Reply       []Reply       `yaml:"reply"`        // what an Access-Accept carries besides, in order, all that match; default nothing
 
 	PreviousExpires time.Time `yaml:"-"` // of PreviousUntil
+	SecretFile      string    `yaml:"-"` // where Secret was read; "": it is written in the file
 }
 
 // Reply is attributes for the users of a group.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vssgate/internal/config"
+	nases "vssgate/internal/nas"
 	"vssgate/internal/testenv"
 	"vssgate/otp"
 )
@@ -270,6 +271,11 @@ ldap: {tls: {cert_file: server.crt, key_file: open.server.key}}
 		"3:114: warning: radius.clients[0].require_message_authenticator: who sits between NAS and server can forge what is answered to requests without it (CVE-2024-3596); use auto, or yes, as soon as the NAS sends it",
 		"3:152: warning: radius.clients[0].message_authenticator_in_replies: answers without it can be forged (CVE-2024-3596); leave it out only for a NAS that drops answers with it",
 	}},
+	{"kinds of NASes", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, nas: checkpoint}, " +
+		"{name: pal, addresses: [192.0.2.11], secret: sixteen-letters-, nas: paloalto, mode: hold, hold: 30s, approval: simple}]}\n", []string{
+		"3:20: warning: radius.clients[0].message_authenticator_in_replies: nas: checkpoint means false; answers without it can be forged (CVE-2024-3596); leave it out only for a NAS that drops answers with it",
+		"3:197: warning: radius.clients[1].hold: 30s is longer than a NAS of kind paloalto ever waits; write 20s",
+	}},
 	{"a previous secret whose time is over", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, previous_secret: old, previous_until: 2024-02-29}]}\n", []string{
 		"3:121: warning: radius.clients[0].previous_until: 2024-02-29 has passed: the previous secret is not accepted any more; take both out",
 	}},
@@ -306,6 +312,48 @@ func TestUntilWhenThePreviousSecretIsAccepted(t *testing.T) {
 		require.Empty(t, all)
 		require.Equal(t, want, c.RADIUS.Clients[0].PreviousExpires.UTC().Format(time.RFC3339))
 		require.Equal(t, "a-secret-in-a-file-of-its-own", c.RADIUS.Clients[0].PreviousSecret.Reveal())
+	}
+}
+
+func TestAKindOfNASPresetsWhatIsNotWritten(t *testing.T) {
+	dir := folder(t)
+	for written, want := range map[string]config.RADIUSClient{
+		"nas: fortigate": {Mode: "challenge", Hold: 5 * time.Second, Then: "reject", MessageAuthenticatorInReplies: true, Approval: "number"},
+		"nas: fortigate, mode: hold, approval: simple":               {Mode: "hold", Hold: 55 * time.Second, Then: "challenge", MessageAuthenticatorInReplies: true, Approval: "simple"},
+		"nas: fortigate, mode: hold, then: reject, approval: simple": {Mode: "hold", Hold: 55 * time.Second, Then: "reject", MessageAuthenticatorInReplies: true, Approval: "simple"},
+		"nas: fortigate, mode: append, approval: off":                {Mode: "append", Then: "reject", MessageAuthenticatorInReplies: true, Approval: "off"},
+		"nas: opnsense, approval: simple":                            {Mode: "hold", Hold: 25 * time.Second, Then: "reject", MessageAuthenticatorInReplies: true, Approval: "simple"},
+		"nas: opnsense, mode: challenge":                             {Mode: "challenge", Hold: 5 * time.Second, Then: "reject", MessageAuthenticatorInReplies: true, Approval: "number"},
+		"nas: openvpn, approval: simple, hold: 20s":                  {Mode: "hold", Hold: 20 * time.Second, Then: "reject", MessageAuthenticatorInReplies: true, Approval: "simple"},
+		"nas: openvpn, approval: simple, hold: \"\"":                 {Mode: "hold", Hold: 50 * time.Second, Then: "reject", MessageAuthenticatorInReplies: true, Approval: "simple"},
+		"nas: postgresql, approval: off":                             {Mode: "append", Then: "reject", MessageAuthenticatorInReplies: true, Approval: "off"},
+		"nas: checkpoint":                                            {Mode: "challenge", Hold: 5 * time.Second, Then: "reject", Approval: "number"},
+		"nas: checkpoint, message_authenticator_in_replies: true":    {Mode: "challenge", Hold: 5 * time.Second, Then: "reject", MessageAuthenticatorInReplies: true, Approval: "number"},
+		"nas: \"\"": {Mode: "challenge", Hold: 5 * time.Second, Then: "reject", MessageAuthenticatorInReplies: true, Approval: "number"},
+	} {
+		t.Run(written, func(t *testing.T) {
+			c, all := parse(dir, general+"radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, "+written+"}]}\n")
+			require.NotNil(t, c, all.Error())
+			got := c.RADIUS.Clients[0]
+			require.Equal(t, want, config.RADIUSClient{Mode: got.Mode, Hold: got.Hold, Then: got.Then,
+				MessageAuthenticatorInReplies: got.MessageAuthenticatorInReplies, Approval: got.Approval})
+		})
+	}
+}
+
+// What lets in without a number to match is said by the administrator.
+func TestNoKindOfNASChoosesAnApproval(t *testing.T) {
+	dir := folder(t)
+	for _, k := range nases.Kinds() {
+		c, all := parse(dir, general+"radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, nas: "+k.Name+"}]}\n")
+		if k.Mode == "challenge" {
+			require.NotNil(t, c, all.Error())
+			require.Equal(t, "number", c.RADIUS.Clients[0].Approval)
+			continue
+		}
+		require.Nil(t, c, k.Name)
+		require.Equal(t, []string{"3:20: radius.clients[0].approval: a NAS of kind " + k.Name + " cannot show a number to match (it means mode " + k.Mode +
+			"); say here: simple (approve or deny) or off (codes only)"}, said(dir, all))
 	}
 }
 

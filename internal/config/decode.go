@@ -24,9 +24,10 @@ type place struct{ line, column int }
 // mistake and does not know the place of every value.
 type decoder struct {
 	file       string
-	dir        string           // relative paths are relative to it
-	places     map[string]place // of the values that are written, by path
-	broken     map[string]bool  // paths already told of: nothing more is said below them
+	dir        string            // relative paths are relative to it
+	places     map[string]place  // of the values that are written, by path
+	from       map[string]string // files that secrets were read from, by the secret's path
+	broken     map[string]bool   // paths already told of: nothing more is said below them
 	problems   Problems
 	secretless bool // do not read files of secrets
 }
@@ -207,7 +208,7 @@ func (d *decoder) secret(e *ast.MappingValueNode, v reflect.Value, path, full st
 	} else if content = []byte(strings.TrimRight(string(content), "\r\n")); len(content) == 0 {
 		d.mistake(e.Value, full, "the file is empty; write the secret into it")
 	} else {
-		d.places[path] = at(e.Value)
+		d.places[path], d.from[path] = at(e.Value), d.abs(given)
 		v.SetString(string(content))
 		d.private(full, d.abs(given), 0o007)
 		if strings.TrimSpace(string(content)) != string(content) {

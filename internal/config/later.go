@@ -10,6 +10,5 @@ var later = map[string]bool{
 	"second_factor.policies":           true,
 	"vssid.backend_tokens":             true,
 	"push.webhook":                     true,
-	"radius.clients.nas":               true,
 	"alerts":                           true,
 }

@@ -99,5 +99,5 @@ func AdminSocket(path string) (string, error) {
 }
 
 func newDecoder(path string) *decoder {
-	return &decoder{file: path, dir: filepath.Dir(path), places: map[string]place{}, broken: map[string]bool{}}
+	return &decoder{file: path, dir: filepath.Dir(path), places: map[string]place{}, from: map[string]string{}, broken: map[string]bool{}}
 }

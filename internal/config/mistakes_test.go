@@ -165,6 +165,9 @@ ldap: {require_tls: false, clients: [{name: a, addresses: [10.1.2.3], remember: 
 		`9:19: radius.accounting.forward[1].address: "billing:0"; want HOST:PORT, like 10.0.0.6:1813`,
 	}},
 	{"accounting without a listener", general + "radius: {accounting: {file: acct.jsonl}, clients: [{name: vpn, addresses: [192.0.2.1], secret: sixteen-letters-}]}\n", []string{"3:22: radius.accounting.listen: want at least one ADDRESS:PORT, like \"127.0.0.1:1813\", here or in radius.tls.listen"}},
+	{"a kind of NAS that is none", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, nas: fortigat}]}\n", []string{
+		`3:88: radius.clients[0].nas: "fortigat" is no kind of NAS; want checkpoint, cisco-asa, fortigate, freeradius-proxy, generic, ivanti, juniper, mikrotik, netscaler, ocserv, openvpn, opnsense, paloalto, pam-radius, pfsense, postgresql, strongswan, unifi or windows-rras`,
+	}},
 	{"the general part", general + "language: fr\ntime_zone: Hanoi\ndata_dir: \"\"\ntexts: {account_url: no}\nlog: {level: loud, format: xml}\n", []string{
 		`3:11: language: "fr"; want vi or en`,
 		`4:12: time_zone: "Hanoi" is no time zone; want one like Asia/Ho_Chi_Minh`,

@@ -138,7 +138,7 @@ ldap: {clients: [{name: gitlab, addresses: [10.1.2.3]}], tls: {cert_file: server
 	require.NotNil(t, least)
 	nas, plain := &shown.RADIUS.Clients[0], least.RADIUS.Clients[0]
 	nas.Secret, nas.PreviousSecret, nas.PreviousUntil, nas.PreviousExpires = plain.Secret, "", "", plain.PreviousExpires // examples
-	nas.Reply, nas.CertificateNames = nil, nil
+	nas.Reply, nas.CertificateNames, nas.SecretFile = nil, nil, ""
 	require.Equal(t, least.RADIUS.Clients[0], shown.RADIUS.Clients[0])
 	require.Equal(t, least.LDAP.Clients[0], shown.LDAP.Clients[0])
 	require.Equal(t, least.Store.Redis.Addresses, shown.Store.Redis.Addresses)

@@ -104,7 +104,7 @@ func (r *reader) types(line string) {
 	}
 	line = strings.NewReplacer("./bin/vssgate", "vssgate", "/tmp/vssgate", r.dir+"/etc", "http://127.0.0.1:8080", "http://"+r.site.Phones,
 		"http://127.0.0.1:9290", "http://"+r.site.Metrics, " CODE", " "+r.activation).Replace(line)
-	if strings.HasPrefix(line, "vssgate account") || strings.HasPrefix(line, "vssgate device") {
+	if strings.HasPrefix(line, "vssgate account") || strings.HasPrefix(line, "vssgate device") || strings.HasPrefix(line, "vssgate nas") {
 		line += " --config " + r.site.Config
 	}
 	require.Regexp(r.t, `^(vssgate|make -n|curl) `, line, "no test runs this command")
@@ -211,6 +211,8 @@ func exampleFile(t *testing.T, ca *testenv.Authority, key string) []byte {
 		return []byte(readFile(t, ca.CertFile))
 	case "key_file":
 		return []byte(readFile(t, ca.KeyFile))
+	case "previous_secret_file":
+		return []byte("a-secret-of-an-example-before\n")
 	case "file":
 		return []byte("[]\n")
 	}
