@@ -3,6 +3,7 @@ package radius
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -193,6 +194,53 @@ func TestAnIdentifierUsedAgainAfterTheAnswerIsANewRequest(t *testing.T) {
 		default:
 		}
 	}
+}
+
+// A NAS that restarts begins again at Identifier 0, from the same port, and
+// knows nothing of what it asked before.
+func TestANASThatRestartsIsServed(t *testing.T) {
+	b := start(t, nil)
+	n := newNAS(t, b.addr)
+	const logins = 100
+	var before []asking
+	for i := range logins {
+		n.send(asks(byte(i), i, fmt.Sprint("before", i), "secret"))
+		before = append(before, b.next(t))
+	}
+	for i := range logins {
+		request := asks(byte(i), logins+i, fmt.Sprint("after", i), "secret")
+		n.send(request)
+		r := b.next(t)
+		require.Equal(t, fmt.Sprint("after", i), r.Username)
+		before[i].hasLeft(t)
+		r.Reply(login.Reply{Kind: login.Accept})
+		genuine(t, request, n.receive())
+	}
+	require.Equal(t, 0, b.used("hq-vpn"))
+}
+
+// Whether the node can decide is answered at once, however many wait.
+func TestStatusIsAnsweredBesideTenThousandHeld(t *testing.T) {
+	b := start(t, nil)
+	const each = 250
+	for range 40 {
+		n := newNAS(t, b.addr)
+		for i := range each {
+			n.send(asks(byte(i), i, "an.nv", "secret"))
+			b.next(t)
+		}
+	}
+	require.Equal(t, 40*each, b.used("hq-vpn"))
+	n := newNAS(t, b.addr)
+	var took []time.Duration
+	for i := range 40 {
+		began := time.Now()
+		code, _ := n.ask(signed(12, byte(i), authOf(i), 0))
+		took = append(took, time.Since(began))
+		require.Equal(t, byte(accept), code)
+	}
+	slices.Sort(took)
+	require.Less(t, took[len(took)/4], 10*time.Millisecond, "what holds up some of them is the machine's other work")
 }
 
 func TestThe257thLoginOfOnePortIsServed(t *testing.T) {

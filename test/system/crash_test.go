@@ -185,6 +185,39 @@ func TestAHeldLoginIsAnsweredWhileTheNodeDrains(t *testing.T) {
 	s.Stop()
 }
 
+// Of many that are held, those are answered whose phones answer while the node
+// drains; the others hear nothing, and it ends when its time is over.
+func TestANodeThatStopsAnswersWhatIsApprovedMeanwhile(t *testing.T) {
+	s := site.Start(t, site.Options{})
+	type held struct {
+		nas    *site.NAS
+		packet []byte
+		phone  *site.Phone
+	}
+	var all []held
+	for n := 1; n <= 10; n++ {
+		h := held{nas: s.NAS(site.Holds), phone: s.Phone(n)}
+		h.packet = h.nas.Packet(site.Request{User: testenv.UserName(n), Password: testenv.UserPassword(n), Station: fmt.Sprintf("203.0.113.%d", n)})
+		h.nas.Send(h.packet)
+		h.phone.Login()
+		all = append(all, h)
+	}
+	began := time.Now()
+	s.Signal(syscall.SIGTERM)
+	s.Logged("vssgate stops")
+	for _, h := range all[:5] {
+		require.Equal(t, "accepted", h.phone.Yes().Verdict)
+		require.EqualValues(t, site.AccessAccept, h.nas.Answer(h.packet).Code)
+	}
+	s.Stop()
+	require.Less(t, time.Since(began), site.Patience)
+	for _, h := range all[5:] {
+		h.nas.Silent(tick)
+	}
+	require.Len(t, s.Accepted(), 5)
+	s.Verify()
+}
+
 func TestAHeldLoginThatARestartInterruptsIsJoinedByItsRetry(t *testing.T) {
 	s := site.Start(t, site.Options{})
 	phone := s.Phone(1)
