@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -349,6 +350,71 @@ func TestAFrozenDirectoryAnswersUnavailableInTime(t *testing.T) {
 	s.slapd.Freeze()
 	defer s.slapd.Thaw()
 	a.wantBind(unavailable, user, userPassword)
+}
+
+// Of two servers the first hangs: the one application that finds that out is
+// told that the directory is unavailable, the next one is served by the other.
+func TestAServerThatHangsIsLeftForTheNext(t *testing.T) {
+	first, second := testenv.Slapd(t, testenv.SlapdOptions{}), testenv.Slapd(t, testenv.SlapdOptions{Log: true})
+	d, err := directory.NewLDAP(directory.LDAPOptions{
+		Name: "two", URLs: []string{first.URI, second.URI}, BindDN: first.BindDN, BindPassword: secret.Secret(first.BindPassword),
+		BaseDNs: []string{testenv.SlapdPeople}, UserFilter: "(uid={username})", Attributes: directory.Attributes{ID: "entryUUID", Username: "uid"},
+	})
+	require.NoError(t, err)
+	t.Cleanup(d.Close)
+	p := front(t, d, newDesk(), func(o *Options, l *limits) {
+		l.answer = 300 * time.Millisecond
+		o.Exempt = []Exempt{{DN: testenv.SlapdAppDN}}
+	})
+	p.connect().wantBind(success, testenv.SlapdAppDN, testenv.SlapdAppPassword)
+	require.NotContains(t, second.Log(), "BIND")
+	first.Freeze()
+	p.connect().wantBind(unavailable, testenv.SlapdAppDN, testenv.SlapdAppPassword)
+	a := p.connect()
+	a.wantBind(success, testenv.SlapdAppDN, testenv.SlapdAppPassword)
+	require.Equal(t, success, a.bind("user0001", userPassword+","+rightCode).code)
+	first.Thaw()
+}
+
+// A peer that vanishes without a word is found out: both connections of a
+// client have keep-alive on.
+func TestBothConnectionsAreKeptAlive(t *testing.T) {
+	tree, desk := newTree(t), newDesk()
+	p := front(t, tree, desk, nil)
+	d, err := directory.NewLDAP(directory.LDAPOptions{Name: "x", URLs: []string{"ldap://" + tree.addr}, BaseDNs: []string{testenv.SlapdBase},
+		UserFilter: "(uid={username})", Attributes: directory.Attributes{ID: "entryUUID", Username: "uid"}})
+	require.NoError(t, err)
+	t.Cleanup(d.Close)
+	upstream, err := d.Dial(t.Context())
+	require.NoError(t, err)
+	defer upstream.Close()
+	p.connect().whoAmI()
+	p.server.mu.Lock()
+	defer p.server.mu.Unlock()
+	require.True(t, keptAlive(t, upstream.LocalAddr(), upstream.RemoteAddr()))
+	for c := range p.server.conns {
+		require.True(t, keptAlive(t, c.raw.LocalAddr(), c.raw.RemoteAddr()))
+	}
+}
+
+// keptAlive reads the timer of a connection, the sixth column of proc_net_tcp:
+// 02 is keep-alive.
+func keptAlive(t *testing.T, local, remote net.Addr) bool {
+	hex := func(a net.Addr) string {
+		ip := a.(*net.TCPAddr).IP.To4()
+		return fmt.Sprintf("%02X%02X%02X%02X:%04X", ip[3], ip[2], ip[1], ip[0], a.(*net.TCPAddr).Port)
+	}
+	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		table, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for line := range strings.Lines(string(table)) {
+			f := strings.Fields(line)
+			if len(f) > 5 && strings.HasSuffix(f[1], hex(local)) && strings.HasSuffix(f[2], hex(remote)) {
+				return strings.HasPrefix(f[5], "02:")
+			}
+		}
+	}
+	return false
 }
 
 func writeFile(t testing.TB, path string, b []byte) {

@@ -31,6 +31,10 @@ type upstream struct {
 	answer     chan<- []byte // of the bind that is asked; nil: none
 }
 
+// A doubter is a connection that wants to know that nothing was answered on it
+// in time.
+type doubter interface{ Doubt() }
+
 // upstream returns the connection, dialled if there is none. The caller has the
 // turn.
 func (c *conn) upstream(ctx context.Context) (*upstream, error) {
@@ -96,6 +100,9 @@ func (u *upstream) bind(ctx context.Context, r bindRequest) ([]byte, bindRespons
 		u.c.giveUp(u)
 		return nil, bindResponse{}, errGone
 	case <-ctx.Done():
+		if d, ok := u.conn.(doubter); ok && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			d.Doubt()
+		}
 		u.c.giveUp(u)
 		return nil, bindResponse{}, ctx.Err()
 	}

@@ -73,7 +73,7 @@ func NewLDAP(o LDAPOptions) (*LDAP, error) {
 		d.timeout = 5 * time.Second
 	}
 	var err error
-	if d.servers, err = newServers(o); err != nil {
+	if d.servers, err = newServers(o, d.log); err != nil {
 		return nil, fmt.Errorf("first factor %s: %w", o.Name, err)
 	}
 	if d.bases, err = newBases(o.BaseDNs); err != nil {
@@ -92,12 +92,13 @@ func NewLDAP(o LDAPOptions) (*LDAP, error) {
 	return d, nil
 }
 
-func newServers(o LDAPOptions) (all servers, err error) {
+func newServers(o LDAPOptions, log *slog.Logger) (all servers, err error) {
 	for _, url := range o.URLs {
 		s, err := newServer(url, o.StartTLS, o.TLS)
 		if err != nil {
 			return nil, err
 		}
+		s.log = log
 		all = append(all, s)
 	}
 	if len(all) == 0 {
@@ -318,13 +319,14 @@ func policyValue(result *ldap.SimpleBindResult) []byte {
 
 // Dial returns a fresh connection to the first server that answers, ready for
 // its first LDAP message and bound as nobody. TLS is on when the options say
-// so. The caller closes it.
+// so. The caller closes it, and calls its method Doubt when no answer comes.
 func (d *LDAP) Dial(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	var conn net.Conn
-	err := d.servers.try(ctx, func(ctx context.Context, s *server) (err error) {
-		conn, err = s.dial(ctx)
+	err := d.servers.try(ctx, func(ctx context.Context, s *server) error {
+		c, err := s.dial(ctx)
+		conn = &dialled{c, s}
 		return err
 	})
 	if err != nil {

@@ -310,7 +310,8 @@ func TestADeadServerIsPassedOver(t *testing.T) {
 
 func TestADeadServerIsTriedAgainLater(t *testing.T) {
 	now := time.Now()
-	first, second := &server{url: "1"}, &server{url: "2"}
+	quiet := slog.New(slog.DiscardHandler)
+	first, second := &server{url: "1", log: quiet}, &server{url: "2", log: quiet}
 	all := servers{first, second}
 	require.Equal(t, []*server{first, second}, all.order(now))
 	first.learn(errors.New("dead"), now)
@@ -335,6 +336,46 @@ func TestAServerThatFallsSilentIsLeft(t *testing.T) {
 	require.NotEqual(t, want.ID, got.ID, "the other server answered")
 	require.Equal(t, right, check(t, d, got, testenv.UserPassword(1)))
 	first.Thaw()
+}
+
+// A process that hangs still has its connections accepted by the kernel, so a
+// connection is no sign of life of a server that did not answer.
+func TestADoubtedServerIsLeftUntilItAnswers(t *testing.T) {
+	first, second := testenv.Slapd(t, testenv.SlapdOptions{}), testenv.Slapd(t, testenv.SlapdOptions{})
+	var log bytes.Buffer
+	o := options(first)
+	o.URLs, o.Timeout, o.Log = []string{first.URI, second.URI}, time.Second, slog.New(slog.NewTextHandler(&log, nil))
+	d := open(t, o)
+	dial := func() (net.Conn, string) {
+		t.Helper()
+		conn, err := d.Dial(t.Context())
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		return conn, conn.RemoteAddr().String()
+	}
+	again := func() { // as if passOver had gone by
+		d.servers[0].mu.Lock()
+		d.servers[0].retry = time.Now().Add(-time.Second)
+		d.servers[0].mu.Unlock()
+	}
+	first.Freeze()
+	conn, at := dial()
+	require.Equal(t, first.Addr, at)
+	conn.(*dialled).Doubt()
+	_, at = dial()
+	require.Equal(t, second.Addr, at)
+	again()
+	_, at = dial()
+	require.Equal(t, second.Addr, at, "it was asked, and is still silent")
+	first.Thaw()
+	again()
+	conn, at = dial()
+	require.Equal(t, first.Addr, at)
+	c := ldap.NewConn(conn, false)
+	c.Start()
+	require.NoError(t, c.Bind(testenv.UserDN(1), testenv.UserPassword(1)), "nothing is left over from the question")
+	require.Equal(t, 1, strings.Count(log.String(), "does not answer; the others"), log.String())
+	require.Equal(t, 1, strings.Count(log.String(), "answers again"), log.String())
 }
 
 func TestAnOutageIsAnErrorAndEnds(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/url"
 	"sync"
@@ -25,6 +26,7 @@ type server struct {
 	address  string
 	tls      *tls.Config // nil: plain TCP
 	startTLS bool        // tls only after the StartTLS exchange
+	log      *slog.Logger
 
 	mu    sync.Mutex
 	retry time.Time // when a dead server may be tried first again; zero: it is thought to be alive
@@ -69,15 +71,39 @@ func (s *server) dial(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.tls == nil {
-		return raw, nil
+	conn := raw
+	if s.tls != nil {
+		if conn, err = s.secure(ctx, raw); err != nil {
+			raw.Close()
+			return nil, fmt.Errorf("TLS with %s: %w", s.url, err)
+		}
 	}
-	conn, err := s.secure(ctx, raw)
-	if err != nil {
-		raw.Close()
-		return nil, fmt.Errorf("TLS with %s: %w", s.url, err)
+	if s.doubtful() {
+		if err := probe(ctx, raw, conn); err != nil {
+			raw.Close()
+			return nil, fmt.Errorf("%s accepts connections, but does not answer: %w", s.url, err)
+		}
 	}
 	return conn, nil
+}
+
+// anonymousBind is a BindRequest, message 1. Whatever is answered, the server
+// lives and the connection is nobody's, as it was.
+const anonymousBind = "\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00"
+
+// probe asks a server that was found dead whether it answers again: a process
+// that hangs still has its connections accepted by the kernel.
+func probe(ctx context.Context, raw, conn net.Conn) error {
+	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if _, err := io.WriteString(conn, anonymousBind); err != nil {
+		return err
+	}
+	_, err := readAnswer(conn)
+	if err == nil && !stop() {
+		return ctx.Err()
+	}
+	return err
 }
 
 func (s *server) secure(ctx context.Context, raw net.Conn) (net.Conn, error) {
@@ -218,6 +244,13 @@ func part(ctx context.Context, tries int) (context.Context, context.CancelFunc) 
 	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(tries))
 }
 
+// doubtful: it did not answer when it was asked last.
+func (s *server) doubtful() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.retry.IsZero()
+}
+
 func (s *server) passedOver(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -234,12 +267,31 @@ func (s *server) claim(now time.Time) {
 	}
 }
 
-// learn notes how a try ended.
+// learn notes how a try ended, and tells when that is news.
 func (s *server) learn(err error, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	was := s.retry.IsZero()
 	s.retry = time.Time{}
 	if err != nil {
 		s.retry = now.Add(passOver)
 	}
+	switch {
+	case was && err != nil:
+		s.log.Warn("a directory server does not answer; the others are asked first", "server", s.url, "again_in", passOver, "cause", err)
+	case !was && err == nil:
+		s.log.Info("a directory server answers again", "server", s.url)
+	}
 }
+
+// A dialled connection knows its server.
+type dialled struct {
+	net.Conn
+	server *server
+}
+
+var errSilent = errors.New("no answer in time")
+
+// Doubt tells that the server did not answer on this connection in time: it is
+// passed over until it answers again.
+func (d *dialled) Doubt() { d.server.learn(errSilent, time.Now()) }

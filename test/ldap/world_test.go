@@ -7,8 +7,7 @@
 //	programs_test.go  ldap-utils and python-ldap, in every mode
 //	applications_test.go  programs that people log in to: Dovecot, Squid, Perl, Python
 //	postgres_test.go  PostgreSQL's ldap method
-//	remember_test.go  applications that bind again and again
-//	reload_test.go    certificates that change, servers of a directory that come and go
+//	reload_test.go    certificates that change
 //	hold_test.go      connections: pipelined, left, denied, lost, restarted
 //	remember_test.go  an application that binds twice
 //	names_test.go     how users and service accounts may be spelt
