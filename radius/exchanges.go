@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"vssgate/internal/login"
 )
 
 // Limits of what is remembered of answered requests.
@@ -48,6 +50,8 @@ type exchange struct {
 	// Guarded by exchanges.mu.
 	stage        stage
 	leave        func()
+	again        func()   // tells who follows the login that the packet came again
+	attempt      login.ID // when it is answered: of which login
 	answer       []byte
 	answeredAt   time.Time
 	older, newer *exchange // among the answered
@@ -77,6 +81,11 @@ type beginning struct {
 	resend  []byte // with Retransmission: the answer, if there is one
 	left    func() // the old request's leave: to be called, outside of any lock
 	crowded bool   // the NAS's port has nearly as many held as it has Identifiers
+
+	// With Retransmission, for who follows the login: what tells of it while the
+	// request is held (nil: nobody follows), and which it is when it is answered.
+	again   func()
+	attempt login.ID
 }
 
 // begin takes x in, unless it is known (RFC 5080 section 2.2.2). Another
@@ -91,7 +100,7 @@ func (t *exchanges) begin(x *exchange, now time.Time) (b beginning) {
 		if old.stage == held {
 			old.tries.again(t.millis(now))
 		}
-		return beginning{drop: Retransmission, resend: old.answer}
+		return beginning{drop: Retransmission, resend: old.answer, again: old.again, attempt: old.attempt}
 	}
 	if old != nil {
 		b.left = t.supersede(old, now)
@@ -116,14 +125,21 @@ func (t *exchanges) supersede(x *exchange, now time.Time) (left func()) {
 }
 
 // handled notes how to tell the Handler that x's NAS has gone; if it has
-// already, the caller is to do that now.
-func (t *exchanges) handled(x *exchange, leave func()) (goneAlready bool) {
+// already, the caller is to do that now. again may be nil.
+func (t *exchanges) handled(x *exchange, leave, again func()) (goneAlready bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if x.stage == held {
-		x.leave = leave
+		x.leave, x.again = leave, again
 	}
 	return x.stage == gone
+}
+
+// belongs notes of which login x is.
+func (t *exchanges) belongs(x *exchange, to login.ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x.attempt = to
 }
 
 // finish notes x's answer, nil for silence, and reports whether it is to be
@@ -141,7 +157,7 @@ func (t *exchanges) finish(x *exchange, answer []byte, now time.Time) bool {
 	}
 	t.count(x, -1)
 	x.stage, x.answer, x.answeredAt = answered, answer, now
-	x.leave, x.proxyState = nil, nil // an answer is encoded once
+	x.leave, x.again, x.proxyState = nil, nil, nil // an answer is encoded once
 	t.remember(x)
 	t.expire(now)
 	return answer != nil
@@ -184,7 +200,7 @@ func (t *exchanges) remove(x *exchange) {
 		return
 	}
 	delete(x.key.socket.byKey, x.key)
-	x.stage, x.leave, x.answer = over, nil, nil
+	x.stage, x.leave, x.again, x.answer = over, nil, nil, nil
 }
 
 // expire forgets answers that are old, or too many: the oldest first.

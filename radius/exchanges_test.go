@@ -95,7 +95,7 @@ func TestWhatIsForgottenIsNewAgain(t *testing.T) {
 	table.forget(x)
 	require.Zero(t, table.held)
 	require.False(t, table.finish(x, []byte("late"), table.now))
-	require.False(t, table.handled(x, func() {}), "its answer was asked for already: nobody left")
+	require.False(t, table.handled(x, func() {}, nil), "its answer was asked for already: nobody left")
 	require.Empty(t, table.begin(table.exchange(1, 1, 1), table.now).drop)
 }
 
@@ -106,7 +106,7 @@ func TestForgettingAnOldRequestLeavesTheNewOne(t *testing.T) {
 	table.begin(renewed, table.now)
 	table.forget(old)
 	require.Equal(t, Retransmission, table.begin(table.exchange(1, 1, 2), table.now).drop)
-	require.True(t, table.handled(old, nil), "its NAS has left")
+	require.True(t, table.handled(old, nil, nil), "its NAS has left", nil)
 	require.Equal(t, 1, table.held)
 }
 
@@ -152,7 +152,7 @@ func TestExchangesKeepTheirBooksUnderConcurrency(t *testing.T) {
 				}
 				begun.Add(1)
 				leave := sync.OnceFunc(func() { left.Add(1) })
-				if table.handled(x, leave) {
+				if table.handled(x, leave, nil) {
 					leave()
 				}
 				switch random.IntN(4) {

@@ -79,6 +79,7 @@ func (p *packet) request(c *client, source netip.Addr) *login.Request {
 		Source:   source,
 		Username: readable(p.Get(rfc2865.UserName_Type)),
 		State:    p.Get(rfc2865.State_Type),
+		Session:  p.session(),
 		First:    c.First,
 	}
 	if c.Upstream != nil {

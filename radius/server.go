@@ -48,6 +48,9 @@ type Options struct {
 	// and named.
 	Accountant Accountant
 
+	// Trail follows logins for people; nil: nobody does.
+	Trail login.Trail
+
 	// MaxHeld bounds the requests that wait for an answer; what comes beyond is
 	// dropped, so that the NAS asks elsewhere. 0: 200,000.
 	MaxHeld int
@@ -82,6 +85,7 @@ type Server struct {
 
 	limits      limits
 	protocols   []string // offered over TLS, the best first
+	named       named
 	handshakes  handshakes
 	connections atomic.Int64
 }
@@ -232,6 +236,7 @@ func (s *Server) take(b []byte, c *client, k key) (drop Drop) {
 	p, drop := open(b, c, k.socket.takes)
 	if drop != "" {
 		s.drop(c, drop, k)
+		s.lost(b, c, drop, k)
 		return drop
 	}
 	c, k.identifier = p.client, p.id
@@ -251,11 +256,13 @@ func (s *Server) take(b []byte, c *client, k key) (drop Drop) {
 	}
 	if drop = s.admit(&p, c, k); drop != "" {
 		s.drop(c, drop, k, slog.String("nas", label(p.Get(rfc2865.NASIdentifier_Type))))
+		s.lost(b, c, drop, k)
 		return ""
 	}
 	r, drop := s.reading(&p, c, k.source.Addr())
 	if drop != "" {
 		s.drop(c, drop, k)
+		s.lost(b, c, drop, k)
 		return drop
 	}
 	s.login(&p, c, k, r)
@@ -296,6 +303,7 @@ func (s *Server) begin(x *exchange) bool {
 	if b.left != nil {
 		s.left(b.left)
 	}
+	s.repeated(b)
 	switch {
 	case b.resend != nil:
 		s.opts.Meter.Resent()
@@ -316,6 +324,7 @@ func (s *Server) login(p *packet, c *client, k key, r reading) {
 		x.answerWith(answer{code: layeh.CodeAccessChallenge, state: r.state, eap: r.ask})
 	case r.request == nil:
 		s.refused(c, r.refused, k, r.reply.Trace, r.detail)
+		s.lostOf(p, c, r.refused, r.reply.Attempt, k)
 		x.send(r.reply)
 	default:
 		s.handle(x, r.request, or(r.refused, rejectedForeign))
@@ -330,7 +339,7 @@ func (s *Server) handle(x *exchange, r *login.Request, bad string) {
 	}
 	r.Reply = func(l login.Reply) { x.reply(l, bad) }
 	leave := s.opts.Handler.Handle(r)
-	if s.exchanges.handled(x, leave) && leave != nil {
+	if s.exchanges.handled(x, leave, r.Again) && leave != nil {
 		s.left(leave)
 	}
 }
@@ -390,6 +399,7 @@ func (s *Server) refused(c *client, why string, k key, trace, detail string) {
 
 // send turns what the Handler answers into a packet.
 func (x *exchange) send(r login.Reply) {
+	x.server.exchanges.belongs(x, r.Attempt)
 	a := answer{code: code(r.Kind), text: x.server.opts.Text(x.client.Login, r)}
 	switch {
 	case a.code == layeh.CodeAccessChallenge:

@@ -214,11 +214,13 @@ func (e *Engine) record(ctx context.Context, s *saved, ans Answering) error {
 		if err := e.save(ctx, s, Condition{Before: a.Deadline}); err != nil {
 			return err
 		}
+		e.told(Event{Attempt: a.ID, Kind: EventPhone, Word: string(g.Kind), Device: g.Device})
 		return e.unclaimApproved(ctx, a)
 	}
 	if err := e.Forget(ctx, a.Person); err != nil { // before, so that no refusal is without it
 		return err
 	}
+	e.told(Event{Attempt: a.ID, Kind: EventPhone, Word: string(g.Kind), Device: g.Device})
 	if err := e.conclude(ctx, s, act, nil); err != nil {
 		return err
 	}

@@ -36,5 +36,6 @@
 //	prompt.go   the one prompt of a login: claimed, sent, passed on to the next
 //	guess.go    codes counted before they are compared; lockout
 //	answer.go   what phones see and say
+//	event.go    what is told of a login to who follows it
 //	store.go    people.go  the interfaces to what is outside, with their promises
 package login

@@ -16,7 +16,7 @@ import (
 	"vssgate/otp"
 )
 
-// Options is what an Engine is made of. All fields are needed.
+// Options is what an Engine is made of. All fields but Trail are needed.
 type Options struct {
 	Policy   Policy
 	Store    Store
@@ -26,6 +26,7 @@ type Options struct {
 	Auditor  Auditor
 	Meter    Meter
 	Log      *slog.Logger
+	Trail    Trail // may be nil: nobody is told what happens to logins
 
 	// Patience bounds everything one decision waits for: directory, store.
 	Patience time.Duration
@@ -70,6 +71,8 @@ type asking struct {
 	entered bool // its entry into the attempt is saved
 	blamed  bool // its wrong code is noted in the attempt, and saved
 	talks   bool // parked: Request.Conversation
+	shown   bool // the Trail knows of it
+	waited  bool // and that it is held
 
 	next *asking       // of the same attempt; guarded by Engine.mu, as is
 	wake time.Duration // when to decide again, by Engine.clock; 0: when something changes
@@ -167,12 +170,14 @@ func (e *Engine) adopt(ctx context.Context) error {
 func (e *Engine) Handle(r *Request) (leave func()) {
 	if len(r.State) > 0 && !e.genuine(r.State, r.Client) { // anybody can send one: it costs no more than this
 		id := NewID()
+		e.told(Event{Attempt: id, Kind: EventDropped, Word: string(BadState), Request: r})
 		r.Reply(Reply{Kind: BadAnswer, Reason: BadState, Attempt: id, Trace: id.Trace(), ValidFor: e.Policy.ValidFor})
 		return func() {}
 	}
 	q := &asking{work: &work{req: r, own: NewID(), identity: &Identity{}, began: time.Now()}}
 	q.id = q.own
 	q.facts.Request = newRequestID()
+	r.Again = e.again(q)
 	e.poke(q)
 	return func() {
 		q.mu.Lock()
@@ -258,6 +263,9 @@ var errRaces = errors.New("lost too many races for one login")
 // loop loads, decides and does until q is answered or waits.
 func (e *Engine) loop(ctx context.Context, q *asking) error {
 	s, err := e.find(ctx, q)
+	if s != nil {
+		e.asked(q)
+	}
 	for range maxRounds {
 		if s == nil || err != nil {
 			return err // answered already, or cannot be decided
@@ -329,6 +337,10 @@ func (e *Engine) hold(ctx context.Context, s *saved, q *asking, until, now time.
 	if q.done {
 		return nil
 	}
+	if !q.waited {
+		q.waited = true
+		e.told(Event{Attempt: q.id, Kind: EventHeld, Took: until.Sub(now)})
+	}
 	q.park()
 	e.wakeIn(q, until.Sub(now))
 	return nil
@@ -342,10 +354,12 @@ func (e *Engine) finish(q *asking, r Reply) {
 		return
 	}
 	q.done = true
+	gone := q.gone
 	q.mu.Unlock()
 	e.drop(q)
 	r.Attempt, r.Trace, r.ValidFor = q.id, q.id.Trace(), e.Policy.ValidFor
 	e.land(q, &r)
+	e.replied(q, &r, gone)
 	q.req.Reply(r)
 }
 

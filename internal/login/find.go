@@ -300,9 +300,13 @@ func (q *asking) is(who Identity) { q.identity = &who }
 
 // move makes q a request of that attempt in the table of held requests.
 func (q *asking) move(e *Engine, id ID) {
+	was := q.id
 	e.drop(q)
+	e.mu.Lock()
 	q.id = id
+	e.mu.Unlock()
 	e.take(q)
+	e.moved(q, was)
 }
 
 // fresh is the attempt that q begins if its password is right. It lives on

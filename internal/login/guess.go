@@ -77,6 +77,7 @@ func (e *Engine) count(ctx context.Context, s *saved, q *asking) error {
 		return err
 	}
 	if l.locked(now) {
+		e.told(Event{Attempt: a.ID, Kind: EventCode, Word: "locked"})
 		q.setLocked(l)
 		return nil
 	}
@@ -92,9 +93,11 @@ func (e *Engine) count(ctx context.Context, s *saved, q *asking) error {
 func (e *Engine) compare(ctx context.Context, s *saved, q *asking) error {
 	if e.Keys.VerifyCode(s.Attempt.ID[:], e.Policy.CodeDigits, q.code) {
 		q.facts.Code = CodeRight
+		e.told(Event{Attempt: s.Attempt.ID, Kind: EventCode, Word: "right"})
 		return nil
 	}
 	q.facts.Code = CodeWrong
+	e.told(Event{Attempt: s.Attempt.ID, Kind: EventCode, Word: "wrong"})
 	if err := e.commitGuesses(ctx, s.Attempt.Who.ID); err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ func (e *Engine) prompt(ctx context.Context, s *saved, q *asking, now time.Time)
 		only = Condition{Full: a.Place, AtMost: 1} // from one place one login: who comes second joins
 	}
 	if err = e.saveEntry(ctx, s, q, only); err == nil {
+		e.told(Event{Attempt: a.ID, Kind: EventPrompt, Word: a.promptWord(e.Prompter.Ready())})
 		e.sendPush(a)
 		return nil
 	}
@@ -100,6 +101,7 @@ func (e *Engine) promoteNext(ctx context.Context, ended *Attempt) error {
 		}
 		err := e.save(ctx, o, Condition{Before: a.Deadline})
 		if err == nil {
+			e.told(Event{Attempt: a.ID, Kind: EventPrompt, Word: a.promptWord(e.Prompter.Ready())})
 			e.sendPush(a)
 			return nil
 		}

@@ -91,6 +91,7 @@ func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 	}
 	id, err := r.First.Resolve(ctx, r.Username)
 	if err != nil {
+		e.told(Event{Attempt: q.id, Kind: EventChecked, Word: "unreachable"})
 		return e.unreachable(q, "resolve the user name", err)
 	}
 	taken, allowed, err := e.allow(ctx, q, id)
@@ -101,6 +102,7 @@ func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 		e.Log.Warn("password not passed to the directory: too many wrong ones lately", "trace", q.id.Trace(), "client", r.Client.Name,
 			"account", id.ID, "station", r.Station, "limit", e.Policy.Throttle.PerAccount, "within", e.Policy.Throttle.Within)
 		q.identity = &id
+		e.told(Event{Attempt: q.id, Kind: EventChecked, Word: "throttled"})
 		e.wrong(s, q, BadPassword)
 		return nil
 	}
@@ -134,7 +136,9 @@ func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 func (e *Engine) checkPassword(ctx context.Context, q *asking, id *Identity) (Checked, error) {
 	asked := time.Now()
 	checked, err := q.req.First.Check(ctx, *id, q.req.Password)
-	e.Meter.Upstream(time.Since(asked))
+	took := time.Since(asked)
+	e.Meter.Upstream(took)
+	e.told(Event{Attempt: q.id, Kind: EventChecked, Word: checkedWord(checked, err), Took: took})
 	switch {
 	case err != nil:
 	case len(checked.Keep) > MaxKeep:
@@ -161,6 +165,19 @@ func (e *Engine) tellRefused(q *asking, id Identity, c Checked) {
 	}
 }
 
+// checkedWord is what the first factor said, in a word.
+func checkedWord(c Checked, err error) string {
+	switch {
+	case err != nil:
+		return "unreachable"
+	case c.First == FirstRight:
+		return "right"
+	case c.First == FirstMore:
+		return "relayed"
+	}
+	return string(c.Reason)
+}
+
 func (e *Engine) unreachable(q *asking, what string, err error) error {
 	q.facts.First = FirstUnreachable
 	e.Log.Error("first factor cannot be asked; the NAS or application gets no verdict", "trace", q.id.Trace(), "client", q.req.Client.Name,
@@ -180,7 +197,11 @@ func (e *Engine) refusedBefore(ctx context.Context, q *asking) (bool, error) {
 	}
 	hex, why, _ := strings.Cut(string(rec.Value), " ")
 	if id, err := ParseID(hex); err == nil {
+		e.mu.Lock()
+		was := q.id
 		q.id = id // the same login, so the same trace
+		e.mu.Unlock()
+		e.moved(q, was)
 	}
 	e.Meter.Joined()
 	e.finish(q, Reply{Kind: Reject, Reason: Reason(why)})

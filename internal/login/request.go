@@ -164,6 +164,14 @@ type Request struct {
 	// what audit names: "exempt:cn=svc,dc=example". The front end resolved it.
 	Rule string
 
+	// Session is RADIUS's Acct-Session-Id, by which accounting may name the
+	// session that this request begins; "" none.
+	Session string
+
+	// Again is filled in by Handle: to be called when the very same packet came
+	// again, for who follows the login. nil: nobody does.
+	Again func()
+
 	// Reply is called exactly once, from any goroutine, when the engine is done
 	// with the request; Reply.Kind Silence means that nothing is sent.
 	Reply func(Reply)

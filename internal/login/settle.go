@@ -471,6 +471,10 @@ func (e *Engine) enterInBooks(s *saved) error {
 	if err := e.Auditor.Login(rec); err != nil {
 		return fmt.Errorf("write the audit record (nobody is let in without it): %w", err)
 	}
+	if e.Trail != nil {
+		ended := rec
+		e.Trail.Tell(Event{Attempt: a.ID, Kind: EventEnded, Word: string(v.Reason), Record: &ended})
+	}
 	e.Meter.Verdict(a.FrontEnd, a.Client, rec.Accepted, v.Reason, rec.Took)
 	if v.Factor == FactorApproval && !v.At.Before(a.Answer.At.Add(lateAfter)) {
 		e.Meter.LateApproval()
