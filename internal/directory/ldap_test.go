@@ -469,7 +469,7 @@ func TestTLSIsVerified(t *testing.T) {
 			require.Equal(t, right, check(t, d, who, testenv.UserPassword(1)))
 			conn, err := d.Dial(t.Context())
 			require.NoError(t, err)
-			require.IsType(t, &tls.Conn{}, conn)
+			require.IsType(t, &tls.Conn{}, conn.(*dialled).Conn)
 			spoken := ldap.NewConn(conn, true)
 			spoken.Start()
 			defer spoken.Close()

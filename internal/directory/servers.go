@@ -87,16 +87,16 @@ func (s *server) dial(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
-// anonymousBind is a BindRequest, message 1. Whatever is answered, the server
-// lives and the connection is nobody's, as it was.
-const anonymousBind = "\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00"
+// whoAmI is the ExtendedRequest of RFC 4532, message 1. It changes nothing, and
+// whatever is answered (some servers do not know it) shows that the server lives.
+const whoAmI = "\x30\x1e\x02\x01\x01\x77\x19\x80\x171.3.6.1.4.1.4203.1.11.3"
 
 // probe asks a server that was found dead whether it answers again: a process
 // that hangs still has its connections accepted by the kernel.
 func probe(ctx context.Context, raw, conn net.Conn) error {
 	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if _, err := io.WriteString(conn, anonymousBind); err != nil {
+	if _, err := io.WriteString(conn, whoAmI); err != nil {
 		return err
 	}
 	_, err := readAnswer(conn)
