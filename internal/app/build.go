@@ -312,10 +312,15 @@ func (a *App) buildLDAP() error {
 // An upstream is where an application's binds and operations go: names are
 // found in the directory of the first factor, connections are opened to it or
 // to ldap.upstream.
-type upstream struct{ names, servers *directory.LDAP }
+type upstream struct {
+	names, servers *directory.LDAP
+	heeded         []directory.Group
+}
 
 func (u upstream) ResolveBind(ctx context.Context, name string) (login.Identity, error) {
-	return u.names.ResolveBind(ctx, name)
+	who, err := u.names.ResolveBind(ctx, name)
+	who.Groups = directory.Among(u.heeded, who.Groups)
+	return who, err
 }
 
 func (u upstream) NobodyDN() string                           { return u.names.NobodyDN() }
@@ -328,7 +333,7 @@ func (a *App) upstream(name string) (ldapproxy.Directory, error) {
 	}
 	up := a.config.LDAP.Upstream
 	if len(up.URLs) == 0 {
-		return upstream{f.ldap, f.ldap}, nil
+		return upstream{f.ldap, f.ldap, f.heeded}, nil
 	}
 	var of *config.LDAPDirectory
 	for _, c := range a.config.FirstFactors {
@@ -341,5 +346,5 @@ func (a *App) upstream(name string) (ldapproxy.Directory, error) {
 		return nil, err
 	}
 	a.directories[name+" (ldap.upstream)"] = &firstFactor{FirstFactor: dialer, ldap: dialer}
-	return upstream{f.ldap, dialer}, nil
+	return upstream{f.ldap, dialer, f.heeded}, nil
 }

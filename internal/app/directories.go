@@ -15,7 +15,15 @@ import (
 // A firstFactor is a configured directory or file.
 type firstFactor struct {
 	login.FirstFactor
-	ldap *directory.LDAP // nil: a file
+	ldap   *directory.LDAP   // nil: a file
+	heeded []directory.Group // that the configuration asks for: no other is kept with a login
+}
+
+// Resolve is login.FirstFactor.
+func (f *firstFactor) Resolve(ctx context.Context, username string) (login.Identity, error) {
+	who, err := f.FirstFactor.Resolve(ctx, username)
+	who.Groups = directory.Among(f.heeded, who.Groups)
+	return who, err
 }
 
 func (f *firstFactor) ping(ctx context.Context) error {
@@ -37,6 +45,7 @@ func (a *App) buildDirectories(context.Context) error {
 		if err != nil {
 			return err
 		}
+		f.heeded = groupsOf(a.config)
 		a.directories[c.Name] = f
 	}
 	return nil

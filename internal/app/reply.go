@@ -22,3 +22,15 @@ func replies(rules []config.Reply) func(login.Identity) []dictionary.AVP {
 		return all
 	}
 }
+
+// groupsOf are the groups that something depends on.
+func groupsOf(c *config.Config) (all []directory.Group) {
+	for _, k := range c.RADIUS.Clients {
+		for _, r := range k.Reply {
+			if r.Group != "" {
+				all = append(all, r.In)
+			}
+		}
+	}
+	return all
+}

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -45,6 +46,17 @@ func NewMembership(groups []string) Membership {
 		}
 	}
 	return m
+}
+
+// Among returns those of a user's groups that some of these mean. Few do, and
+// the others need not be kept: a user may be in hundreds.
+func Among(these []Group, groups []string) (meant []string) {
+	for _, s := range groups {
+		if m := NewMembership([]string{s}); slices.ContainsFunc(these, m.In) {
+			meant = append(meant, s)
+		}
+	}
+	return meant
 }
 
 // In tells whether g is one of them: by DN exactly, by bare name if it is the

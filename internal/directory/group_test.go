@@ -29,6 +29,13 @@ func TestMembership(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Equal(t, want, in.In(g), name)
 	}
+	admins, err := ParseGroup("vpn admins")
+	require.NoError(t, err)
+	staff, err := ParseGroup("staff")
+	require.NoError(t, err)
+	all := []string{"cn=x,dc=vn", "CN=VPN Admins,DC=vn", "cn=vpn admins,ou=y,dc=vn", "Staff", "not=\\a,dn"}
+	require.Equal(t, []string{"CN=VPN Admins,DC=vn", "cn=vpn admins,ou=y,dc=vn", "Staff"}, Among([]Group{admins, staff}, all), "as the directory writes them")
+	require.Empty(t, Among(nil, all))
 	for _, none := range []string{"", "  ", "=", "cn=", "cn=#04"} {
 		_, err := ParseGroup(none)
 		require.Error(t, err, none)
