@@ -31,8 +31,8 @@ func (s *Server) overTLS() codes {
 
 // account has the record of an Accounting-Request kept, and answers when it is.
 func (s *Server) account(p *packet, c *client, k key) {
-	x := &exchange{server: s, client: c, key: k, authenticator: p.Authenticator, proxyState: p.proxyState(), accounting: true}
-	if !s.begin(x) {
+	x := &exchange{server: s, client: c, authenticator: p.Authenticator, proxyState: p.proxyState(), accounting: true}
+	if !s.begin(x, k) {
 		return
 	}
 	defer s.survive(c, k, x)

@@ -27,8 +27,8 @@ type conn struct {
 func newConn(raw *tls.Conn, c *client, peer netip.AddrPort, takes codes, l limits) *conn {
 	k := &conn{client: c, peer: peer, limits: l}
 	k.outbox.init(raw, l.write)
-	k.byKey, k.takes = map[key]*exchange{}, takes
-	k.send = func(b []byte, _ netip.Addr, _ netip.AddrPort) error { return k.put(b) }
+	k.socket.init(func(b []byte, _ netip.Addr, _ netip.AddrPort) error { return k.put(b) })
+	k.takes = takes
 	return k
 }
 

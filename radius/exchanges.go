@@ -13,7 +13,7 @@ const (
 	rememberFor   = 60 * time.Second // longer than the widest gap between two tries of a NAS (pam_radius)
 	rememberCount = 200_000
 	rememberBytes = 64 << 20
-	exchangeBytes = 480 // what an exchange costs beside its answer, table included
+	exchangeBytes = 280 // what an exchange costs beside its answer, table included
 )
 
 // A key is what a NAS tells its open requests apart by.
@@ -22,6 +22,27 @@ type key struct {
 	local      netip.Addr // the address that was asked, where the socket has several
 	source     netip.AddrPort
 	identifier uint32 // or the Token of RADIUS/1.1
+}
+
+// A port is where a NAS asks from, as long as an exchange with it is known. It
+// is kept once for all of them.
+type port struct {
+	socket *socket
+	origin
+	exchanges int
+	held      int
+}
+
+// An origin is what ports of one socket differ in: see key.
+type origin struct {
+	local  netip.Addr
+	source netip.AddrPort
+}
+
+// A place is where an exchange is found in its socket's table.
+type place struct {
+	port       *port
+	identifier uint32
 }
 
 // A stage is how far an exchange has come.
@@ -37,24 +58,27 @@ const (
 // An exchange is one request and its answer. It keeps nothing of the request
 // that is not needed to encode the answer.
 type exchange struct {
-	server        *Server
-	client        *client
-	key           key
+	server *Server
+	client *client
+	place
+	accounting    bool
+	stage         stage // guarded by exchanges.mu, as is all from leave on
 	authenticator [16]byte
 	proxyState    [][]byte
-	accounting    bool // not a login: it is in no count of logins
 	eap           bool // its answer carries EAP, for the EAP packet eapID
 	eapID         byte
 	tries         tries
 
-	// Guarded by exchanges.mu.
-	stage        stage
 	leave        func()
 	again        func()   // tells who follows the login that the packet came again
 	attempt      login.ID // when it is answered: of which login
 	answer       []byte
-	answeredAt   time.Time
+	answeredAt   int64     // nanoseconds since 1970
 	older, newer *exchange // among the answered
+}
+
+func (x *exchange) key() key {
+	return key{x.port.socket, x.port.local, x.port.source, x.identifier}
 }
 
 // exchanges are all exchanges, held and answered, of all sockets: each socket
@@ -88,14 +112,20 @@ type beginning struct {
 	attempt login.ID
 }
 
-// begin takes x in, unless it is known (RFC 5080 section 2.2.2). Another
-// request under the same key means that the NAS gave the old one up: it will
-// take no answer to it.
-func (t *exchanges) begin(x *exchange, now time.Time) (b beginning) {
+// begin takes x in under the key k, unless it is known (RFC 5080 section 2.2.2).
+// Another request under the same key means that the NAS gave the old one up: it
+// will take no answer to it.
+func (t *exchanges) begin(x *exchange, k key, now time.Time) (b beginning) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.expire(now)
-	old := x.key.socket.byKey[x.key]
+	x.place = place{k.socket.port(origin{k.local, k.source}), k.identifier}
+	defer func() {
+		if b.drop != "" {
+			x.port.release()
+		}
+	}()
+	old := k.socket.known[x.place]
 	if old != nil && old.authenticator == x.authenticator && old.client == x.client {
 		if old.stage == held {
 			old.tries.again(t.millis(now))
@@ -105,11 +135,11 @@ func (t *exchanges) begin(x *exchange, now time.Time) (b beginning) {
 	if old != nil {
 		b.left = t.supersede(old, now)
 	}
-	if t.held >= t.maxHeld || x.key.socket.draining {
+	if t.held >= t.maxHeld || k.socket.draining {
 		b.drop = TooManyHeld
 		return b
 	}
-	x.key.socket.byKey[x.key] = x
+	k.socket.known[x.place] = x
 	x.tries.begun, x.tries.sent = t.millis(now), 1
 	x.tries.last = x.tries.begun
 	b.crowded = t.count(x, +1) >= crowdedAt
@@ -153,10 +183,10 @@ func (t *exchanges) finish(x *exchange, answer []byte, now time.Time) bool {
 	}
 	t.learn(x, now, answer == nil)
 	if answer != nil {
-		x.key.socket.sending++
+		x.port.socket.sending++
 	}
 	t.count(x, -1)
-	x.stage, x.answer, x.answeredAt = answered, answer, now
+	x.stage, x.answer, x.answeredAt = answered, answer, now.UnixNano()
 	x.leave, x.again, x.proxyState = nil, nil, nil // an answer is encoded once
 	t.remember(x)
 	t.expire(now)
@@ -199,14 +229,15 @@ func (t *exchanges) remove(x *exchange) {
 	default:
 		return
 	}
-	delete(x.key.socket.byKey, x.key)
+	delete(x.port.socket.known, x.place)
+	x.port.release()
 	x.stage, x.leave, x.again, x.answer = over, nil, nil, nil
 }
 
 // expire forgets answers that are old, or too many: the oldest first.
 func (t *exchanges) expire(now time.Time) {
 	for x := t.oldest; x != nil; x = t.oldest {
-		if now.Sub(x.answeredAt) < rememberFor && t.answers <= rememberCount && t.bytes <= rememberBytes {
+		if now.UnixNano()-x.answeredAt < int64(rememberFor) && t.answers <= rememberCount && t.bytes <= rememberBytes {
 			return
 		}
 		t.remove(x)
@@ -245,13 +276,16 @@ func (t *exchanges) unlink(x *exchange) {
 // its port are.
 func (t *exchanges) count(x *exchange, delta int) (ofPort int) {
 	t.held += delta
-	x.key.socket.held += delta
+	x.port.socket.held += delta
 	if !x.accounting {
 		t.meter.IdentifiersInUse(x.client.name(), delta)
 	}
-	ofPort = x.port(delta)
-	x.key.socket.check()
-	return ofPort
+	x.port.held += delta
+	x.port.socket.check()
+	if x.client.version == overV11 { // Tokens enough
+		return 0
+	}
+	return x.port.held
 }
 
 // drain lets no more requests in through s and returns a channel that is
@@ -270,7 +304,7 @@ func (t *exchanges) drain(s *socket) <-chan struct{} {
 func (t *exchanges) end(s *socket) (left []func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, x := range s.byKey {
+	for _, x := range s.known {
 		if leave := t.abandon(x); leave != nil {
 			left = append(left, leave)
 		}

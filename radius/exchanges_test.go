@@ -20,12 +20,18 @@ type table struct {
 }
 
 func newTable(maxHeld int) *table {
-	return &table{newExchanges(maxHeld, noMeter{}), &socket{byKey: map[key]*exchange{}}, testClient(), time.Unix(1e9, 0)}
+	t := &table{newExchanges(maxHeld, noMeter{}), &socket{}, testClient(), time.Unix(1e9, 0)}
+	t.socket.init(nil)
+	return t
 }
 
-func (t *table) exchange(port uint16, id byte, n int) *exchange {
-	return &exchange{client: t.client, authenticator: authOf(n),
-		key: key{socket: t.socket, source: netip.AddrPortFrom(source, port), identifier: uint32(id)}}
+func (t *table) begin(x *exchange, now time.Time) beginning {
+	return t.exchanges.begin(x, x.key(), now)
+}
+
+func (t *table) exchange(from uint16, id byte, n int) *exchange {
+	p := &port{socket: t.socket, origin: origin{source: netip.AddrPortFrom(source, from)}}
+	return &exchange{client: t.client, authenticator: authOf(n), place: place{p, uint32(id)}}
 }
 
 func (t *table) answered(port uint16, id byte, n int, answer []byte) *exchange {
@@ -54,7 +60,7 @@ func TestTheOldestAnswersMakeRoom(t *testing.T) {
 	}
 	require.LessOrEqual(t, table.answers, rememberCount)
 	require.LessOrEqual(t, table.bytes, rememberBytes)
-	require.Len(t, table.socket.byKey, table.answers)
+	require.Len(t, table.socket.known, table.answers)
 	require.Empty(t, table.begin(table.exchange(0, 0, 0), table.now).drop, "the oldest is forgotten")
 	last := rememberCount + 9
 	require.Equal(t, Retransmission, table.begin(table.exchange(uint16(last/256), byte(last), last), table.now).drop)
@@ -80,7 +86,7 @@ func TestTheListOfAnswersStaysInOrder(t *testing.T) {
 	}
 	var left []byte
 	for x := table.oldest; x != nil; x = x.newer {
-		left = append(left, byte(x.key.identifier))
+		left = append(left, byte(x.identifier))
 	}
 	require.Equal(t, []byte{1, 3}, left)
 	require.Equal(t, 2, table.answers)
@@ -180,7 +186,8 @@ func TestExchangesKeepTheirBooksUnderConcurrency(t *testing.T) {
 	require.Zero(t, table.socket.sending)
 	require.Zero(t, table.answers)
 	require.Zero(t, table.bytes)
-	require.Empty(t, table.socket.byKey)
+	require.Empty(t, table.socket.known)
+	require.Empty(t, table.socket.ports)
 	require.Nil(t, table.oldest)
 	require.Nil(t, table.newest)
 	require.Positive(t, sent.Load())

@@ -293,11 +293,11 @@ func (s *Server) status(p *packet, c *client, k key) {
 
 // begin opens the exchange of a request. false: it is known, or there is no
 // room, and that has been seen to.
-func (s *Server) begin(x *exchange) bool {
-	b := s.exchanges.begin(x, time.Now())
+func (s *Server) begin(x *exchange, k key) bool {
+	b := s.exchanges.begin(x, k, time.Now())
 	if b.crowded {
 		s.tell.tell(time.Now(), x.client.name(), crowded, "a NAS is running out of Identifiers", func() []slog.Attr {
-			return []slog.Attr{slog.String("from", x.key.source.String()), slog.Int("held_of_this_port", crowdedAt)}
+			return []slog.Attr{slog.String("from", k.source.String()), slog.Int("held_of_this_port", crowdedAt)}
 		})
 	}
 	if b.left != nil {
@@ -307,19 +307,19 @@ func (s *Server) begin(x *exchange) bool {
 	switch {
 	case b.resend != nil:
 		s.opts.Meter.Resent()
-		s.sendOr(x.client, x.key, b.resend, nil)
+		s.sendOr(x.client, x.key(), b.resend, nil)
 	case b.drop != "":
-		s.drop(x.client, b.drop, x.key)
+		s.drop(x.client, b.drop, x.key())
 	}
 	return b.drop == ""
 }
 
 // login has an Access-Request decided.
 func (s *Server) login(p *packet, c *client, k key, r reading) {
-	x := &exchange{server: s, client: c, key: k, authenticator: p.Authenticator, proxyState: p.proxyState(), eap: r.eap, eapID: r.eapID}
+	x := &exchange{server: s, client: c, authenticator: p.Authenticator, proxyState: p.proxyState(), eap: r.eap, eapID: r.eapID}
 	x.tries.method = p.method()
 	switch {
-	case !s.begin(x):
+	case !s.begin(x, k):
 	case r.ask != nil:
 		x.answerWith(answer{code: layeh.CodeAccessChallenge, state: r.state, eap: r.ask})
 	case r.request == nil:
@@ -333,7 +333,7 @@ func (s *Server) login(p *packet, c *client, k key, r reading) {
 
 // handle has r decided. bad is what a BadAnswer to it is told and counted as.
 func (s *Server) handle(x *exchange, r *login.Request, bad string) {
-	defer s.survive(x.client, x.key, x)
+	defer s.survive(x.client, x.key(), x)
 	if len(r.State) == 0 { // a State says itself which login is meant
 		r.Packet = x.identity()
 	}
@@ -352,22 +352,22 @@ func (s *Server) left(leave func()) {
 
 // identity is what makes this very packet known again, at any node.
 func (x *exchange) identity() []byte {
-	addr := x.key.source.Addr().As16()
-	port := x.key.source.Port()
+	addr := x.key().source.Addr().As16()
+	port := x.key().source.Port()
 	id := make([]byte, 0, len(addr)+2+4+len(x.authenticator))
 	id = append(id, addr[:]...)
 	id = binary.BigEndian.AppendUint16(id, port)
-	id = binary.BigEndian.AppendUint32(id, x.key.identifier)
+	id = binary.BigEndian.AppendUint32(id, x.identifier)
 	return append(id, x.authenticator[:]...)
 }
 
 // reply is what the Handler answers.
 func (x *exchange) reply(r login.Reply, bad string) {
-	defer x.server.survive(x.client, x.key, x)
+	defer x.server.survive(x.client, x.key(), x)
 	switch r.Kind {
 	case login.Silence:
 		if r.Reason == login.Probed {
-			x.server.drop(x.client, Probe, x.key)
+			x.server.drop(x.client, Probe, x.key())
 		}
 		x.server.exchanges.finish(x, nil, time.Now())
 	case login.NoAnswer:
@@ -376,9 +376,9 @@ func (x *exchange) reply(r login.Reply, bad string) {
 		if r.Reason == login.Shed {
 			why = Shed
 		}
-		x.server.drop(x.client, why, x.key, slog.String("trace", r.Trace))
+		x.server.drop(x.client, why, x.key(), slog.String("trace", r.Trace))
 	case login.BadAnswer:
-		x.server.refused(x.client, bad, x.key, r.Trace, "")
+		x.server.refused(x.client, bad, x.key(), r.Trace, "")
 		x.send(r)
 	default:
 		x.send(r)
@@ -409,7 +409,7 @@ func (x *exchange) send(r login.Reply) {
 	}
 	if err := x.pass(&a, r); err != nil {
 		x.server.exchanges.forget(x)
-		x.server.sendOr(x.client, x.key, nil, err)
+		x.server.sendOr(x.client, x.key(), nil, err)
 		return
 	}
 	if x.eap {
@@ -421,15 +421,15 @@ func (x *exchange) send(r login.Reply) {
 // answerWith encodes, remembers and sends an answer.
 func (x *exchange) answerWith(a answer) {
 	s := x.server
-	b, err := a.encode(x.client, x.key.identifier, x.authenticator, x.proxyState)
+	b, err := a.encode(x.client, x.identifier, x.authenticator, x.proxyState)
 	if err != nil {
 		s.exchanges.forget(x)
-		s.sendOr(x.client, x.key, nil, err)
+		s.sendOr(x.client, x.key(), nil, err)
 		return
 	}
 	if s.exchanges.finish(x, b, time.Now()) {
-		defer s.exchanges.sent(x.key.socket)
-		s.sendOr(x.client, x.key, b, nil)
+		defer s.exchanges.sent(x.port.socket)
+		s.sendOr(x.client, x.key(), b, nil)
 	}
 }
 

@@ -22,12 +22,34 @@ type socket struct {
 	takes codes
 
 	// Guarded by exchanges.mu.
-	byKey    map[key]*exchange
+	known    map[place]*exchange
+	ports    map[origin]*port
 	held     int
-	ports    map[netip.AddrPort]int // held, by the NAS's port
-	sending  int                    // answers that are on their way out
+	sending  int // answers that are on their way out
 	draining bool
 	drained  func() // told when nothing is held or sent, once draining
+}
+
+func (s *socket) init(send func(b []byte, local netip.Addr, to netip.AddrPort) error) {
+	s.send, s.known, s.ports = send, map[place]*exchange{}, map[origin]*port{}
+}
+
+// port is where a NAS asks from, for one more exchange with it; release says
+// that one less is known. Both are called with exchanges.mu held.
+func (s *socket) port(o origin) *port {
+	p := s.ports[o]
+	if p == nil {
+		p = &port{socket: s, origin: o}
+		s.ports[o] = p
+	}
+	p.exchanges++
+	return p
+}
+
+func (p *port) release() {
+	if p.exchanges--; p.exchanges == 0 {
+		delete(p.socket.ports, p.origin)
+	}
 }
 
 // check tells when s is drained. It is called with exchanges.mu held.
@@ -49,7 +71,8 @@ type udpSocket struct {
 func newUDPSocket(conn *net.UDPConn, takes codes) (*udpSocket, error) {
 	_ = conn.SetReadBuffer(readBuffer) // the kernel may allow less; that is no failure
 	s := &udpSocket{conn: conn}
-	s.byKey, s.send, s.takes = map[key]*exchange{}, s.write, takes
+	s.init(s.write)
+	s.takes = takes
 	local := conn.LocalAddr().(*net.UDPAddr)
 	if !local.IP.IsUnspecified() {
 		return s, nil

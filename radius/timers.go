@@ -2,7 +2,6 @@ package radius
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -220,22 +219,3 @@ func (s *Server) Recall(before []Timers) {
 // crowdedAt is how many held requests of one port are close to the 256 that
 // have an Identifier: the next ones take one from a login that waits.
 const crowdedAt = 200
-
-// port counts the held requests of x's source port. RADIUS/1.1 has Tokens
-// enough.
-func (x *exchange) port(delta int) (held int) {
-	if x.client.version == overV11 {
-		return 0
-	}
-	s, from := x.key.socket, x.key.source
-	if s.ports == nil {
-		s.ports = map[netip.AddrPort]int{}
-	}
-	held = s.ports[from] + delta
-	if held == 0 {
-		delete(s.ports, from)
-	} else {
-		s.ports[from] = held
-	}
-	return held
-}

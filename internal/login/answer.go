@@ -302,7 +302,7 @@ func (e *Engine) fate(ctx context.Context, id ID) (Answered, error) {
 }
 
 func (e *Engine) fateOnce(ctx context.Context, id ID) (fate Answered, waits bool, err error) {
-	changed, release := e.next(attemptKey + id.String())
+	changed, release := e.next(keyOf(id))
 	defer release()
 	s, err := e.load(context.WithoutCancel(ctx), id)
 	if err != nil {

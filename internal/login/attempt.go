@@ -59,7 +59,7 @@ type Attempt struct {
 	Proof    bool   // begun by a proof of the password, not by the password
 	Secret   []byte // MAC of client, typed name and password: knows the password again
 	Scope    []byte // MAC of NAS, station and, where there is none, the packet: who may join
-	Place    string // the index of account, client and station it is listed under; "" none
+	Placed   bool   // it is listed by account, client and station: see Engine.place
 	Who      Identity
 	Person   string // opaque id of the person whose devices answer
 	WouldBe  Reason // observed: what would have been; such an attempt is never stored

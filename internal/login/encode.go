@@ -48,11 +48,11 @@ func (a *Attempt) visit(f *fields) {
 	text(f, 3, &a.Approval)
 	text(f, 4, &a.NAS)
 	text(f, 5, &a.Station)
-	text(f, 6, &a.From)
+	a.visitFrom(f)
 	text(f, 7, &a.Typed)
 	text(f, 8, &a.Secret)
 	text(f, 9, &a.Scope)
-	text(f, 10, &a.Place)
+	flag(f, 10, &a.Placed)
 	f.group(11, a.Who.visit)
 	text(f, 12, &a.Person)
 	instant(f, 13, &a.Created)
@@ -73,6 +73,18 @@ func (a *Attempt) visit(f *fields) {
 	optional(f, 28, &a.Verdict, (*Verdict).visit)
 	flag(f, 29, &a.Owed)
 	flag(f, 30, &a.Proof)
+}
+
+// visitFrom leaves out an origin that is the station, as most are.
+func (a *Attempt) visitFrom(f *fields) {
+	from := a.From
+	if from == a.Station {
+		from = ""
+	}
+	if text(f, 6, &from); from == "" {
+		from = a.Station
+	}
+	a.From = from
 }
 
 func (id *Identity) visit(f *fields) {

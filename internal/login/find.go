@@ -16,12 +16,12 @@ import (
 // random part of a State.
 const (
 	attemptKey  = "attempt:"
-	indexOpen   = "open"    // all open attempts
-	indexPerson = "person:" // open attempts of a person
-	indexOwner  = "owner:"  // open attempts of an account at a client
-	indexLogin  = "login:"  // open attempts of an account at a client from one station
-	indexName   = "name:"   // attempts of a typed name at a client, a while longer
-	indexState  = "state:"  // attempts by the States that may still be presented
+	indexOpen   = "open"   // all open attempts
+	indexPerson = "p:"     // open attempts of a person
+	indexOwner  = "o:"     // open attempts of an account at a client
+	indexLogin  = "l:"     // open attempts of an account at a client from one station
+	indexName   = "name:"  // attempts of a typed name at a client, a while longer
+	indexState  = "state:" // attempts by the States that may still be presented
 )
 
 // stateSize is 16 random bytes and the first 8 of their MAC.

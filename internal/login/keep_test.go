@@ -181,7 +181,7 @@ func TestWhatIsKeptIsSealedAndGoneWhenNobodyIsLetIn(t *testing.T) {
 		p := w.ask(client(login.Hold, login.ApprovalSimple), w.through)
 		p.waits()
 		id := w.phone().ID
-		open, err := w.store.Load(w.Context(), "attempt:"+id.String())
+		open, err := w.store.Load(w.Context(), login.KeyOf(id))
 		require.NoError(w, err)
 		require.NotContains(w, string(open.Value), "keep-1")
 		plain, err := w.Keys.Open(open.Key, open.Value)
@@ -190,7 +190,7 @@ func TestWhatIsKeptIsSealedAndGoneWhenNobodyIsLetIn(t *testing.T) {
 		_, err = w.answer(id, login.Deny, "")
 		require.NoError(w, err)
 		require.Nil(w, p.is(login.Reject, login.Denied).Keep)
-		denied, err := w.store.Load(w.Context(), "attempt:"+id.String())
+		denied, err := w.store.Load(w.Context(), login.KeyOf(id))
 		require.NoError(w, err)
 		plain, err = w.Keys.Open(denied.Key, denied.Value)
 		require.NoError(w, err)

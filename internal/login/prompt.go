@@ -26,8 +26,8 @@ func (e *Engine) prompt(ctx context.Context, s *saved, q *asking, now time.Time)
 		return err
 	}
 	only := Condition{Full: e.ownerIndex(a), AtMost: e.Policy.MaxOpen}
-	if a.FrontEnd == RADIUS && a.Place != "" {
-		only = Condition{Full: a.Place, AtMost: 1} // from one place one login: who comes second joins
+	if a.FrontEnd == RADIUS && a.Placed {
+		only = Condition{Full: e.place(a), AtMost: 1} // from one place one login: who comes second joins
 	}
 	if err = e.saveEntry(ctx, s, q, only); err == nil {
 		e.told(Event{Attempt: a.ID, Kind: EventPrompt, Word: a.promptWord(e.Prompter.Ready())})

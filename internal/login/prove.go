@@ -355,10 +355,19 @@ func (e *Engine) sameLogin(ctx context.Context, q *asking) (*saved, error) {
 // loginIndex is where the open attempts of one account from one place are
 // listed; "" where the place is not known.
 func (e *Engine) loginIndex(r *Request, account string) string {
-	if r.Station == "" && !r.Client.JoinUser {
+	if !r.placed() {
 		return ""
 	}
 	return e.listedAs(indexLogin, account, string(r.FrontEnd), r.Client.Name, r.NAS, r.Station)
+}
+
+// placed tells whether it is known where r comes from.
+func (r *Request) placed() bool { return r.Station != "" || r.Client.JoinUser }
+
+// place is loginIndex of every request without State that is part of a: it came
+// from the same place.
+func (e *Engine) place(a *Attempt) string {
+	return e.listedAs(indexLogin, a.Who.ID, string(a.FrontEnd), a.Client, a.NAS, a.Station)
 }
 
 func (e *Engine) listedAs(kind string, fields ...string) string {

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -18,17 +20,21 @@ type saved struct {
 	entry   *asking // who has entered this copy
 }
 
-func attemptOfKey(key string) (ID, bool) {
-	if len(key) < len(attemptKey) || key[:len(attemptKey)] != attemptKey {
-		return ID{}, false
+// keyOf is the key of an attempt's record.
+func keyOf(id ID) string { return attemptKey + base64.RawURLEncoding.EncodeToString(id[:]) }
+
+func attemptOfKey(key string) (id ID, ok bool) {
+	name, ok := strings.CutPrefix(key, attemptKey)
+	if !ok || len(name) != base64.RawURLEncoding.EncodedLen(len(id)) {
+		return id, false
 	}
-	id, err := ParseID(key[len(attemptKey):])
+	_, err := base64.RawURLEncoding.Strict().Decode(id[:], []byte(name))
 	return id, err == nil
 }
 
 // load reads an attempt. ErrNotFound: it never was, or is long over.
 func (e *Engine) load(ctx context.Context, id ID) (*saved, error) {
-	rec, err := e.Store.Load(ctx, attemptKey+id.String())
+	rec, err := e.Store.Load(ctx, keyOf(id))
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +84,7 @@ func (e *Engine) open(rec Record) (*saved, error) {
 func (e *Engine) save(ctx context.Context, s *saved, cond Condition) error {
 	a := &s.Attempt
 	rec := s.rec
-	rec.Key = attemptKey + a.ID.String()
+	rec.Key = keyOf(a.ID)
 	rec.Value = e.Keys.Seal(rec.Key, a.encode())
 	rec.Indexes = e.indexes(a)
 	rec.Expires = a.Deadline.Add(e.Policy.Grace + recogniseFor + cleanUpMargin)
@@ -107,8 +113,8 @@ func (e *Engine) indexes(a *Attempt) []string {
 	}
 	if a.Verdict == nil {
 		list = append(list, indexPerson+a.Person, e.ownerIndex(a))
-		if a.Place != "" {
-			list = append(list, a.Place)
+		if a.Placed {
+			list = append(list, e.place(a))
 		}
 	}
 	return list
@@ -162,9 +168,7 @@ func (e *Engine) enterChain(s *saved, q *asking, now time.Time) error {
 	if q.facts.CanAsk {
 		c.State = e.newState(a.Client)
 	}
-	if a.Place == "" {
-		a.Place = e.loginIndex(r, a.Who.ID)
-	}
+	a.Placed = a.Placed || r.placed()
 	return nil
 }
 
@@ -344,7 +348,7 @@ func (e *Engine) tell(ctx context.Context, s *saved, q *asking, reason Reason) e
 	switch {
 	case reason == HoldOver && a.Several:
 		reason = SeveralLogins
-	case reason == HoldOver && a.Place == "": // no retry can join and collect an approval; a code can be appended
+	case reason == HoldOver && !a.Placed: // no retry can join and collect an approval; a code can be appended
 		reason, approval = AppendNeeded, ApprovalOff
 	}
 	if a.Verdict == nil {
