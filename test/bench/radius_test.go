@@ -22,6 +22,7 @@ func BenchmarkHeldRADIUS(b *testing.B) {
 		d := newTree(b)
 		n := startNode(b, populate(b, held), d)
 		enrolled := n.ask("collect")
+		n.profile("enrolled")
 		nas := newNAS(b, n.at.RADIUS[0])
 		nas.logIn(n, held)
 		asItIs := n.ask("weigh")
