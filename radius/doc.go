@@ -38,7 +38,8 @@
 // is), v11.go, clients.go, packet.go, ratchet.go (who must sign), request.go,
 // eap.go (GTC), upstream.go (what a RADIUS server behind us judges), nologin.go
 // (requests that are no person's), reply.go (encoding of answers), dictionary
-// (attributes by name), exchanges.go, accounting.go and relay.go (what NASes
+// (attributes by name), exchanges.go, timers.go (how
+// long NASes wait), accounting.go and relay.go (what NASes
 // tell of sessions, and where it goes), drop.go (reasons and log), asker.go and
 // trace.go (the NAS's side), link.go and line.go (the asking side
 // over TLS, for an upstream). Package wire is what both sides share.

@@ -43,6 +43,7 @@ const (
 type nases struct {
 	mu    sync.Mutex
 	known map[Signer]*conduct
+	swept time.Time
 }
 
 // conduct is what one NAS has shown.
@@ -118,8 +119,13 @@ func (n *nases) of(source netip.Addr, identifier layeh.Attribute, now time.Time)
 }
 
 // forget drops those that have not asked for bareFor, unless there is more to
-// remember of them, and tells whether there were any.
+// remember of them, and tells whether there were any. Names can be made up
+// faster than all can be looked at: that is done once a second.
 func (n *nases) forget(now time.Time) (any bool) {
+	if now.Sub(n.swept) < time.Second {
+		return false
+	}
+	n.swept = now
 	for s, k := range n.known {
 		if !k.required && now.Sub(k.seen) > bareFor {
 			delete(n.known, s)

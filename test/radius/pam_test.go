@@ -38,6 +38,7 @@ expect {
 type pam struct {
 	t             *testing.T
 	service, pipe string
+	conf          string // where the server is
 	told          int
 }
 
@@ -57,7 +58,7 @@ func newPAMFor(t *testing.T, s *site.Site, seconds int, options ...string) *pam 
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "server.conf")
 	require.NoError(t, os.WriteFile(conf, []byte(fmt.Sprintf("%s %s %d\n", s.RADIUS[0], s.Secret, seconds)), 0o600))
-	p := &pam{t: t, service: fmt.Sprintf("vssgate-test-%d", os.Getpid()), pipe: filepath.Join(dir, "code")}
+	p := &pam{t: t, service: fmt.Sprintf("vssgate-test-%d", os.Getpid()), pipe: filepath.Join(dir, "code"), conf: conf}
 	file := filepath.Join("/etc/pam.d", p.service)
 	t.Cleanup(func() { os.Remove(file) })
 	require.NoError(t, os.WriteFile(file, []byte("auth required pam_radius_auth.so conf="+conf+" "+strings.Join(options, " ")+"\naccount required pam_permit.so\n"), 0o644))
