@@ -211,7 +211,7 @@ func (a *App) buildRADIUS(ctx context.Context) error {
 	}
 	var clients []radius.Client
 	for _, k := range c.Clients {
-		clients = append(clients, radius.Client{
+		client := radius.Client{
 			Login: &login.Client{
 				Name: k.Name, Mode: login.Mode(k.Mode), Hold: k.Hold, Then: login.Then(k.Then), Separator: k.Separator, JoinUser: k.Join == "user",
 				Approval: login.Approval(k.Approval), Language: k.Language, Remember: k.Remember, Observe: k.Observe.Ends,
@@ -219,7 +219,11 @@ func (a *App) buildRADIUS(ctx context.Context) error {
 			Prefixes: k.Addresses, CertificateNames: k.CertificateNames, Secret: k.Secret, First: a.directories[k.FirstFactor], Reply: replies(k.Reply),
 			Require: radius.Requirement(k.RequireMessageAuthenticator), BareReplies: !k.MessageAuthenticatorInReplies,
 			Previous: k.PreviousSecret, PreviousUntil: k.PreviousExpires,
-		})
+		}
+		if up := a.directories[k.FirstFactor].upstream; up != nil {
+			client.Upstream = up
+		}
+		clients = append(clients, client)
 	}
 	var err error
 	if err = a.buildRADIUSTLS(); err != nil {
@@ -309,22 +313,22 @@ func (a *App) buildLDAP() error {
 	return err
 }
 
-// An upstream is where an application's binds and operations go: names are
+// An ldapUpstream is where an application's binds and operations go: names are
 // found in the directory of the first factor, connections are opened to it or
 // to ldap.upstream.
-type upstream struct {
+type ldapUpstream struct {
 	names, servers *directory.LDAP
 	heeded         []directory.Group
 }
 
-func (u upstream) ResolveBind(ctx context.Context, name string) (login.Identity, error) {
+func (u ldapUpstream) ResolveBind(ctx context.Context, name string) (login.Identity, error) {
 	who, err := u.names.ResolveBind(ctx, name)
 	who.Groups = directory.Among(u.heeded, who.Groups)
 	return who, err
 }
 
-func (u upstream) NobodyDN() string                           { return u.names.NobodyDN() }
-func (u upstream) Dial(ctx context.Context) (net.Conn, error) { return u.servers.Dial(ctx) }
+func (u ldapUpstream) NobodyDN() string                           { return u.names.NobodyDN() }
+func (u ldapUpstream) Dial(ctx context.Context) (net.Conn, error) { return u.servers.Dial(ctx) }
 
 func (a *App) upstream(name string) (ldapproxy.Directory, error) {
 	f := a.directories[name]
@@ -333,7 +337,7 @@ func (a *App) upstream(name string) (ldapproxy.Directory, error) {
 	}
 	up := a.config.LDAP.Upstream
 	if len(up.URLs) == 0 {
-		return upstream{f.ldap, f.ldap, f.heeded}, nil
+		return ldapUpstream{f.ldap, f.ldap, f.heeded}, nil
 	}
 	var of *config.LDAPDirectory
 	for _, c := range a.config.FirstFactors {
@@ -346,5 +350,5 @@ func (a *App) upstream(name string) (ldapproxy.Directory, error) {
 		return nil, err
 	}
 	a.directories[name+" (ldap.upstream)"] = &firstFactor{FirstFactor: dialer, ldap: dialer}
-	return upstream{f.ldap, dialer, f.heeded}, nil
+	return ldapUpstream{f.ldap, dialer, f.heeded}, nil
 }

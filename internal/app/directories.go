@@ -10,13 +10,15 @@ import (
 	"vssgate/internal/config"
 	"vssgate/internal/directory"
 	"vssgate/internal/login"
+	"vssgate/internal/upstream"
 )
 
-// A firstFactor is a configured directory or file.
+// A firstFactor is a configured directory, file, or list of RADIUS servers.
 type firstFactor struct {
 	login.FirstFactor
-	ldap   *directory.LDAP   // nil: a file
-	heeded []directory.Group // that the configuration asks for: no other is kept with a login
+	ldap     *directory.LDAP   // nil: it is none
+	upstream *upstream.Factor  // nil: it is none
+	heeded   []directory.Group // that the configuration asks for: no other is kept with a login
 }
 
 // Resolve is login.FirstFactor.
@@ -27,20 +29,29 @@ func (f *firstFactor) Resolve(ctx context.Context, username string) (login.Ident
 }
 
 func (f *firstFactor) ping(ctx context.Context) error {
-	if f.ldap == nil {
-		return nil
+	switch {
+	case f.ldap != nil:
+		return f.ldap.Ping(ctx)
+	case f.upstream != nil:
+		return f.upstream.Ping(ctx)
 	}
-	return f.ldap.Ping(ctx)
+	return nil
 }
 
 func (f *firstFactor) close() {
 	if f.ldap != nil {
 		f.ldap.Close()
 	}
+	if f.upstream != nil {
+		f.upstream.Close()
+	}
 }
 
 func (a *App) buildDirectories(context.Context) error {
 	for _, c := range a.config.FirstFactors {
+		if c.RADIUS != nil {
+			continue
+		}
 		f, err := a.newFirstFactor(c)
 		if err != nil {
 			return err
@@ -48,7 +59,27 @@ func (a *App) buildDirectories(context.Context) error {
 		f.heeded = groupsOf(a.config)
 		a.directories[c.Name] = f
 	}
+	for _, c := range a.config.FirstFactors { // these ask the others who users are
+		if c.RADIUS == nil {
+			continue
+		}
+		f, err := a.newUpstream(c.Name, c.RADIUS)
+		if err != nil {
+			return fmt.Errorf("first factor %s: %w", c.Name, err)
+		}
+		a.directories[c.Name] = &firstFactor{FirstFactor: f, upstream: f, heeded: groupsOf(a.config)}
+	}
 	return nil
+}
+
+func (a *App) newUpstream(name string, c *config.RADIUSServers) (*upstream.Factor, error) {
+	o := upstream.Options{
+		Name: name, Identify: a.directories[c.IdentifyWith], Pass: c.PassAttributes, Timeout: c.Timeout, Meter: a.metrics, Log: a.log,
+	}
+	for _, s := range c.Servers {
+		o.Servers = append(o.Servers, upstream.Server{Address: s.Address, Secret: s.Secret})
+	}
+	return upstream.New(o)
 }
 
 func (a *App) newFirstFactor(c config.FirstFactor) (*firstFactor, error) {

@@ -98,6 +98,11 @@ func (m *metrics) TLSClosed(reason radius.Drop) { m.tlsClosed.WithLabelValues(st
 func (m *metrics) Unsigned(client string)       { m.unsigned.WithLabelValues(client).Inc() }
 func (m *metrics) PreviousSecret(client string) { m.previous.WithLabelValues(client).Inc() }
 
+// UpstreamDropped is upstream.Meter.
+func (m *metrics) UpstreamDropped(reason string) {
+	m.dropped.WithLabelValues("upstream_" + reason).Inc()
+}
+
 // Connections and Refused are ldapproxy.Meter.
 func (m *metrics) Connections(delta int) { m.connections.Add(float64(delta)) }
 func (m *metrics) Refused(reason string) { m.refused.WithLabelValues(reason).Inc() }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"vssgate/internal/secret"
 )
 
 // shared is what NASes and applications have in common.
@@ -137,6 +139,7 @@ func (d *decoder) checkRADIUS(c *Config) {
 	d.checkClients(c, all)
 	for i := range r.Clients {
 		d.checkGroupsKnown(c, &r.Clients[i], position("radius.clients", i)+".reply")
+		d.checkUpstreamClient(c, &r.Clients[i], position("radius.clients", i))
 	}
 }
 
@@ -153,14 +156,20 @@ func (d *decoder) checkNAS(k *RADIUSClient, path string) {
 		d.warn(path+".join", "user lets requests of one user name join each other from anywhere, and collect each other's approval; use it only for a NAS that sends no Calling-Station-Id")
 	}
 	d.checkMessageAuthenticator(k, path)
-	switch n := len(k.Secret.Reveal()); {
-	case n == 0 && len(k.CertificateNames) > 0: // over TLS only
+	if k.Secret != "" || len(k.CertificateNames) == 0 { // else over TLS only
+		d.sharedSecret(path+".secret", k.Secret)
+	}
+}
+
+// sharedSecret wants a secret of RADIUS that nobody can guess.
+func (d *decoder) sharedSecret(path string, s secret.Secret) {
+	switch n := len(s.Reveal()); {
 	case n == 0:
-		d.wrong(path+".secret", "is missing; give it, or secret_file")
+		d.wrong(path, "is missing; give it, or secret_file")
 	case n < 12:
-		d.wrong(path+".secret", "%d characters can be guessed from one packet; want at least 16, made at random", n)
+		d.wrong(path, "%d characters can be guessed from one packet; want at least 16, made at random", n)
 	case n < 16:
-		d.warn(path+".secret", "%d characters; better at least 16, made at random", n)
+		d.warn(path, "%d characters; better at least 16, made at random", n)
 	}
 }
 
@@ -247,8 +256,15 @@ func (d *decoder) checkLDAP(c *Config) {
 // checkBehind wants a directory behind an application.
 func (d *decoder) checkBehind(c *Config, k *LDAPClient, path string) {
 	i := slices.IndexFunc(c.FirstFactors, func(f FirstFactor) bool { return f.Name == k.FirstFactor || k.FirstFactor == "" })
-	if i >= 0 && c.FirstFactors[i].LDAP == nil && c.FirstFactors[i].File != "" {
-		d.wrong(path+".first_factor", "%q is a file; applications need an ldap directory behind them, name one", c.FirstFactors[i].Name)
+	if i < 0 {
+		return
+	}
+	const want = "applications need an ldap directory behind them, name one"
+	switch f := c.FirstFactors[i]; {
+	case f.RADIUS != nil:
+		d.wrong(path+".first_factor", "%q is radius servers; %s", f.Name, want)
+	case f.LDAP == nil && f.File != "":
+		d.wrong(path+".first_factor", "%q is a file; %s", f.Name, want)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 func (d *decoder) checkFirstFactors(c *Config) {
 	if len(c.FirstFactors) == 0 {
-		d.wrong("first_factors", "want at least one: an ldap directory, or a file of users")
+		d.wrong("first_factors", "want at least one: an ldap directory, radius servers, or a file of users")
 	}
 	names := map[string]bool{}
 	for i := range c.FirstFactors {
@@ -23,15 +23,27 @@ func (d *decoder) checkFirstFactors(c *Config) {
 		}
 		names[f.Name] = true
 		switch {
-		case d.isBroken(path + ".ldap"), d.isBroken(path + ".file"):
-		case (f.LDAP == nil) == (f.File == ""):
-			d.wrong(path, "want exactly one of ldap and file")
+		case d.isBroken(path + ".ldap"), d.isBroken(path + ".radius"), d.isBroken(path + ".file"):
+		case f.kinds() != 1:
+			d.wrong(path, "want exactly one of ldap, radius and file")
 		case f.LDAP != nil:
 			d.checkDirectory(path+".ldap", f.LDAP)
+		case f.RADIUS != nil:
+			d.checkServers(c, path+".radius", f.RADIUS)
 		default:
 			d.checkUsers(path+".file", &f.File)
 		}
 	}
+}
+
+// kinds counts what f is: one, if it is right.
+func (f *FirstFactor) kinds() (n int) {
+	for _, is := range []bool{f.LDAP != nil, f.RADIUS != nil, f.File != ""} {
+		if is {
+			n++
+		}
+	}
+	return n
 }
 
 // checkUsers wants a file that the first factor can be made from.

@@ -65,12 +65,32 @@ type ClientTLS struct {
 	ServerName string `yaml:"server_name"` // default none: the name we connect to
 }
 
-// FirstFactor checks passwords: exactly one of a directory and a file.
+// FirstFactor checks passwords: exactly one of a directory, RADIUS servers and
+// a file.
 type FirstFactor struct {
-	Name string         `yaml:"name"` // clients choose by it
-	LDAP *LDAPDirectory `yaml:"ldap"`
-	File string         `yaml:"file"` // absolute; users with their password hashes, for trials and emergencies
+	Name   string         `yaml:"name"` // clients choose by it
+	LDAP   *LDAPDirectory `yaml:"ldap"`
+	RADIUS *RADIUSServers `yaml:"radius"`
+	File   string         `yaml:"file"` // absolute; users with their password hashes, for trials and emergencies
 }
+
+// RADIUSServers are upstream RADIUS servers as first factor. CHAP, MS-CHAP and
+// EAP pass through to them.
+type RADIUSServers struct {
+	Servers        []RADIUSServer `yaml:"servers"`         // in order; one that does not answer is passed over and tried again later
+	IdentifyWith   string         `yaml:"identify_with"`   // the first factor that says who users are: id, groups and number
+	PassAttributes Words          `yaml:"pass_attributes"` // all, none, or names; default all: what the upstream grants is the NAS's business
+	Timeout        time.Duration  `yaml:"timeout"`         // default 5s: less than a NAS waits, for one round over all servers
+}
+
+// RADIUSServer is one of them.
+type RADIUSServer struct {
+	Address string        `yaml:"address"` // HOST:PORT
+	Secret  secret.Secret `yaml:"secret"`
+}
+
+// Words are a list of words, or one.
+type Words []string
 
 // LDAPDirectory is a directory as first factor.
 type LDAPDirectory struct {
@@ -357,6 +377,10 @@ func (r *Redis) setDefaults() { r.Addresses = []string{"127.0.0.1:6379"} }
 func (l *LDAPDirectory) setDefaults() {
 	l.Kind, l.UserFilter, l.Timeout = "openldap", "(uid={username})", 5*time.Second
 	l.Attributes = Attributes{ID: "entryUUID", Username: "uid", DisplayName: "cn", Groups: "memberOf"}
+}
+
+func (r *RADIUSServers) setDefaults() {
+	r.PassAttributes, r.Timeout = Words{"all"}, 5*time.Second
 }
 
 func (f *FCM) setDefaults() { f.Endpoint = "https://fcm.googleapis.com/v1" }

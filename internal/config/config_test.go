@@ -365,7 +365,7 @@ func TestKeysOfLaterVersionsAreRefusedAsSuch(t *testing.T) {
 			for _, part := range strings.Split(key, ".") {
 				src += strings.Repeat(" ", indent) + part + ":"
 				path += "." + part
-				if indent += 2; path == ".first_factors" || part == "clients" {
+				if indent += 2; path == ".first_factors" || part == "clients" || part == "servers" {
 					src, path = src+"\n"+strings.Repeat(" ", indent)+"- language: vi\n", path+"[0]"
 					indent += 2
 				} else {
@@ -487,4 +487,35 @@ second_factor: {valid_for: 30s}
 	require.Equal(t, 30*time.Second, loaded.RADIUS.Clients[0].Hold)
 	require.Equal(t, 30*time.Second, loaded.RADIUS.Clients[1].Hold)
 	require.Zero(t, loaded.RADIUS.Clients[2].Hold, "an ok is answered at once")
+}
+
+func TestOneWordIsAListOfOne(t *testing.T) {
+	dir := folder(t)
+	for written, want := range map[string]config.Words{"all": {"all"}, "none": nil, "[Class, Filter-Id]": {"Class", "Filter-Id"}, "Class": {"Class"}, "[]": {}} {
+		c, all := parse(dir, "secret_key_file: secret.key\nfirst_factors:\n  - {name: local, file: users.yaml}\n"+
+			"  - {name: nps, radius: {servers: [{address: \"10.0.0.5:1812\", secret: sixteen-letters-}], identify_with: local, pass_attributes: "+written+"}}\n"+
+			"radius: {clients: [{name: a, addresses: [192.0.2.1], secret: sixteen-letters-}]}\n")
+		require.Empty(t, all)
+		require.Equal(t, want, c.FirstFactors[1].RADIUS.PassAttributes, written)
+	}
+}
+
+// Behind an upstream a login may come by MS-CHAP or EAP, which show nothing.
+func TestClientsOfAnUpstreamAreToldWhatMSCHAPCannotDo(t *testing.T) {
+	dir := folder(t)
+	for client, want := range map[string][]string{
+		"":                            {"approval: behind \"nps\" a client may ask by MS-CHAP or EAP"},
+		", approval: simple":          nil,
+		", mode: hold, approval: off": nil,
+		", mode: hold, approval: simple, then: challenge": {"then: MS-CHAP and EAP cannot be challenged: for them it acts as reject"},
+	} {
+		c, all := parse(dir, "secret_key_file: secret.key\nfirst_factors:\n  - {name: local, file: users.yaml}\n"+
+			"  - {name: nps, radius: {servers: [{address: \"10.0.0.5:1812\", secret: sixteen-letters-}], identify_with: local}}\n"+
+			"radius: {clients: [{name: a, addresses: [192.0.2.1], secret: sixteen-letters-, first_factor: nps"+client+"}]}\n")
+		require.NotNil(t, c)
+		require.Len(t, all, len(want), client)
+		for i := range want {
+			require.Contains(t, all[i].Message, want[i])
+		}
+	}
 }

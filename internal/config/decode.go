@@ -73,6 +73,7 @@ var (
 	secretType   = reflect.TypeFor[secret.Secret]()
 	prefixType   = reflect.TypeFor[netip.Prefix]()
 	avpsType     = reflect.TypeFor[[]dictionary.AVP]()
+	wordsType    = reflect.TypeFor[Words]()
 )
 
 // value decodes n into v and notes its place under path.
@@ -102,6 +103,10 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 		d.value(n, p.Elem(), path)
 	case v.Kind() == reflect.Struct:
 		d.mapping(n, v, path)
+	case v.Type() == wordsType && n.Type() != ast.SequenceType:
+		word := reflect.MakeSlice(wordsType, 1, 1)
+		d.value(n, word.Index(0), path)
+		v.Set(word)
 	case v.Kind() == reflect.Slice:
 		d.sequence(n, v, path)
 	case v.Kind() == reflect.Map:

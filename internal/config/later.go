@@ -4,7 +4,7 @@ package config
 // an error, but one that does not look like a typing error. List positions are
 // left out of the path.
 var later = map[string]bool{
-	"first_factors.radius":             true,
+	"first_factors.radius.servers.tls": true,
 	"first_factors.ldap.nested_groups": true,
 	"second_factor.factors":            true,
 	"second_factor.policies":           true,

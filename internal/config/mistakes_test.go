@@ -52,6 +52,36 @@ ldap: {require_tls: false, clients: [{name: a, addresses: [10.1.2.3], remember: 
 		"6:76: radius.clients[1].observe.until is missing; write until when nobody is asked, like 2027-01-31",
 		`7:84: radius.clients[2].observe.until: "31/01/2027"; want a day like 2027-01-31, or a time like 2027-01-31T18:00:00+07:00`,
 	}},
+	{"upstream servers", `secret_key_file: secret.key
+first_factors:
+  - {name: local, file: users.yaml}
+  - {name: none, radius: {}}
+  - name: nps
+    radius:
+      servers:
+        - {address: 10.0.0.5, secret: sixteen-letters-}
+        - {address: "10.0.0.6:1812", secret: short}
+        - {address: "10.0.0.6:1812"}
+      identify_with: elsewhere
+      pass_attributes: [Class, Filter-Ids, none]
+      timeout: 1h
+  - {name: twice, radius: {servers: [{address: "10.0.0.5:1812", secret: sixteen-letters-}], identify_with: nps, pass_attributes: nothing}}
+ldap: {require_tls: false, clients: [{name: a, addresses: [10.1.2.3], first_factor: nps}]}
+`, []string{
+		"4:26: first_factors[1].radius.servers: want the servers in order, like [{address: 10.0.0.5:1812, secret_file: upstream.secret}]",
+		"4:26: first_factors[1].radius.identify_with is missing: name the ldap directory, or the file, that says who users are; a RADIUS server tells no id, groups or number",
+		`8:21: first_factors[2].radius.servers[0].address: "10.0.0.5"; want HOST:PORT, like "10.0.0.5:1812" or "[2001:db8::5]:1812"`,
+		"9:46: first_factors[2].radius.servers[1].secret: 5 characters can be guessed from one packet; want at least 16, made at random",
+		"10:11: first_factors[2].radius.servers[2].secret is missing; give it, or secret_file",
+		"10:21: first_factors[2].radius.servers[2].address: 10.0.0.6:1812 stands here a second time; take it out",
+		`11:22: first_factors[2].radius.identify_with: there is no first factor "elsewhere"; see first_factors`,
+		`12:32: first_factors[2].radius.pass_attributes[1]: there is no attribute "Filter-Ids"; want all, none, or names like [Class, Filter-Id, Cisco-AVPair]`,
+		"12:44: first_factors[2].radius.pass_attributes[2]: none stands alone or not at all",
+		"13:16: first_factors[2].radius.timeout: 1h; want 100ms to 1m",
+		`14:108: first_factors[3].radius.identify_with: "nps" is RADIUS servers too; name an ldap directory or a file`,
+		`14:130: first_factors[3].radius.pass_attributes: there is no attribute "nothing"; want all, none, or names like [Class, Filter-Id, Cisco-AVPair]`,
+		`15:85: ldap.clients[0].first_factor: "nps" is radius servers; applications need an ldap directory behind them, name one`,
+	}},
 	{"attributes of replies", general + `radius:
   clients:
     - name: vpn
@@ -180,7 +210,7 @@ ldap: {require_tls: false, clients: [{name: a, addresses: [10.1.2.3], remember: 
 	{"the key file is torn", "secret_key_file: torn.key\nfirst_factors: [{name: local, file: users.yaml}]\n", []string{"1:18: secret_key_file: DIR/torn.key: line 1: want 32 bytes in base64 (44 characters); make one with: head -c 32 /dev/urandom | base64"}},
 	{"the key file is a folder", "secret_key_file: folder\nfirst_factors: [{name: local, file: users.yaml}]\n", []string{"1:18: secret_key_file: read DIR/folder: no plain file; vssgate init DIR makes one"}},
 	{"no key file is named", "secret_key_file: \"\"\nfirst_factors: [{name: local, file: users.yaml}]\n", []string{"1:18: secret_key_file: want the file of the installation's keys; vssgate init DIR makes one"}},
-	{"no first factor", "secret_key_file: secret.key\n", []string{"1:1: first_factors: want at least one: an ldap directory, or a file of users"}},
+	{"no first factor", "secret_key_file: secret.key\n", []string{"1:1: first_factors: want at least one: an ldap directory, radius servers, or a file of users"}},
 	{"first factors", `secret_key_file: secret.key
 first_factors:
   - {}
@@ -194,8 +224,8 @@ first_factors:
     ldap: {kind: ad, urls: [ldaps://dc1], base_dns: ["dc=vn"], bind_dn: "cn=s,dc=vn", bind_password: x}
 `, []string{
 		"3:5: first_factors[0].name is missing; clients choose a first factor by its name",
-		"3:5: first_factors[0]: want exactly one of ldap and file",
-		"4:5: first_factors[1]: want exactly one of ldap and file",
+		"3:5: first_factors[0]: want exactly one of ldap, radius and file",
+		"4:5: first_factors[1]: want exactly one of ldap, radius and file",
 		`5:11: first_factors[2].name: another first factor is called "a" too; choose another name`,
 		"6:11: first_factors[2].file: stat DIR/nobody.yaml: no such file or directory",
 		"7:21: first_factors[3].file: users file DIR/bad-users: line 1: password_hash is no argon2id hash ($argon2id$v=19$m=...,t=...,p=...$salt$hash); line 2: password_hash is no argon2id hash ($argon2id$v=19$m=...,t=...,p=...$salt$hash)",

@@ -80,7 +80,7 @@ func everything(t *testing.T) (path string, src []byte) {
 	for name, from := range map[string]string{"ldap.crt": "server.crt", "ldap.key": "server.key", "radius.crt": "server.crt", "radius.key": "server.key", "nas-ca.pem": "ca.pem"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(read(t, filepath.Join(dir, from))), 0o600))
 	}
-	for _, name := range []string{"hq-vpn.secret", "hq-vpn.previous", "billing.secret", "redis.password", "ldap.password"} {
+	for _, name := range []string{"hq-vpn.secret", "hq-vpn.previous", "billing.secret", "upstream.secret", "redis.password", "ldap.password"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("sixteen-letters-"+name+"\n"), 0o600))
 	}
 	return filepath.Join(dir, "vssgate.yaml"), []byte(commentedOut.ReplaceAllString(string(configs.Sample), "$1"))
@@ -131,6 +131,7 @@ store: {redis: {}}
 push: {fcm: {credentials_file: fcm.json}}
 first_factors:
   - {name: directory, ldap: {urls: [ldaps://dc1], base_dns: ["dc=vn"]}}
+  - {name: nps, radius: {servers: [{address: "10.0.0.5:1812", secret: sixteen-letters-}], identify_with: local}}
   - {name: local, file: users.yaml}
 radius: {clients: [{name: hq-vpn, addresses: [127.0.0.1], secret: sixteen-letters-, first_factor: local}]}
 ldap: {clients: [{name: gitlab, addresses: [10.1.2.3]}], tls: {cert_file: server.crt, key_file: server.key}}
@@ -147,4 +148,7 @@ ldap: {clients: [{name: gitlab, addresses: [10.1.2.3]}], tls: {cert_file: server
 	s.URLs, s.BaseDNs, s.BindDN, s.BindPassword = l.URLs, l.BaseDNs, "", "" // examples
 	s.Domains = l.Domains
 	require.Equal(t, l, s)
+	up, servers := least.FirstFactors[1].RADIUS, shown.FirstFactors[1].RADIUS
+	servers.Servers, servers.IdentifyWith = up.Servers, up.IdentifyWith // examples
+	require.Equal(t, up, servers)
 }
