@@ -110,10 +110,8 @@ func (s *server) exchange(ctx context.Context, encode func(s *server, id uint32,
 		if asked, err = encode(s, id, v11); err != nil {
 			return nil, err
 		}
-		if plain = v11; v11 {
-			return asked.MarshalBinary()
-		}
-		return s.key.Sign(asked)
+		plain = v11
+		return s.sign(asked, v11)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("upstream %s: %w", s.address, err)
@@ -127,6 +125,14 @@ func (s *server) exchange(ctx context.Context, encode func(s *server, id uint32,
 		return nil, fmt.Errorf("upstream %s: its answer: %w", s.address, err)
 	}
 	return said, nil
+}
+
+// sign encodes p; TLS alone protects RADIUS/1.1.
+func (s *server) sign(p *layeh.Packet, v11 bool) ([]byte, error) {
+	if v11 {
+		return p.MarshalBinary()
+	}
+	return s.key.Sign(p)
 }
 
 // answered notes that s is there.
@@ -186,15 +192,17 @@ func (s *server) ping(ctx context.Context) error {
 	if known {
 		return nil
 	}
-	_, err := s.exchange(ctx, func(s *server, id uint32, v11 bool) (*layeh.Packet, error) {
-		return newPacket(s, layeh.CodeStatusServer, id, v11), nil
+	_, err := s.link.Ask(ctx, func(id uint32, v11 bool) ([]byte, error) {
+		return s.sign(newPacket(s, layeh.CodeStatusServer, id, v11), v11)
 	})
 	if err == nil {
 		s.mu.Lock()
 		s.probes = true
 		s.mu.Unlock()
+		s.answered(time.Now())
 		return nil
 	}
+	err = fmt.Errorf("upstream %s: Status-Server: %w", s.address, err)
 	s.mu.Lock()
 	tells := s.probes || s.udp == nil || s.udp.refusedSince(begun)
 	dead := time.Now().Before(s.retry)

@@ -205,6 +205,9 @@ func (u *udp) answer(s *socket, b []byte) {
 		return
 	}
 	genuine, fault := u.key.Genuine(b, request)
+	if fault == wire.Unsigned && layeh.Code(request[0]) == layeh.CodeStatusServer {
+		genuine, fault = b, "" // a sign of life, from who knows the secret; it lets nobody in
+	}
 	if fault != "" {
 		u.mu.Lock()
 		w.fault = fault

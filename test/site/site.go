@@ -26,6 +26,7 @@ type Options struct {
 	Hold                 string                // of the NAS that holds; 20s
 	Listen               string                // of RADIUS, with commas; "127.0.0.1:0"
 	Clients              string                // more lines of radius.clients; {{SECRET}} is the secret
+	FirstFactors         string                // more lines of first_factors
 	Slapd                *testenv.SlapdServer  // an existing directory
 	Directory            testenv.SlapdOptions  // of a new one
 	Secret               string                // shared with all NASes; random
@@ -86,6 +87,7 @@ first_factors:
       bind_password: %q
       base_dns: [%q]
       attributes: {bhxh_number: employeeNumber}
+%[13]s
 radius:
   listen: [%[12]s]
   clients:
@@ -96,7 +98,7 @@ radius:
 %[10]s
 `, o.Slapd.URI, o.Slapd.BindDN, or(o.BindPassword, o.Slapd.BindPassword), testenv.SlapdPeople,
 		or(o.Asks, Asks), or(o.Holds, Holds), or(o.Hold, "20s"), or(o.Appends, Appends), o.Secret, o.More,
-		strings.ReplaceAll(o.Clients, "{{SECRET}}", o.Secret), or(o.Listen, `"127.0.0.1:0"`))
+		strings.ReplaceAll(o.Clients, "{{SECRET}}", o.Secret), or(o.Listen, `"127.0.0.1:0"`), o.FirstFactors)
 }
 
 // Command runs vssgate and returns what it printed; it must succeed.
