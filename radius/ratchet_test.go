@@ -216,3 +216,13 @@ func TestRepliesWithoutMessageAuthenticator(t *testing.T) {
 	require.Equal(t, fmt.Sprint([]attr{text(33, "proxy")}), fmt.Sprint(attrsOf(t, answer)))
 	n.ask(signed(1, 2, authOf(2), 0, text(1, "an.nv"), attr{79, []byte{2, 9, 0, 5, 1}})) // EAP has it always
 }
+
+func TestAdmittingAKnownNASLeavesNoGarbage(t *testing.T) {
+	c, source, now := testClient(), netip.MustParseAddr("192.0.2.1"), time.Now()
+	for _, b := range [][]byte{asks(1, 1, "an.nv", "secret", vpn1), bareAsks(1, 1, vpn2)} {
+		p, drop := open(b, c, takesLogins)
+		require.Empty(t, drop)
+		c.admit(&p, source, now)
+		require.Zero(t, testing.AllocsPerRun(100, func() { c.admit(&p, source, now) }))
+	}
+}

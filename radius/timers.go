@@ -67,7 +67,12 @@ type tries struct {
 	method      uint8
 }
 
+// again: the packet came once more. Two that come at once are one that the
+// network has doubled.
 func (y *tries) again(at millis) {
+	if at-y.last < shortestGap {
+		return
+	}
 	y.gap, y.last = at-y.last, at
 	if y.sent == 1 {
 		y.first = y.gap
@@ -80,6 +85,7 @@ const (
 	keptGiveUps  = 9
 	agreeing     = 3
 	shortestWait = millis(500) // a request replaced sooner is a probe, or a user's double click
+	shortestGap  = millis(100)
 	maxTimers    = 10_000
 )
 

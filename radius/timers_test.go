@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"vssgate/internal/login"
 )
 
 // A schedule is what a NAS does with one request: it is sent first at 0, again
@@ -50,6 +48,7 @@ func TestWhatIsLearntOfANAS(t *testing.T) {
 		in   []schedule
 		want *Timers // nil: nothing
 	}{
+		"doubled on the way: nothing":                {[]schedule{{[]time.Duration{time.Millisecond}, 50 * second, ""}}, nil},
 		"answered before it was sent again: nothing": {[]schedule{{nil, 50 * second, ""}}, nil},
 		"sent three times, and then no more": {[]schedule{{[]time.Duration{5 * second, 10 * second}, 55 * second, ""}},
 			&Timers{Gap: 5 * second, Tries: 3, Wait: 15 * second, AtLeast: 10 * second, GiveUps: 1}},
@@ -85,22 +84,34 @@ func TestWhatIsLearntOfANAS(t *testing.T) {
 }
 
 func TestTimersAreKeptByMethodAndRecalled(t *testing.T) {
-	b := start(t, nil)
-	n := newNAS(t, b.addr)
-	before := Timers{Client: "hq-vpn", Method: "eap", Gap: second, Tries: 2, Wait: 2 * second, AtLeast: second, GiveUps: 1, Seen: time.Unix(1e9, 0)}
-	b.server.Recall([]Timers{before, {Client: "hq-vpn", Method: "smoke signals"}})
-	request := asks(7, 1, "an.nv", "secret")
-	n.send(request)
-	r := b.next(t)
-	n.send(request)
-	b.dropped(t, Retransmission)
-	r.Reply(login.Reply{Kind: login.Reject})
-	n.receive()
-	all := b.server.Timers()
+	table := newTable(10)
+	s := &Server{exchanges: table.exchanges}
+	before := Timers{Client: "hq-vpn", Method: "pap", Gap: second, Tries: 2, Wait: 2 * second, AtLeast: second, GiveUps: 1, Seen: time.Unix(1e9, 0)}
+	s.Recall([]Timers{before, {Client: "hq-vpn", Method: "smoke signals"}})
+	x := table.exchange(1, 1, 1)
+	x.tries.method = 3
+	table.begin(x, table.now)
+	table.begin(table.exchange(1, 1, 1), table.now.Add(second))
+	table.finish(x, []byte("answer"), table.now.Add(2*second))
+	all := s.Timers()
 	require.Len(t, all, 2)
-	require.Equal(t, before, all[0])
-	require.Equal(t, "pap", all[1].Method)
-	require.Zero(t, all[1].GiveUps)
+	require.Equal(t, "eap", all[0].Method)
+	require.Zero(t, all[0].GiveUps)
+	require.Equal(t, before, all[1])
+}
+
+func TestTheMethodOfARequest(t *testing.T) {
+	auth := authOf(1)
+	for want, attrs := range map[string][]attr{
+		"pap":     {hidden("secret", auth)},
+		"chap":    {text(3, "a chap password")},
+		"ms-chap": {{26, append([]byte{0, 0, 1, 55, 25, 52}, make([]byte, 50)...)}},
+		"eap":     {{79, []byte{2, 9, 0, 5, 1}}},
+	} {
+		p, drop := open(signed(1, 7, auth, 0, attrs...), testClient(), takesLogins)
+		require.Empty(t, drop, want)
+		require.Equal(t, want, methods[p.method()])
+	}
 }
 
 func TestANASNearTheEndOfItsIdentifiersIsNamed(t *testing.T) {

@@ -47,6 +47,7 @@ const (
 	ratchetIndex = "nas/ratchets"
 	saveTries    = 16
 	againAfter   = time.Second // a store that failed is asked again
+	reloadEvery  = 5 * time.Second
 )
 
 // ratchetRecord is what the store has of a client.
@@ -128,13 +129,11 @@ func (r *Ratchets) Run(ctx context.Context) error {
 			r.log.Error("ratchets of other nodes are not learnt", "error", err)
 		}
 	})
-	var loading error = errNotYet // what changed before we followed is read again
+	reload := time.NewTimer(0) // beside the changes, so that none is missed for long
+	defer reload.Stop()
 	for {
 		var again <-chan time.Time
-		if loading != nil {
-			loading = r.Load(ctx)
-		}
-		if err := errors.Join(loading, r.save(ctx), r.learn(ctx)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(r.save(ctx), r.learn(ctx)); err != nil && ctx.Err() == nil {
 			r.log.Warn("which NASes sign their requests could not be saved or read; tried again", "error", err)
 			again = time.After(againAfter)
 		}
@@ -143,6 +142,11 @@ func (r *Ratchets) Run(ctx context.Context) error {
 			return r.last(ctx)
 		case <-r.wake:
 		case <-again:
+		case <-reload.C:
+			if err := r.Load(ctx); err != nil && ctx.Err() == nil {
+				r.log.Warn("which NASes sign their requests could not be read; tried again", "error", err)
+			}
+			reload.Reset(reloadEvery)
 		}
 	}
 }
@@ -156,8 +160,6 @@ func (r *Ratchets) last(ctx context.Context) error {
 	}
 	return nil
 }
-
-var errNotYet = errors.New("not read yet")
 
 func (r *Ratchets) noteChange(c login.Change) {
 	if !slices.Contains(c.Indexes, ratchetIndex) {
