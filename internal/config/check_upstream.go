@@ -65,7 +65,7 @@ func (d *decoder) checkPassed(path string, words *Words) {
 		case word == "all" || word == "none":
 			d.wrong(at, "%s stands alone or not at all", word)
 		case dictionary.Lookup(word) == nil:
-			d.wrong(at, "there is no attribute %q; want all, none, or names like [Class, Filter-Id, Cisco-AVPair]", word)
+			d.wrong(at, "there is no attribute %q; want all, none, or names like [Class, Filter-Id, Cisco-AVPair]; %s", word, mayBe(word))
 		}
 	}
 }

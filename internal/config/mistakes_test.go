@@ -75,11 +75,11 @@ ldap: {require_tls: false, clients: [{name: a, addresses: [10.1.2.3], first_fact
 		"10:11: first_factors[2].radius.servers[2].secret is missing; give it, or secret_file",
 		"10:21: first_factors[2].radius.servers[2].address: 10.0.0.6:1812 stands here a second time; take it out",
 		`11:22: first_factors[2].radius.identify_with: there is no first factor "elsewhere"; see first_factors`,
-		`12:32: first_factors[2].radius.pass_attributes[1]: there is no attribute "Filter-Ids"; want all, none, or names like [Class, Filter-Id, Cisco-AVPair]`,
+		`12:32: first_factors[2].radius.pass_attributes[1]: there is no attribute "Filter-Ids"; want all, none, or names like [Class, Filter-Id, Cisco-AVPair]; did you mean Filter-Id?`,
 		"12:44: first_factors[2].radius.pass_attributes[2]: none stands alone or not at all",
 		"13:16: first_factors[2].radius.timeout: 1h; want 100ms to 1m",
 		`14:108: first_factors[3].radius.identify_with: "nps" is RADIUS servers too; name an ldap directory or a file`,
-		`14:130: first_factors[3].radius.pass_attributes: there is no attribute "nothing"; want all, none, or names like [Class, Filter-Id, Cisco-AVPair]`,
+		`14:130: first_factors[3].radius.pass_attributes: there is no attribute "nothing"; want all, none, or names like [Class, Filter-Id, Cisco-AVPair]; a vendor's attribute that has no name here is written by its numbers, like Attr-26.12356.1`,
 		`15:85: ldap.clients[0].first_factor: "nps" is radius servers; applications need an ldap directory behind them, name one`,
 	}},
 	{"attributes of replies", general + `radius:
@@ -131,6 +131,9 @@ ldap: {require_tls: false, clients: [{name: a, addresses: [10.1.2.3], first_fact
 	{"groups that nobody reads", strings.Replace(general, "base_dns", "attributes: {groups: \"\"}, base_dns", 1) +
 		"radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, reply: [{group: a, attributes: {Class: a}}, {attributes: {Class: b}}]}]}\n", []string{
 		"3:99: radius.clients[0].reply[0].group: nobody is in it: the first factor dir has no attributes.groups to read groups from"}},
+	{"groups that nobody reads, behind servers", strings.Replace(strings.Replace(general, "base_dns", "attributes: {groups: \"\"}, base_dns", 1), "]}}]", "]}}, {name: nps, radius: {servers: [{address: \"10.0.0.5:1812\", secret: sixteen-letters-}], identify_with: dir}}]", 1) +
+		"radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, first_factor: nps, approval: simple, reply: [{group: a, attributes: {Class: a}}]}]}\n", []string{
+		"3:136: radius.clients[0].reply[0].group: nobody is in it: the first factor nps has no attributes.groups to read groups from"}},
 	{"more attributes than an answer has room for", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, reply: [{attributes: {Filter-Id: [" +
 		strings.Repeat("\""+strings.Repeat("x", 251)+"\",", 12) + "]}}]}]}\n", []string{
 		"3:90: radius.clients[0].reply: 3036 bytes of attributes; at most 3000 fit into an answer, should all of them match"}},

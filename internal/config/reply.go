@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -64,17 +63,22 @@ func (d *decoder) avp(all []dictionary.AVP, n ast.Node, field dictionary.Field, 
 	return append(all, avp)
 }
 
-// attribute reports a name that cannot be given, and what may be meant.
+// attribute reports a name that cannot be given.
 func (d *decoder) attribute(e *ast.MappingValueNode, full string, err error) {
 	meant, _, _ := strings.Cut(keyOf(e), ":")
-	switch likely := alike(meant); {
-	case !errors.Is(err, dictionary.ErrUnknown):
-		d.report(at(e.Key), false, "%s %v; take it out", full, err)
-	case len(likely) > 0:
-		d.report(at(e.Key), false, "%s is unknown; did you mean %s?", full, list(likely))
-	default:
-		d.report(at(e.Key), false, "%s is unknown; a vendor's attribute that has no name here is written by its numbers, like Attr-26.12356.1", full)
+	if errors.Is(err, dictionary.ErrUnknown) {
+		d.report(at(e.Key), false, "%s is unknown; %s", full, mayBe(meant))
+		return
 	}
+	d.report(at(e.Key), false, "%s %v; take it out", full, err)
+}
+
+// mayBe tells which attribute may be meant by a name that is none.
+func mayBe(meant string) string {
+	if likely := alike(meant); len(likely) > 0 {
+		return "did you mean " + list(likely) + "?"
+	}
+	return "a vendor's attribute that has no name here is written by its numbers, like Attr-26.12356.1"
 }
 
 // alike are attributes whose names begin as a name does, if those are few, or
@@ -126,8 +130,8 @@ func (d *decoder) group(path string, r *Reply) {
 
 // checkGroupsKnown: a directory that is asked for no groups has none.
 func (d *decoder) checkGroupsKnown(c *Config, k *RADIUSClient, path string) {
-	i := slices.IndexFunc(c.FirstFactors, func(f FirstFactor) bool { return f.Name == k.FirstFactor })
-	if i < 0 || c.FirstFactors[i].LDAP == nil || c.FirstFactors[i].LDAP.Attributes.Groups != "" {
+	l := c.directoryOf(k.FirstFactor)
+	if l == nil || l.Attributes.Groups != "" {
 		return
 	}
 	for i := range k.Reply {
@@ -135,4 +139,26 @@ func (d *decoder) checkGroupsKnown(c *Config, k *RADIUSClient, path string) {
 			d.wrong(at, "nobody is in it: the first factor %s has no attributes.groups to read groups from", k.FirstFactor)
 		}
 	}
+}
+
+// directoryOf is the directory that knows the users of a first factor; nil:
+// none does.
+func (c *Config) directoryOf(factor string) *LDAPDirectory {
+	f := c.firstFactor(factor)
+	if f != nil && f.RADIUS != nil {
+		f = c.firstFactor(f.RADIUS.IdentifyWith)
+	}
+	if f == nil {
+		return nil
+	}
+	return f.LDAP
+}
+
+func (c *Config) firstFactor(name string) *FirstFactor {
+	for i := range c.FirstFactors {
+		if c.FirstFactors[i].Name == name {
+			return &c.FirstFactors[i]
+		}
+	}
+	return nil
 }
