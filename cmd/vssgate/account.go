@@ -44,6 +44,9 @@ func call[Out any](cmd *cobra.Command, w *where, asJSON bool, path string, in an
 	if err != nil {
 		return err
 	}
+	if cmd.Name() == "list" {
+		warnOfEmergency(cmd, socket)
+	}
 	if asJSON {
 		return printJSON(cmd.OutOrStdout(), out)
 	}

@@ -181,6 +181,7 @@ func TestCommandsThatAreThere(t *testing.T) {
 		"account list", "account show", "account set", "account assign", "account unlock",
 		"account remove", "account import", "account export",
 		"audit export", "audit verify",
+		"emergency on", "emergency off", "emergency status",
 		"device add", "device list", "device revoke",
 		"nas forget",
 		"phone enrol", "phone list", "phone approve", "phone deny", "phone watch",

@@ -204,5 +204,26 @@ type SeenNAS struct {
 	Seen           *time.Time `json:"seen,omitempty"`            // not since the start
 }
 
+// EmergencyOn lets a group in on the password alone for 1 to 60 minutes.
+type EmergencyOn struct {
+	Group   string `json:"group"` // DN
+	Minutes int    `json:"minutes"`
+	Why     string `json:"why"`
+}
+
+// EmergencyOff ends it before its time.
+type EmergencyOff struct {
+	Why string `json:"why,omitempty"`
+}
+
+// Emergency is whether one is on.
+type Emergency struct {
+	On    bool       `json:"on"`
+	Group string     `json:"group,omitempty"`
+	Until *time.Time `json:"until,omitempty"`
+	By    string     `json:"by,omitempty"`
+	Why   string     `json:"why,omitempty"`
+}
+
 // None is an empty answer or question.
 type None struct{}

@@ -39,6 +39,7 @@ const drainFor = 5 * time.Second
 type App struct {
 	config      *config.Config
 	log         *slog.Logger
+	emergency   *emergencyLamp
 	metrics     *metrics
 	keys        *otp.Keys
 	store       Store
@@ -72,7 +73,9 @@ type Store interface {
 
 // New builds a node. Nothing listens and no goroutine runs before Run.
 func New(ctx context.Context, c *config.Config, log *slog.Logger) (*App, error) {
-	a := &App{config: c, log: log, metrics: newMetrics(), certs: certs.New(log), directories: map[string]*firstFactor{}}
+	lamp := &emergencyLamp{}
+	log = slog.New(lampHandler{log.Handler(), lamp})
+	a := &App{config: c, log: log, emergency: lamp, metrics: newMetrics(), certs: certs.New(log), directories: map[string]*firstFactor{}}
 	for _, build := range []func(context.Context) error{a.buildKeys, a.buildTexts, a.buildDirectories, a.buildStore, a.buildAudit, a.buildPeople, a.buildEngine, a.buildFrontEnds} {
 		if err := build(ctx); err != nil {
 			return nil, errors.Join(err, a.close())
@@ -143,6 +146,8 @@ func (a *App) serve(ctx context.Context, ready func()) error {
 	under.Go(func() error { return admin.Serve(base, a.listeners.admin, a.commands(), a.log) })
 	under.Go(func() error { return a.certs.Run(base) })
 	under.Go(func() error { a.watchHealth(base); return nil })
+	under.Go(func() error { a.watchEmergency(base); return nil })
+	under.Go(func() error { a.announceExemptions(base); return nil })
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -181,9 +181,10 @@ func (a *App) buildEngine(context.Context) error {
 			Lockout:   login.Lockout{After: s.Lockout.After, For: s.Lockout.For, StopAfter: s.Lockout.StopAfter},
 			Throttle:  login.Throttle{PerAccount: t.PerAccount, PerSource: t.PerSource, Within: t.Within},
 			PushLimit: login.Limit{Count: s.PushLimit.Count, Within: s.PushLimit.Within},
+			Factors:   factorSet(s.Factors), Rules: rules(s.Policies),
 		},
 		Store: a.store, Keys: a.keys, People: a.people, Prompter: a.prompter, Auditor: a.audit, Meter: a.metrics, Log: a.log,
-		Patience: patience, MaxBusy: maxBusy,
+		InGroup: inGroup, Patience: patience, MaxBusy: maxBusy,
 	})
 	return nil
 }

@@ -98,6 +98,7 @@ func (d *decoder) check(c *Config) {
 	d.checkFirstFactors(c)
 	d.checkThrottle(&c.Throttle)
 	d.checkSecondFactor(&c.SecondFactor)
+	d.checkPolicies(c)
 	d.checkVssID(&c.VssID)
 	d.checkFCM(c.Push.FCM)
 	d.checkRADIUS(c)

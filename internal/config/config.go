@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"vssgate/internal/directory"
@@ -135,7 +136,31 @@ type SecondFactor struct {
 	Approval     string        `yaml:"approval"`      // number, simple or off; default number, which nobody can approve by habit
 	NumberDigits int           `yaml:"number_digits"` // 2 to 6; default 2, easily remembered from one screen to the other
 	PushLimit    PushLimit     `yaml:"push_limit"`
-	Grace        time.Duration `yaml:"grace"` // default 60s: an approval that came when nobody waited can be collected so long
+	Grace        time.Duration `yaml:"grace"`    // default 60s: an approval that came when nobody waited can be collected so long
+	Factors      []string      `yaml:"factors"`  // of approve and code; default both
+	Policies     []Policy      `yaml:"policies"` // the first that matches decides; default none: the second factor is always needed
+}
+
+// Policy says for whom, from where and from when on the second factor is needed.
+type Policy struct {
+	Match   Match    `yaml:"match"`   // all that is given must hold; {} is everybody
+	Require string   `yaml:"require"` // always, from (date), if_device or never (until); default always
+	Date    string   `yaml:"date"`    // require: from: the first day, or a time
+	Until   string   `yaml:"until"`   // require: never: the last day, or a time
+	Factors []string `yaml:"factors"` // default second_factor.factors
+	Why     string   `yaml:"why"`     // required with never; for those who read this later
+
+	At time.Time // Date or Until
+}
+
+// Match is whom a policy is for. A list matches when one of it does.
+type Match struct {
+	Group   Words `yaml:"group"`   // DN; in a file of users, a name
+	Under   Words `yaml:"under"`   // DN of a part of the directory
+	Client  Words `yaml:"client"`  // name of a RADIUS or LDAP client
+	Network Words `yaml:"network"` // where the user is: Calling-Station-Id; LDAP: the application
+
+	Networks []netip.Prefix // Network
 }
 
 // Lockout bounds an account's wrong codes and numbers across logins, clients
@@ -358,6 +383,7 @@ func Default() *Config {
 		SecondFactor: SecondFactor{
 			ValidFor: 2 * time.Minute, CodeDigits: 6, WrongCodes: 3, Lockout: Lockout{After: 5, For: 15 * time.Minute, StopAfter: 100},
 			Approval: "number", NumberDigits: 2, PushLimit: PushLimit{Count: 3, Within: 10 * time.Minute}, Grace: time.Minute,
+			Factors: slices.Clone(factors),
 		},
 		VssID:   VssID{Listen: "127.0.0.1:8080", MinVersion: "1.6.8", Platforms: []string{"ios", "android"}, MaxDevices: 5},
 		RADIUS:  RADIUS{Listen: []string{"127.0.0.1:1812"}, MaxHeld: 200000},
@@ -373,6 +399,8 @@ func Default() *Config {
 const unset = -1
 
 func (r *Redis) setDefaults() { r.Addresses = []string{"127.0.0.1:6379"} }
+
+func (p *Policy) setDefaults() { p.Require = "always" }
 
 func (l *LDAPDirectory) setDefaults() {
 	l.Kind, l.UserFilter, l.Timeout = "openldap", "(uid={username})", 5*time.Second

@@ -6,8 +6,6 @@ package config
 var later = map[string]bool{
 	"first_factors.radius.servers.tls": true,
 	"first_factors.ldap.nested_groups": true,
-	"second_factor.factors":            true,
-	"second_factor.policies":           true,
 	"vssid.backend_tokens":             true,
 	"push.webhook":                     true,
 	"alerts":                           true,

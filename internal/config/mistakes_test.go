@@ -141,6 +141,30 @@ ldap: {require_tls: false, clients: [{name: a, addresses: [10.1.2.3], first_fact
 	{"a key that stands twice in braces", general + "log: {level: info, level: warn}\n", []string{"3:20: log.level stands here a second time, the first is in line 3; keep one"}},
 	{"a section that stands twice", general + "log:\n  level: info\nlog:\n  format: json\n", []string{"5:1: log stands here a second time, the first is in line 3; keep one"}},
 	{"a merge key", general + "<<: {language: vi}\n", []string{"3:1: the file: only plain keys are used here; write the key out"}},
+	{"policies", general + `second_factor:
+  factors: [approve, sms]
+  policies:
+    - {require: never}
+    - {require: from}
+    - {require: sometimes, date: 2027-03-01, until: 2027-03-01}
+    - {match: {group: "cn=,=", under: x, client: [hq-vpn, nobody], network: 10.0.0.0/33}}
+    - {match: {who: me}, require: never, until: soon, why: "asked"}
+`, []string{
+		`4:22: second_factor.factors[1]: "sms"; want approve or code`,
+		"6:7: second_factor.policies[0].why is missing: why these may log in on the password alone, and who allowed it",
+		"6:7: second_factor.policies[0].until is missing; write until when the second factor is not needed, like 2027-01-31",
+		"7:7: second_factor.policies[1].date is missing; write from when on the second factor is needed, like 2027-03-01",
+		`8:17: second_factor.policies[2].require: "sometimes"; want always, from, if_device or never`,
+		"8:34: second_factor.policies[2].date: goes with require: from only",
+		"8:53: second_factor.policies[2].until: goes with require: never only",
+		`9:23: second_factor.policies[3].match.group: "cn=,=" is no DN; want one like cn=gitlab,ou=services,dc=example,dc=vn`,
+		`9:39: second_factor.policies[3].match.under: "x" is no DN; want one like cn=gitlab,ou=services,dc=example,dc=vn`,
+		`9:51: second_factor.policies[3].match.client[0]: no client is called "hq-vpn"`,
+		`9:59: second_factor.policies[3].match.client[1]: no client is called "nobody"`,
+		`9:77: second_factor.policies[3].match.network: "10.0.0.0/33" is no network; want one like 10.0.0.0/8 or 2001:db8::/32`,
+		"10:16: second_factor.policies[4].match.who is unknown; known here: group, under, client, network",
+		`10:49: second_factor.policies[4].until: "soon"; want a day like 2027-01-31, or a time like 2027-01-31T18:00:00+07:00`,
+	}},
 	{"audit files kept for an hour", general + "audit: {keep: 1h}\n", []string{"3:15: audit.keep: 1h; want 24h to 876000h"}},
 	{"syslog nowhere", general + "audit: {syslog: {tls: true}}\n", []string{"3:17: audit.syslog.address is missing: where do the records go? want HOST:6514"}},
 	{"syslog without a port", general + "audit: {syslog: {address: 10.0.0.9}}\n", []string{`3:27: audit.syslog.address: "10.0.0.9": want HOST:PORT`}},

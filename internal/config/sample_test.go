@@ -111,6 +111,8 @@ func TestTheSampleShowsTheDefaults(t *testing.T) {
 	require.Equal(t, d.DataDir, shown.DataDir)
 	require.Equal(t, d.Texts, shown.Texts)
 	require.Equal(t, d.Throttle, shown.Throttle)
+	require.Len(t, shown.SecondFactor.Policies, 3, "examples")
+	shown.SecondFactor.Policies = nil
 	require.Equal(t, d.SecondFactor, shown.SecondFactor)
 	d.VssID.PublicURL = shown.VssID.PublicURL // an example
 	require.Equal(t, d.VssID, shown.VssID)

@@ -29,6 +29,17 @@ func NormalizeDN(dn string) (string, error) {
 	return parsed.String(), nil
 }
 
+// Below tells whether dn is base or an entry below it, both spelt in any way
+// that NormalizeDN takes. What cannot be read is below nothing.
+func Below(dn, base string) bool {
+	entry, err1 := parseDN(dn)
+	above, err2 := parseDN(base)
+	if err1 != nil || err2 != nil || len(entry.RDNs) == 0 || len(above.RDNs) == 0 {
+		return false
+	}
+	return above.Equal(entry) || above.AncestorOf(entry)
+}
+
 func parseDN(dn string) (*ldap.DN, error) {
 	if dn == "" {
 		return &ldap.DN{}, nil

@@ -15,7 +15,7 @@ import (
 // An OpenLogin is what a person's devices see of an open attempt.
 type OpenLogin struct {
 	ID       ID
-	Code     string   // the same each time it is shown
+	Code     string   // the same each time it is shown; "" when a code does not count for this login
 	Approval Approval // the client's setting; the device's abilities may cut it further
 	Username string
 	Client   string
@@ -102,8 +102,12 @@ func (e *Engine) Logins(ctx context.Context, person string) (Logins, error) {
 			continue
 		}
 		fmt.Fprintf(version, "%s %d\n", a.ID, s.rec.Version)
+		code := ""
+		if a.Factors.Has(AllowCode) {
+			code = e.Keys.Code(a.ID[:], e.Policy.CodeDigits)
+		}
 		list.Open = append(list.Open, OpenLogin{
-			ID: a.ID, Code: e.Keys.Code(a.ID[:], e.Policy.CodeDigits), Approval: a.Approval, Username: a.Who.Username,
+			ID: a.ID, Code: code, Approval: a.Approval, Username: a.Who.Username,
 			Client: a.Client, From: a.From, Created: a.Created, Expires: a.Deadline, Waiting: a.Requests,
 		})
 	}

@@ -61,8 +61,9 @@ type Attempt struct {
 	Scope    []byte // MAC of NAS, station and, where there is none, the packet: who may join
 	Placed   bool   // it is listed by account, client and station: see Engine.place
 	Who      Identity
-	Person   string // opaque id of the person whose devices answer
-	WouldBe  Reason // observed: what would have been; such an attempt is never stored
+	Person   string    // opaque id of the person whose devices answer
+	Factors  FactorSet // which second factors count
+	WouldBe  Reason    // let in by a rule: what would have been; such an attempt is never stored
 	Created  time.Time
 	Deadline time.Time
 

@@ -13,6 +13,8 @@ type Policy struct {
 	Lockout      Lockout
 	Throttle     Throttle
 	PushLimit    Limit
+	Factors      FactorSet // which second factors count, unless a rule says others
+	Rules        []Rule    // the first that matches decides
 }
 
 // Lockout is when wrong codes lock an account: after each After wrong codes,

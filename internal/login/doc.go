@@ -32,6 +32,7 @@
 //	prove.go    first factor, throttle, account; how an attempt begins
 //	rounds.go   first factors of several rounds
 //	rule.go     what lets in on the first factor alone: observe, remember
+//	policy.go   policies: for whom and from when on; emergencies
 //	settle.go   saving, verdicts, the one audit record
 //	prompt.go   the one prompt of a login: claimed, sent, passed on to the next
 //	guess.go    codes counted before they are compared; lockout

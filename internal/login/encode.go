@@ -73,6 +73,7 @@ func (a *Attempt) visit(f *fields) {
 	optional(f, 28, &a.Verdict, (*Verdict).visit)
 	flag(f, 29, &a.Owed)
 	flag(f, 30, &a.Proof)
+	number(f, 31, &a.Factors)
 }
 
 // visitFrom leaves out an origin that is the station, as most are.

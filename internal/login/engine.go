@@ -28,6 +28,10 @@ type Options struct {
 	Log      *slog.Logger
 	Trail    Trail // may be nil: nobody is told what happens to logins
 
+	// InGroup tells whether one of a user's groups is the group with that DN,
+	// however they are spelt; nil: nobody is in any. For emergencies.
+	InGroup func(groups []string, dn string) bool
+
 	// Patience bounds everything one decision waits for: directory, store.
 	Patience time.Duration
 	// MaxBusy bounds how many requests are decided at once; more are answered
@@ -40,9 +44,11 @@ type Options struct {
 // requests with Handle and phones' answers with Answer.
 type Engine struct {
 	Options
-	born    time.Time // the origin of clock
-	busy    atomic.Int64
-	working sync.WaitGroup
+	born time.Time // the origin of clock
+	busy atomic.Int64
+
+	mayBeEmergency atomic.Bool // an emergency was declared, here or elsewhere, and may be on
+	working        sync.WaitGroup
 
 	mu       sync.Mutex
 	known    map[ID]*known       // attempts that are open or asked for here: see table.go
@@ -91,6 +97,7 @@ type work struct {
 	checked  *Checked  // nil: not asked
 	flight   *flight   // it asks the first factor for others too
 	until    time.Time // locked_out: until when
+	required time.Time // let in before a rule's date: the date
 }
 
 // parked is what is kept of the request itself while it is held: who asked, and
@@ -150,6 +157,7 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // adopt takes over the open attempts that the store remembers from before.
 func (e *Engine) adopt(ctx context.Context) error {
+	e.mayBeEmergency.Store(true) // from before
 	for after := ""; ; {
 		recs, err := e.Store.Find(ctx, indexOpen, after, 1000)
 		if err != nil || len(recs) == 0 {
@@ -372,6 +380,9 @@ func (e *Engine) changed(c Change) {
 		for q := k.asking; q != nil; q = q.next {
 			woken = append(woken, q)
 		}
+	}
+	if c.Key == emergencyKey {
+		e.mayBeEmergency.Store(true)
 	}
 	for _, name := range append(slices.Clone(c.Indexes), c.Key) {
 		if w := e.watchers[name]; w != nil {

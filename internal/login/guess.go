@@ -91,7 +91,7 @@ func (e *Engine) count(ctx context.Context, s *saved, q *asking) error {
 
 // compare compares q's code, in constant time.
 func (e *Engine) compare(ctx context.Context, s *saved, q *asking) error {
-	if e.Keys.VerifyCode(s.Attempt.ID[:], e.Policy.CodeDigits, q.code) {
+	if s.Attempt.Factors.Has(AllowCode) && e.Keys.VerifyCode(s.Attempt.ID[:], e.Policy.CodeDigits, q.code) {
 		q.facts.Code = CodeRight
 		e.told(Event{Attempt: s.Attempt.ID, Kind: EventCode, Word: "right"})
 		return nil

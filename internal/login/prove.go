@@ -2,6 +2,7 @@ package login
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -296,7 +297,8 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	if err != nil {
 		return nil, err
 	}
-	rule, err := e.rule(ctx, q, account, now)
+	policy := e.matching(q, now)
+	rule, err := e.rule(ctx, q, account, policy, now)
 	if err != nil {
 		return nil, err
 	}
@@ -304,8 +306,11 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 		q.facts.Rule = string(rule)
 		s := e.fresh(q)
 		s.Attempt.Person = account.Person
-		if rule == FactorObserve {
+		if rule != FactorNone && rule != FactorRemembered {
 			s.Attempt.WouldBe = q.wouldBe()
+		}
+		if rule != FactorNone && policy.Require == RequireFrom {
+			q.required = policy.Date
 		}
 		return s, nil
 	}
@@ -316,6 +321,7 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	q.holds(now)
 	s := e.fresh(q)
 	a := &s.Attempt
+	a.limit(cmp.Or(policy.Factors, e.Policy.Factors))
 	a.Person, a.Notify, a.Number, a.Simple = account.Person, account.Notify, account.CanNumber, account.CanSimple
 	a.Created, a.Deadline = now, now.Add(e.Policy.ValidFor)
 	if a.CodesSeen, err = e.codesSeen(ctx, id.ID); err != nil {

@@ -214,6 +214,7 @@ type Reply struct {
 	Tries    int           // wrong_code: how many tries are left
 	Until    time.Time     // locked_out: until when; zero: until an administrator unlocks
 	Approval Approval      // append_needed: simple has a text of its own
+	Required time.Time     // Accept without a phone that could confirm: since when one will be needed; zero otherwise
 	ValidFor time.Duration // how long the code is valid
 	State    []byte        // Ask, Relay
 	Data     any           // Relay, or Reject of a wrong password: Checked.Relay

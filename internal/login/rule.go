@@ -15,14 +15,26 @@ const (
 	FactorRemembered Factor = "remembered" // confirmed a while ago: same account, password and place
 )
 
-// rule is the written rule of q's client by which q needs no second factor;
-// FactorNone: none does. now is the store's time.
-func (e *Engine) rule(ctx context.Context, q *asking, account Account, now time.Time) (Factor, error) {
-	c := q.req.Client
+// rule is the written rule by which q needs no second factor; FactorNone: none
+// does. policy is the one that matches q, now the store's time.
+func (e *Engine) rule(ctx context.Context, q *asking, account Account, policy Rule, now time.Time) (Factor, error) {
 	switch {
-	case now.Before(c.Observe):
+	case now.Before(q.req.Client.Observe):
 		return FactorObserve, nil
-	case q.facts.Problem != "": // only a trial looks away
+	case q.facts.Problem == LockedOut: // wrong codes, or the owner said that somebody else knows the password
+		return FactorNone, nil
+	}
+	on, err := e.emergency(ctx, q)
+	switch {
+	case err != nil:
+		return FactorNone, err
+	case on:
+		return FactorEmergency, nil
+	}
+	if by := policy.letsIn(q.facts.Problem, now); by != FactorNone {
+		return by, nil
+	}
+	if q.facts.Problem != "" {
 		return FactorNone, nil
 	}
 	known, err := e.remembers(ctx, q, account.Person, now)

@@ -400,6 +400,9 @@ func (e *Engine) end(ctx context.Context, s *saved, q *asking, act Action) error
 	}
 	if act.Kind == ActAccept {
 		r = Reply{Kind: Accept, Reason: Accepted, Identity: s.Attempt.Who, Factor: act.Factor, Keep: s.Attempt.Verdict.Keep}
+		if would := s.Attempt.WouldBe; would == NoDevice || would == NoNumber {
+			r.Required = q.required
+		}
 	}
 	if act.Kind == ActAccept {
 		e.remember(ctx, &s.Attempt, q) // before the answer: the next login may follow at once

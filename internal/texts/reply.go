@@ -18,6 +18,8 @@ const (
 	keyAppendShort = "append_needed.simple"
 	keyForGood     = "locked_out.for_good"
 	keyNoBackend   = "no_device.no_backend"
+
+	keyBeforePolicy = "accept.before_policy"
 )
 
 // traceBytes is the room of " [K7QF2D]".
@@ -27,7 +29,9 @@ const traceBytes = 9
 // id in brackets. It is empty for what carries no text. A nil client gets the
 // configured language.
 func (t *Texts) Reply(c *login.Client, r login.Reply) string {
-	if r.Kind == login.Silence || r.Kind == login.Accept || r.Kind == login.Relay {
+	switch {
+	case r.Kind == login.Accept && !r.Required.IsZero(): // the one accept with a text
+	case r.Kind == login.Silence, r.Kind == login.Accept, r.Kind == login.Relay:
 		return ""
 	}
 	v := t.values(c, r)
@@ -63,6 +67,7 @@ func (t *Texts) values(c *login.Client, r login.Reply) values {
 	if r.Kind == login.Ask {
 		v.avoid = len(r.Number)
 	}
+	v.date = r.Required
 	return v
 }
 
@@ -76,6 +81,8 @@ func (t *Texts) key(r login.Reply) string {
 		return string(login.Unavailable)
 	case login.Reject:
 		return t.reasonKey(r)
+	case login.Accept:
+		return keyBeforePolicy
 	}
 	return keyStartAgain
 }

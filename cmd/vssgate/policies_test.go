@@ -1,0 +1,86 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// try logs in as a NAS would.
+func (d *desk) try(user, station string) object {
+	d.t.Helper()
+	o := vssgate(d.t, "", "try", "radius", "--server", d.RADIUS[0], "--secret", sharedSecret, "--user", user, "--password", password, "--station", station, "--code", "000000", "--json")
+	return decodedAny(d.t, o)
+}
+
+func decodedAny(t *testing.T, o outcome) object {
+	t.Helper()
+	require.NotEmpty(t, o.out, o.errOut)
+	o.code, o.errOut = exitOK, ""
+	return decoded[object](t, o)
+}
+
+func (d *desk) audit() string {
+	d.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(d.Dir, "data", "audit.jsonl"))
+	require.NoError(d.t, err)
+	return string(raw)
+}
+
+func TestAnEmergencyFromTheCommandLine(t *testing.T) {
+	d := newDesk(t)
+	require.Equal(t, false, d.try("binh.tt", "203.0.113.7")["accepted"])
+	require.Equal(t, exitUsage, d.admin("emergency", "on", "--group", "duty", "--minutes", "61", "--why", "x").code)
+	require.Equal(t, exitUsage, d.admin("emergency", "on", "--group", "duty", "--minutes", "30").code)
+	require.Contains(t, d.admin("emergency", "on", "--group", "cn=,=", "--minutes", "30", "--why", "x").errOut, "is no DN")
+
+	on := decoded[object](t, d.admin("emergency", "on", "--group", "duty", "--minutes", "30", "--why", "VssID is down", "--json"))
+	require.Equal(t, true, on["on"])
+	o := d.admin("emergency", "on", "--group", "duty", "--minutes", "60", "--why", "longer")
+	require.Equal(t, exitError, o.code)
+	require.Contains(t, o.errOut, "cannot be renewed while it is on")
+	require.Equal(t, false, d.try("binh.tt", "203.0.113.8")["accepted"], "not of that group")
+
+	users := filepath.Join(d.Dir, "users.yaml")
+	raw, err := os.ReadFile(users)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(users, []byte(strings.ReplaceAll(string(raw), "{username: binh.tt,", "{username: binh.tt, groups: [duty],")), 0o600))
+	d.Stop()
+	d.Start() // it survives a restart
+	require.Equal(t, true, d.try("binh.tt", "203.0.113.9")["accepted"])
+	require.Contains(t, d.audit(), `"factor":"emergency"`)
+	require.Contains(t, d.audit(), `"why":"30 minutes: VssID is down"`)
+	require.Contains(t, d.Output(), `"emergency_until":"`)
+	require.Contains(t, d.admin("account", "list").errOut, "EMERGENCY until")
+
+	require.Equal(t, "no emergency is on\n", d.admin("emergency", "off").out)
+	require.Equal(t, false, d.try("binh.tt", "203.0.113.10")["accepted"])
+	require.Equal(t, "no emergency is on\n", d.admin("emergency", "status").out)
+	require.Equal(t, exitOK, d.admin("audit", "verify").code)
+}
+
+func TestPoliciesOfTheConfiguration(t *testing.T) {
+	d := newDesk(t)
+	more, err := os.ReadFile(d.Config)
+	require.NoError(t, err)
+	until := time.Now().Add(5 * 24 * time.Hour).Format(time.DateOnly)
+	d.Stop()
+	require.NoError(t, os.WriteFile(d.Config, append(more, []byte(`
+second_factor:
+  policies:
+    - {match: {network: 10.20.0.0/16}, require: never, until: "`+until+`", why: "duty rooms"}
+    - {match: {client: vpn}, require: from, date: 2099-03-01}
+`)...), 0o600))
+	d.Start()
+	require.Equal(t, true, d.try("an.nv", "10.20.3.4")["accepted"])
+	require.Contains(t, d.audit(), `"factor":"trusted_network"`)
+	let := d.try("binh.tt", "203.0.113.7")
+	require.Equal(t, true, let["accepted"])
+	require.Contains(t, let["text"], "From 01/03/2099 VssID confirmation is required.", let)
+	require.Contains(t, d.audit(), `"factor":"exempt:policies[1]","would_be":"no_bhxh_number"`)
+	require.Contains(t, d.Output(), "an exemption from the second factor ends", "in less than a week")
+}
