@@ -30,10 +30,10 @@ func emergencyOnCommand(w *where) *cobra.Command {
 	var in admin.EmergencyOn
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "on --group DN --minutes M --why TEXT",
-		Short: "begin one, for 1 to 60 minutes",
+		Use:     "on --group DN --minutes M --why TEXT",
+		Short:   "begin one, for 1 to 60 minutes",
 		Example: `  vssgate emergency on --group cn=duty,ou=groups,dc=example,dc=vn --minutes 30 --why "VssID down"`,
-		Args: cobra.NoArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if in.Minutes < 1 || in.Minutes > 60 {
 				return errUsage{fmt.Errorf("--minutes %d: want 1 to 60", in.Minutes)}
