@@ -184,7 +184,7 @@ func (a *App) buildEngine(context.Context) error {
 			Factors:   factorSet(s.Factors), Rules: rules(s.Policies),
 		},
 		Store: a.store, Keys: a.keys, People: a.people, Prompter: a.prompter, Auditor: a.audit, Meter: a.metrics, Log: a.log,
-		InGroup: inGroup, Patience: patience, MaxBusy: maxBusy,
+		InGroup: inGroup, KeepGroups: keepGroups(a.config), Patience: patience, MaxBusy: maxBusy,
 	})
 	return nil
 }
@@ -317,15 +317,10 @@ func (a *App) buildLDAP() error {
 // An ldapUpstream is where an application's binds and operations go: names are
 // found in the directory of the first factor, connections are opened to it or
 // to ldap.upstream.
-type ldapUpstream struct {
-	names, servers *directory.LDAP
-	heeded         []directory.Group
-}
+type ldapUpstream struct{ names, servers *directory.LDAP }
 
 func (u ldapUpstream) ResolveBind(ctx context.Context, name string) (login.Identity, error) {
-	who, err := u.names.ResolveBind(ctx, name)
-	who.Groups = directory.Among(u.heeded, who.Groups)
-	return who, err
+	return u.names.ResolveBind(ctx, name)
 }
 
 func (u ldapUpstream) NobodyDN() string                           { return u.names.NobodyDN() }
@@ -338,7 +333,7 @@ func (a *App) upstream(name string) (ldapproxy.Directory, error) {
 	}
 	up := a.config.LDAP.Upstream
 	if len(up.URLs) == 0 {
-		return ldapUpstream{f.ldap, f.ldap, f.heeded}, nil
+		return ldapUpstream{f.ldap, f.ldap}, nil
 	}
 	var of *config.LDAPDirectory
 	for _, c := range a.config.FirstFactors {
@@ -351,5 +346,5 @@ func (a *App) upstream(name string) (ldapproxy.Directory, error) {
 		return nil, err
 	}
 	a.directories[name+" (ldap.upstream)"] = &firstFactor{FirstFactor: dialer, ldap: dialer}
-	return ldapUpstream{f.ldap, dialer, f.heeded}, nil
+	return ldapUpstream{f.ldap, dialer}, nil
 }

@@ -16,16 +16,8 @@ import (
 // A firstFactor is a configured directory, file, or list of RADIUS servers.
 type firstFactor struct {
 	login.FirstFactor
-	ldap     *directory.LDAP   // nil: it is none
-	upstream *upstream.Factor  // nil: it is none
-	heeded   []directory.Group // that the configuration asks for: no other is kept with a login
-}
-
-// Resolve is login.FirstFactor.
-func (f *firstFactor) Resolve(ctx context.Context, username string) (login.Identity, error) {
-	who, err := f.FirstFactor.Resolve(ctx, username)
-	who.Groups = directory.Among(f.heeded, who.Groups)
-	return who, err
+	ldap     *directory.LDAP  // nil: not one
+	upstream *upstream.Factor // nil: it is none
 }
 
 func (f *firstFactor) ping(ctx context.Context) error {
@@ -56,7 +48,6 @@ func (a *App) buildDirectories(context.Context) error {
 		if err != nil {
 			return err
 		}
-		f.heeded = groupsOf(a.config)
 		a.directories[c.Name] = f
 	}
 	for _, c := range a.config.FirstFactors { // these ask the others who users are
@@ -67,7 +58,7 @@ func (a *App) buildDirectories(context.Context) error {
 		if err != nil {
 			return fmt.Errorf("first factor %s: %w", c.Name, err)
 		}
-		a.directories[c.Name] = &firstFactor{FirstFactor: f, upstream: f, heeded: groupsOf(a.config)}
+		a.directories[c.Name] = &firstFactor{FirstFactor: f, upstream: f}
 	}
 	return nil
 }

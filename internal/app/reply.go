@@ -23,14 +23,16 @@ func replies(rules []config.Reply) func(login.Identity) []dictionary.AVP {
 	}
 }
 
-// groupsOf are the groups that something depends on.
-func groupsOf(c *config.Config) (all []directory.Group) {
+// keepGroups is login.Options.KeepGroups: after the password only the replies
+// depend on groups, and those are few of the hundreds that a user may be in.
+func keepGroups(c *config.Config) func([]string) []string {
+	var asked []directory.Group
 	for _, k := range c.RADIUS.Clients {
 		for _, r := range k.Reply {
 			if r.Group != "" {
-				all = append(all, r.In)
+				asked = append(asked, r.In)
 			}
 		}
 	}
-	return all
+	return func(groups []string) []string { return directory.Among(asked, groups) }
 }

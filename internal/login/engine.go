@@ -32,6 +32,10 @@ type Options struct {
 	// however they are spelt; nil: nobody is in any. For emergencies.
 	InGroup func(groups []string, dn string) bool
 
+	// KeepGroups are those of a user's groups that are still needed when a login
+	// has begun, for what the NAS is told of the user; nil: all.
+	KeepGroups func(groups []string) []string
+
 	// Patience bounds everything one decision waits for: directory, store.
 	Patience time.Duration
 	// MaxBusy bounds how many requests are decided at once; more are answered

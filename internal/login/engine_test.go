@@ -44,6 +44,7 @@ type world struct {
 	changed string // the password, since it was changed
 	path    string // the store's file
 	former  string
+	groups  []string // that "an" is in
 }
 
 const (
@@ -55,7 +56,7 @@ const (
 func (w *world) Resolve(_ context.Context, name string) (login.Identity, error) {
 	switch name {
 	case "an", "AN":
-		return login.Identity{ID: ident, Username: "an", DN: "uid=an"}, nil
+		return login.Identity{ID: ident, Username: "an", DN: "uid=an", Groups: w.groups}, nil
 	case "binh":
 		return login.Identity{ID: "uuid-2", Username: "binh", DN: "uid=binh"}, nil
 	}

@@ -153,3 +153,20 @@ func TestAnEmergencyLetsItsGroupInUntilItEnds(t *testing.T) {
 		require.Nil(w, none)
 	})
 }
+
+func TestPoliciesSeeAllGroupsAndTheLoginKeepsFew(t *testing.T) {
+	in(t, func(w *world) {
+		w.groups = []string{"cn=a", "cn=b", "cn=c"}
+		w.KeepGroups = func(all []string) []string {
+			require.Len(w, all, 3)
+			return all[:1]
+		}
+		seen := 0
+		w.ruled(login.Rule{Match: func(_ *login.Request, who *login.Identity) bool { seen = len(who.Groups); return false }})
+		p := w.ask(client(login.Hold, login.ApprovalSimple))
+		p.waits()
+		require.Equal(w, 3, seen)
+		w.approve("")
+		require.Equal(w, []string{"cn=a"}, p.is(login.Accept, login.Accepted).Identity.Groups)
+	})
+}

@@ -302,6 +302,10 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e.KeepGroups != nil { // all of them were asked for by now
+		id.Groups = e.KeepGroups(id.Groups)
+		q.is(id)
+	}
 	if rule != FactorNone || q.facts.Problem != "" {
 		q.facts.Rule = string(rule)
 		s := e.fresh(q)
