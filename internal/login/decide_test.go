@@ -176,3 +176,11 @@ func TestAcceptNeedsBothFactors(t *testing.T) {
 	}
 	require.NotZero(t, accepts)
 }
+
+// A number that nobody sees could only be typed by mistake.
+func TestWhoCannotBeChallengedHasNoNumber(t *testing.T) {
+	e := New(Options{Policy: testRule})
+	a := &Attempt{Approval: ApprovalNumber, Number: true}
+	require.NotEmpty(t, e.newNumber(a, &asking{work: &work{req: &Request{}}}))
+	require.Empty(t, e.newNumber(a, &asking{work: &work{req: &Request{NoChallenge: true}}}))
+}

@@ -97,8 +97,6 @@ func (id *Identity) visit(f *fields) {
 	text(f, 6, &id.Number)
 	text(f, 7, &id.Kind)
 	text(f, 8, &id.Custodian)
-	text(f, 7, &id.Kind)
-	text(f, 8, &id.Custodian)
 }
 
 func (c *Chain) visit(f *fields) {

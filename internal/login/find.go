@@ -55,7 +55,7 @@ func (e *Engine) find(ctx context.Context, q *asking) (*saved, error) {
 // was seen before (Handle), so a foreign one costs no look-up.
 func (e *Engine) findByState(ctx context.Context, q *asking) (*saved, error) {
 	r := q.req
-	if rd := e.takeRound(r.State); rd != nil {
+	if rd := e.takeRound(r.State, r.Username); rd != nil {
 		return rd.resume(e, q), nil
 	}
 	if r.Conversation { // the last round again, with another Identifier

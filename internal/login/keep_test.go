@@ -237,6 +237,55 @@ func TestAProofIsCheckedByItself(t *testing.T) {
 	})
 }
 
+// What was proven by one conversation is not proven by another that looks like
+// it: in the same words, without words, or by a password of the same letters.
+func TestAConversationIsNotTakenForAnother(t *testing.T) {
+	says := func(first login.First) func(*login.Request) {
+		return func(r *login.Request) { r.Conversation, r.First = true, verdict{first} }
+	}
+	for name, words := range map[string][]byte{"in the same words": []byte("words"), "without words": nil} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(w *world) {
+				vpn := client(login.Hold, login.ApprovalSimple)
+				saying := func(r *login.Request) { r.Password = words }
+				right := w.ask(vpn, says(login.FirstMore), saying).is(login.Relay, "")
+				wrong := w.ask(vpn, says(login.FirstMore), saying).is(login.Relay, "")
+				w.ask(vpn, says(login.FirstRight), saying, withState(right.State)).waits()
+				w.ask(vpn, says(login.FirstWrong), saying, withState(wrong.State)).is(login.Reject, login.BadPassword)
+				if words == nil {
+					w.ask(vpn, says(login.FirstWrong), saying).is(login.Reject, login.BadPassword)
+				}
+			})
+		})
+	}
+	t.Run("by a password of the same letters", func(t *testing.T) {
+		in(t, func(w *world) {
+			vpn := client(login.Hold, login.ApprovalSimple)
+			w.ask(vpn, w.mschap("proof")).waits()
+			w.ask(vpn, saying("proof")).is(login.Reject, login.BadPassword)
+		})
+	})
+	t.Run("about another user", func(t *testing.T) {
+		in(t, func(w *world) {
+			vpn := client(login.Hold, login.ApprovalSimple)
+			more := w.ask(vpn, says(login.FirstMore)).is(login.Relay, "")
+			w.ask(vpn, says(login.FirstRight), user("binh"), withState(more.State)).is(login.BadAnswer, login.BadState)
+			w.ask(vpn, says(login.FirstRight), withState(more.State)).waits()
+		})
+	})
+}
+
+// A verdict is a first factor that always says the same, of whoever asks.
+type verdict struct{ login.First }
+
+func (v verdict) Resolve(_ context.Context, name string) (login.Identity, error) {
+	return login.Identity{ID: "uuid of " + name, Username: name}, nil
+}
+
+func (v verdict) Check(context.Context, login.Identity, []byte) (login.Checked, error) {
+	return login.Checked{First: v.First, Reason: login.BadPassword}, nil
+}
+
 func TestWhoCannotBeChallengedIsHeldAndSeesNoNumber(t *testing.T) {
 	in(t, func(w *world) {
 		vpn := client(login.Challenge, login.ApprovalSimple)

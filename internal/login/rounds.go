@@ -9,6 +9,7 @@ import (
 // It lives on this node alone.
 type round struct {
 	id      ID
+	name    string // as typed: a conversation about one user proves nothing of another
 	next    func(*Request) FirstFactor
 	expires time.Time
 }
@@ -29,7 +30,7 @@ func (e *Engine) relay(q *asking) error {
 	}
 	full := len(e.rounds) >= maxConversations
 	if !full {
-		e.rounds[string(state)] = &round{id: q.own, next: q.checked.Next, expires: now.Add(conversationPatience)}
+		e.rounds[string(state)] = &round{id: q.own, name: q.req.Username, next: q.checked.Next, expires: now.Add(conversationPatience)}
 	}
 	e.mu.Unlock()
 	if full {
@@ -53,13 +54,16 @@ func (r *round) resume(e *Engine, q *asking) *saved {
 	return e.fresh(q)
 }
 
-// takeRound returns the conversation a State belongs to, once.
-func (e *Engine) takeRound(state []byte) *round {
+// takeRound returns the conversation about a user that a State belongs to, once.
+func (e *Engine) takeRound(state []byte, name string) *round {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	r := e.rounds[string(state)]
+	if r == nil || r.name != name {
+		return nil
+	}
 	delete(e.rounds, string(state))
-	if r != nil && time.Now().After(r.expires) {
+	if time.Now().After(r.expires) {
 		return nil
 	}
 	return r
