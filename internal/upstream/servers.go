@@ -18,6 +18,7 @@ import (
 const (
 	passedOverFor = 30 * time.Second
 	fresh         = 2 * time.Second
+	probeFor      = time.Second // a busy server says something to somebody meanwhile
 )
 
 // A server is one of a Factor's.
@@ -192,6 +193,8 @@ func (s *server) ping(ctx context.Context) error {
 	if known {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, probeFor)
+	defer cancel()
 	_, err := s.link.Ask(ctx, func(id uint32, v11 bool) ([]byte, error) {
 		return s.sign(newPacket(s, layeh.CodeStatusServer, id, v11), v11)
 	})

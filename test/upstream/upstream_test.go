@@ -79,7 +79,12 @@ func radclient(t *testing.T, s *site.Site, from string, attributes ...string) pr
 
 // by is a login of the user: with User-Password, CHAP-Password or MS-CHAP-Password.
 func by(method, typed string, more ...string) []string {
-	return append([]string{"User-Name = " + user, fmt.Sprintf("%s = %q", method, typed), `NAS-Identifier = "vpn1"`, `Calling-Station-Id = "203.0.113.7"`}, more...)
+	return append(from(user, "203.0.113.7", method, typed), more...)
+}
+
+// from is a login of that user, from that station.
+func from(user, station, method, typed string) []string {
+	return []string{"User-Name = " + user, fmt.Sprintf("%s = %q", method, typed), `NAS-Identifier = "vpn1"`, fmt.Sprintf("Calling-Station-Id = %q", station)}
 }
 
 // answer is what came back to radclient.
