@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"time"
 
 	"vssgate/internal/nas"
@@ -32,6 +33,12 @@ func (d *decoder) preset(c *Config, k *RADIUSClient, path string) {
 	if kind.BareReplies && !d.written(path+".message_authenticator_in_replies") {
 		k.MessageAuthenticatorInReplies = false
 	}
+	if kind.Unsigned && k.RequireMessageAuthenticator == "yes" {
+		d.warn(path+".require_message_authenticator", "a NAS of kind %s cannot send it: every request will be dropped; write auto, and keep it on a network of its own", kind.Name)
+	}
+	if kind.MSCHAPOnly && !c.upstream(k.FirstFactor) {
+		d.warn(path+".nas", "a NAS of kind %s speaks MSCHAPv2 only, which neither a directory nor a file can check; give the client a first_factor with radius servers", kind.Name)
+	}
 	longest := time.Duration(kind.LongestHold)
 	switch {
 	case k.Hold == unset:
@@ -39,6 +46,13 @@ func (d *decoder) preset(c *Config, k *RADIUSClient, path string) {
 	case longest > 0 && k.Hold > longest:
 		d.warn(path+".hold", "%s is longer than a NAS of kind %s ever waits; write %s", short(k.Hold), kind.Name, short(longest))
 	}
+}
+
+// upstream tells whether the first factor of that name, "" the first one, is
+// RADIUS servers; also where there is none, which is told elsewhere.
+func (c *Config) upstream(name string) bool {
+	i := slices.IndexFunc(c.FirstFactors, func(f FirstFactor) bool { return name == "" || f.Name == name })
+	return i < 0 || c.FirstFactors[i].RADIUS != nil
 }
 
 // modeFrom is the kind of NAS that says which mode is used.

@@ -272,9 +272,13 @@ ldap: {tls: {cert_file: server.crt, key_file: open.server.key}}
 		"3:152: warning: radius.clients[0].message_authenticator_in_replies: answers without it can be forged (CVE-2024-3596); leave it out only for a NAS that drops answers with it",
 	}},
 	{"kinds of NASes", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, nas: checkpoint}, " +
-		"{name: pal, addresses: [192.0.2.11], secret: sixteen-letters-, nas: paloalto, mode: hold, hold: 30s, approval: simple}]}\n", []string{
+		"{name: pal, addresses: [192.0.2.11], secret: sixteen-letters-, nas: paloalto, mode: hold, hold: 30s, approval: simple}, " +
+		"{name: ssh, addresses: [192.0.2.12], secret: sixteen-letters-, nas: pam-radius, require_message_authenticator: yes}, " +
+		"{name: wifi, addresses: [192.0.2.13], secret: sixteen-letters-, nas: unifi, approval: simple}]}\n", []string{
 		"3:20: warning: radius.clients[0].message_authenticator_in_replies: nas: checkpoint means false; answers without it can be forged (CVE-2024-3596); leave it out only for a NAS that drops answers with it",
 		"3:197: warning: radius.clients[1].hold: 30s is longer than a NAS of kind paloalto ever waits; write 20s",
+		"3:332: warning: radius.clients[2].require_message_authenticator: a NAS of kind pam-radius cannot send it: every request will be dropped; write auto, and keep it on a network of its own",
+		"3:407: warning: radius.clients[3].nas: a NAS of kind unifi speaks MSCHAPv2 only, which neither a directory nor a file can check; give the client a first_factor with radius servers",
 	}},
 	{"a previous secret whose time is over", general + "radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, previous_secret: old, previous_until: 2024-02-29}]}\n", []string{
 		"3:121: warning: radius.clients[0].previous_until: 2024-02-29 has passed: the previous secret is not accepted any more; take both out",
@@ -352,8 +356,8 @@ func TestNoKindOfNASChoosesAnApproval(t *testing.T) {
 			continue
 		}
 		require.Nil(t, c, k.Name)
-		require.Equal(t, []string{"3:20: radius.clients[0].approval: a NAS of kind " + k.Name + " cannot show a number to match (it means mode " + k.Mode +
-			"); say here: simple (approve or deny) or off (codes only)"}, said(dir, all))
+		require.Contains(t, said(dir, all), "3:20: radius.clients[0].approval: a NAS of kind "+k.Name+" cannot show a number to match (it means mode "+k.Mode+
+			"); say here: simple (approve or deny) or off (codes only)")
 	}
 }
 

@@ -30,6 +30,10 @@ type Kind struct {
 	Join        string `yaml:"join"`
 	BareReplies bool   `yaml:"bare_replies"` // it drops replies with Message-Authenticator
 
+	// What it cannot do.
+	Unsigned   bool `yaml:"unsigned"`    // it sends no Message-Authenticator
+	MSCHAPOnly bool `yaml:"mschap_only"` // only an upstream RADIUS server can check its passwords
+
 	Password  string `yaml:"password"`  // which protocols it speaks, and which to set
 	Challenge string `yaml:"challenge"` // whether it shows one
 	Waits     string `yaml:"waits"`     // how long, as it comes from the factory

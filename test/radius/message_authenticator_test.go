@@ -2,6 +2,7 @@ package radius_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -160,4 +161,30 @@ func TestPAMRadiusUnderEachRequirement(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWhoStillUsesThePreviousSecret(t *testing.T) {
+	const old = "the-secret-of-last-year"
+	s := site.Start(t, site.Options{Asks: "127.0.0.9", Clients: "    - {name: moving, addresses: [127.0.0.1], secret: {{SECRET}}, previous_secret: " + old +
+		", previous_until: 2099-12-31}\n    - {name: moved, addresses: [127.0.0.11], secret: {{SECRET}}, previous_secret: " + old + ", previous_until: 2024-02-29}\n"})
+	s.Logged("2024-02-29 has passed")
+	s.Phone(1)
+	asked := func(secret, from string, more ...string) string {
+		attributes := append(typed(password, more...), "Packet-Src-IP-Address = "+from)
+		return begin(t, "freeradius-utils", strings.Join(attributes, "\n")+"\n", nil, "radclient", "-x", "-t", "1.5", "-r", "1", s.RADIUS[0], "auth", secret).said()
+	}
+	require.Contains(t, asked(s.Secret, "127.0.0.1", signed), "Received Access-Challenge")
+	require.Zero(t, s.Metric("vssgate_previous_secret_packets_total"))
+	require.NotContains(t, s.Command("nas", "list", "--seen"), "used 2")
+	require.Contains(t, asked(old, "127.0.0.1", signed), "Received Access-Challenge")
+	require.Contains(t, asked(old, "127.0.0.1"), "Received Access-Challenge")
+	require.EqualValues(t, 2, s.Metric(`vssgate_previous_secret_packets_total{client="moving"}`))
+	s.Logged("a NAS still uses the previous secret")
+	require.Regexp(t, `moving +127\.0\.0\.1 +vpn1 .*used 20`, s.Command("nas", "list", "--seen"))
+	for _, more := range [][]string{{signed}, nil} {
+		require.NotContains(t, asked(old, "127.0.0.11", more...), "Received")
+	}
+	s.Logged("previous_secret_expired")
+	require.NotContains(t, asked("none-of-the-two-secrets", "127.0.0.1", signed), "Received")
+	require.NotContains(t, s.Output(), old)
 }
