@@ -35,6 +35,7 @@ type PrompterOptions struct {
 	Queue   int // logins that wait for each worker; default 64
 	Log     *slog.Logger
 	Meter   Meter
+	Trail   login.Trail // nil: nobody follows logins
 }
 
 const (
@@ -51,6 +52,7 @@ type Prompter struct {
 	devices Devices
 	log     *slog.Logger
 	meter   Meter
+	trail   login.Trail
 	queues  []chan job // what belongs to one login stays in order
 
 	mu      sync.Mutex
@@ -81,7 +83,7 @@ func NewPrompter(s Sender, d Devices, o PrompterOptions) *Prompter {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Prompter{sender: s, devices: d, log: o.Log, meter: o.Meter, queues: make([]chan job, o.Workers), pending: map[login.ID][]*retry{}}
+	p := &Prompter{sender: s, devices: d, log: o.Log, meter: o.Meter, trail: o.Trail, queues: make([]chan job, o.Workers), pending: map[login.ID][]*retry{}}
 	for i := range p.queues {
 		p.queues[i] = make(chan job, o.Queue)
 	}
@@ -95,7 +97,7 @@ func (p *Prompter) Ready() bool { return p.sender != nil && p.sender.Ready() }
 // returns at once.
 func (p *Prompter) Prompt(prompt login.Prompt) {
 	if !p.Ready() {
-		p.count(NotReady)
+		p.outcome(Login, prompt.Login, NotReady)
 		return
 	}
 	p.enqueue(job{kind: Login, prompt: prompt})
@@ -116,7 +118,7 @@ func (p *Prompter) enqueue(j job) {
 	select {
 	case p.queues[int(j.prompt.Login[0])%len(p.queues)] <- j:
 	default:
-		p.count(QueueFull)
+		p.outcome(j.kind, j.prompt.Login, QueueFull)
 		p.log.Warn("push queue full: the login goes on without", "login", j.prompt.Login.Trace(), "kind", j.kind)
 	}
 }
@@ -152,7 +154,7 @@ func (p *Prompter) do(ctx context.Context, j job) {
 		defer cancel()
 	}
 	if call.Err() != nil {
-		p.count(TooLate)
+		p.outcome(j.kind, j.prompt.Login, TooLate)
 		return
 	}
 	var sends sync.WaitGroup
@@ -171,10 +173,10 @@ func (p *Prompter) targets(ctx context.Context, j job) []Target {
 	targets, err := p.devices.Targets(ctx, j.prompt.Person)
 	switch {
 	case err != nil:
-		p.count(NoAnswer)
+		p.outcome(j.kind, j.prompt.Login, NoAnswer)
 		p.log.Warn("devices cannot be looked up: nobody is told", "login", j.prompt.Login.Trace(), "error", err)
 	case len(targets) == 0:
-		p.count(NoTarget)
+		p.outcome(j.kind, j.prompt.Login, NoTarget)
 	}
 	return targets
 }
@@ -182,7 +184,7 @@ func (p *Prompter) targets(ctx context.Context, j job) []Target {
 // tell sends to one device within call, and sees to what came of it.
 func (p *Prompter) tell(ctx, call context.Context, j job, t Target) {
 	o := p.sender.Send(call, t, Message{Kind: j.kind, Login: j.prompt.Login.String(), Expires: j.prompt.Expires})
-	p.count(o.Result)
+	p.outcome(j.kind, j.prompt.Login, o.Result)
 	log := p.log.With("login", j.prompt.Login.Trace(), "account", j.prompt.Account, "device", t.Device, "kind", j.kind, "outcome", o.Result)
 	switch o.Result {
 	case Sent:
@@ -212,7 +214,7 @@ func (p *Prompter) again(j job, t Target, o Outcome, log *slog.Logger) {
 	j.target, j.tries = t, j.tries+1
 	late := !time.Now().Add(o.RetryAfter).Before(j.prompt.Expires)
 	if o.RetryAfter == 0 || late || j.kind != Login || j.tries >= maxTries || !p.putOff(j, o.RetryAfter) {
-		p.count(NotRetried)
+		p.outcome(j.kind, j.prompt.Login, NotRetried)
 		log.Warn("not pushed", "error", o.Err)
 		return
 	}
@@ -273,8 +275,12 @@ func (p *Prompter) giveUpAll() {
 	p.waiting = 0
 }
 
-func (p *Prompter) count(r Result) {
+// outcome counts what became of a message, and tells who follows the login.
+func (p *Prompter) outcome(k Kind, id login.ID, r Result) {
 	if p.meter != nil {
 		p.meter.Push(string(r))
+	}
+	if p.trail != nil && k == Login {
+		p.trail.Tell(login.Event{Attempt: id, Kind: login.EventPush, Word: string(r)})
 	}
 }

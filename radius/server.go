@@ -378,6 +378,9 @@ func (x *exchange) reply(r login.Reply, bad string) {
 		}
 		x.server.drop(x.client, why, x.key(), slog.String("trace", r.Trace))
 	case login.BadAnswer:
+		if x.server.opts.Trail != nil && bad != rejectedForeign {
+			x.server.opts.Trail.Tell(login.Event{Attempt: r.Attempt, Kind: login.EventDropped, Word: bad})
+		}
 		x.server.refused(x.client, bad, x.key(), r.Trace, "")
 		x.send(r)
 	default:

@@ -110,6 +110,7 @@ From nothing to a login of your own:
   vssgate device add           make an activation code for USER's phone
   vssgate phone enrol CODE     a phone to try with, if VssID is not at hand
   vssgate try radius           log in as a NAS would, and see the exchange
+  vssgate login show TRACE     why a login failed: what happened to it, step by step
 
 Exit codes: 0 done, 1 not done (standard error says why), 2 wrong usage.`,
 		SilenceUsage:  true,
@@ -120,7 +121,7 @@ Exit codes: 0 done, 1 not done (standard error says why), 2 wrong usage.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
 	root.PersistentFlags().StringVar(&w.config, "config", "/etc/vssgate/vssgate.yaml", "configuration `FILE`")
 	root.PersistentFlags().StringVar(&w.socket, "socket", "", "the daemon's admin socket, instead of the one named in the configuration")
-	root.AddCommand(serveCommand(w), checkCommand(w), initCommand(), tryCommand(), demoCommand(), accountCommand(w), deviceCommand(w), nasCommand(w), auditCommand(w), emergencyCommand(w), versionCommand())
+	root.AddCommand(serveCommand(w), checkCommand(w), initCommand(), tryCommand(), demoCommand(), accountCommand(w), deviceCommand(w), loginCommand(w), nasCommand(w), auditCommand(w), emergencyCommand(w), versionCommand())
 	root.AddCommand(phone.Commands())
 	root.SetHelpCommand(helpCommand())
 	usageArgs(root)

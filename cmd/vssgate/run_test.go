@@ -183,6 +183,7 @@ func TestCommandsThatAreThere(t *testing.T) {
 		"audit export", "audit verify",
 		"emergency on", "emergency off", "emergency status",
 		"device add", "device list", "device revoke",
+		"login list", "login show", "login follow",
 		"nas list", "nas show", "nas forget",
 		"phone enrol", "phone list", "phone approve", "phone deny", "phone watch",
 	}, paths)

@@ -21,9 +21,19 @@ const callTimeout = 30 * time.Second
 func Call[Out any](ctx context.Context, socket, path string, in any) (out Out, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	body, err := json.Marshal(in)
+	resp, err := post(ctx, socket, path, in)
 	if err != nil {
 		return out, err
+	}
+	defer resp.Body.Close()
+	return out, json.NewDecoder(resp.Body).Decode(&out)
+}
+
+// post sends a command; its answer is a good one.
+func post(ctx context.Context, socket, path string, in any) (*http.Response, error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
 	}
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -34,24 +44,24 @@ func Call[Out any](ctx context.Context, socket, path string, in any) (out Out, e
 	}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://vssgate"+path, bytes.NewReader(body))
 	if err != nil {
-		return out, err
+		return nil, err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return out, unreachable(socket, err)
+		return nil, unreachable(socket, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusMethodNotAllowed {
-		return out, fmt.Errorf("the daemon behind %s does not know this command; is it the same version?", socket)
+		return nil, fmt.Errorf("the daemon behind %s does not know this command; is it the same version?", socket)
 	}
-	if resp.StatusCode != http.StatusOK {
-		var f failure
-		if err := json.NewDecoder(resp.Body).Decode(&f); err != nil || f.Error == "" {
-			return out, fmt.Errorf("the daemon behind %s answered %s", socket, resp.Status)
-		}
-		return out, errors.New(f.Error)
+	var f failure
+	if err := json.NewDecoder(resp.Body).Decode(&f); err != nil || f.Error == "" {
+		return nil, fmt.Errorf("the daemon behind %s answered %s", socket, resp.Status)
 	}
-	return out, json.NewDecoder(resp.Body).Decode(&out)
+	return nil, errors.New(f.Error)
 }
 
 func unreachable(socket string, err error) error {

@@ -6,5 +6,5 @@
 //
 // The caller's uid is the kernel's word (SO_PEERCRED) and goes into the audit.
 //
-// Map: server.go (routes, socket), client.go (calls), calls.go (what is said).
+// Map: server.go (routes, socket), client.go (calls), stream.go (answers without end), calls.go (what is said).
 package admin

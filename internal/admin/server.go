@@ -31,10 +31,7 @@ type Mux struct{ http.ServeMux }
 func Handle[In, Out any](m *Mux, path string, f func(ctx context.Context, by string, in In) (Out, error)) {
 	m.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 		var in In
-		d := json.NewDecoder(io.LimitReader(r.Body, maxBody))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&in); err != nil {
-			answer(w, http.StatusBadRequest, failure{fmt.Sprintf("the daemon does not understand this command; is it the same version? (%v)", err)})
+		if !understood(w, r, &in) {
 			return
 		}
 		out, err := f(r.Context(), caller(r.Context()), in)
@@ -47,6 +44,17 @@ func Handle[In, Out any](m *Mux, path string, f func(ctx context.Context, by str
 			answer(w, http.StatusOK, out)
 		}
 	})
+}
+
+// understood reads what a command says, or refuses it.
+func understood(w http.ResponseWriter, r *http.Request, in any) bool {
+	d := json.NewDecoder(io.LimitReader(r.Body, maxBody))
+	d.DisallowUnknownFields()
+	if err := d.Decode(in); err != nil {
+		answer(w, http.StatusBadRequest, failure{fmt.Sprintf("the daemon does not understand this command; is it the same version? (%v)", err)})
+		return false
+	}
+	return true
 }
 
 type failure struct {

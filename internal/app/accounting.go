@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"vssgate/internal/accounting"
-	"vssgate/internal/login"
 	"vssgate/radius"
 )
 
@@ -25,7 +24,7 @@ func (a *App) buildAccounting() (radius.Accountant, error) {
 		return nil, nil
 	}
 	all := &a.accounting
-	all.sessions = accounting.NewSessions(func(*accounting.Record) (login.ID, bool) { return login.ID{}, false })
+	all.sessions = accounting.NewSessions(a.loginOf)
 	books := &accounting.Books{Sessions: all.sessions}
 	if c.File != "" {
 		if filepath.Dir(c.File) == a.config.DataDir {

@@ -25,6 +25,7 @@ import (
 	"vssgate/internal/nas"
 	"vssgate/internal/phoneapi"
 	"vssgate/internal/texts"
+	"vssgate/internal/trail"
 	"vssgate/ldapproxy"
 	"vssgate/otp"
 	"vssgate/push"
@@ -49,6 +50,7 @@ type App struct {
 	people      *enrol.People
 	prompter    *push.Prompter
 	engine      *login.Engine
+	trail       *trail.Trail // what happened to logins on this node
 	directories map[string]*firstFactor
 	radius      *radius.Server
 	accounting  accounts // what NASes tell of sessions
@@ -75,7 +77,7 @@ type Store interface {
 func New(ctx context.Context, c *config.Config, log *slog.Logger) (*App, error) {
 	lamp := &emergencyLamp{}
 	log = slog.New(lampHandler{log.Handler(), lamp})
-	a := &App{config: c, log: log, emergency: lamp, metrics: newMetrics(), certs: certs.New(log), directories: map[string]*firstFactor{}}
+	a := &App{config: c, log: log, emergency: lamp, metrics: newMetrics(), certs: certs.New(log), trail: trail.New(), directories: map[string]*firstFactor{}}
 	for _, build := range []func(context.Context) error{a.buildKeys, a.buildTexts, a.buildDirectories, a.buildStore, a.buildAudit, a.buildPeople, a.buildEngine, a.buildFrontEnds} {
 		if err := build(ctx); err != nil {
 			return nil, errors.Join(err, a.close())

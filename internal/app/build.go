@@ -157,7 +157,7 @@ func (a *App) buildPeople(context.Context) error {
 			return fmt.Errorf("push.fcm: %w", err)
 		}
 	}
-	a.prompter = push.NewPrompter(sender, targets{a.people}, push.PrompterOptions{Log: a.log, Meter: a.metrics})
+	a.prompter = push.NewPrompter(sender, targets{a.people}, push.PrompterOptions{Log: a.log, Meter: a.metrics, Trail: a.trail})
 	return nil
 }
 
@@ -183,7 +183,7 @@ func (a *App) buildEngine(context.Context) error {
 			PushLimit: login.Limit{Count: s.PushLimit.Count, Within: s.PushLimit.Within},
 			Factors:   factorSet(s.Factors), Rules: rules(s.Policies),
 		},
-		Store: a.store, Keys: a.keys, People: a.people, Prompter: a.prompter, Auditor: a.audit, Meter: a.metrics, Log: a.log,
+		Store: a.store, Keys: a.keys, People: a.people, Prompter: a.prompter, Auditor: a.audit, Meter: a.metrics, Log: a.log, Trail: a.trail,
 		InGroup: inGroup, KeepGroups: keepGroups(a.config), Patience: patience, MaxBusy: maxBusy,
 	})
 	return nil
@@ -236,7 +236,7 @@ func (a *App) buildRADIUS(ctx context.Context) error {
 	}
 	a.radius, err = radius.New(radius.Options{
 		Clients: clients, Handler: a.engine, Text: a.texts.Reply, Ready: func() bool { return a.Ready() == nil },
-		Accountant: accountant, EAPKey: a.keys.MAC(otp.PurposeState, []byte("eap")),
+		Accountant: accountant, Trail: a.trail, EAPKey: a.keys.MAC(otp.PurposeState, []byte("eap")),
 		Signs:   func(client string, s radius.Signer) { a.ratchets.Turned(client, nas.Signer(s)) },
 		MaxHeld: c.MaxHeld, DrainFor: drainFor, Meter: a.metrics, Log: a.log,
 	})

@@ -31,6 +31,9 @@ func (a *App) commands() *admin.Mux {
 	admin.Handle(m, "/emergency/on", a.emergencyOn)
 	admin.Handle(m, "/emergency/off", a.emergencyOff)
 	admin.Handle(m, "/emergency/status", a.emergencyStatus)
+	admin.Handle(m, "/login/list", a.listLogins)
+	admin.Handle(m, "/login/show", a.showLogin)
+	admin.Stream(m, "/login/follow", a.followLogins)
 	admin.Handle(m, "/nas/forget", a.forgetNAS)
 	admin.Handle(m, "/nas/seen", a.seenNASes)
 	return m

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A Problem is a mistake, or a warning, at its place.
@@ -100,4 +101,19 @@ func AdminSocket(path string) (string, error) {
 
 func newDecoder(path string) *decoder {
 	return &decoder{file: path, dir: filepath.Dir(path), places: map[string]place{}, from: map[string]string{}, broken: map[string]bool{}}
+}
+
+// TimeZone is the one in which people read times, as that file says; the
+// default where it cannot be read.
+func TimeZone(path string) *time.Location {
+	c := Default()
+	if src, err := os.ReadFile(path); err == nil {
+		d := newDecoder(path)
+		d.secretless = true
+		d.parse(src, c)
+	}
+	if zone, err := time.LoadLocation(c.TimeZone); err == nil && c.TimeZone != "" {
+		return zone
+	}
+	return time.UTC
 }

@@ -38,5 +38,6 @@
 //	guess.go    codes counted before they are compared; lockout
 //	answer.go   what phones see and say
 //	event.go    what is told of a login to who follows it
+//	overview.go what administrators see of open logins
 //	store.go    people.go  the interfaces to what is outside, with their promises
 package login
