@@ -252,12 +252,18 @@ func TestAConversationIsNotTakenForAnother(t *testing.T) {
 				wrong := w.ask(vpn, says(login.FirstMore), saying).is(login.Relay, "")
 				w.ask(vpn, says(login.FirstRight), saying, withState(right.State)).waits()
 				w.ask(vpn, says(login.FirstWrong), saying, withState(wrong.State)).is(login.Reject, login.BadPassword)
-				if words == nil {
-					w.ask(vpn, says(login.FirstWrong), saying).is(login.Reject, login.BadPassword)
-				}
+				w.ask(vpn, says(login.FirstRight), saying, withState(wrong.State)).is(login.BadAnswer, login.BadState)
 			})
 		})
 	}
+	t.Run("without words or rounds", func(t *testing.T) {
+		in(t, func(w *world) {
+			vpn := client(login.Hold, login.ApprovalSimple)
+			w.ask(vpn, says(login.FirstRight), saying("")).waits()
+			w.ask(vpn, says(login.FirstRight), func(r *login.Request) { r.Password = nil }).waits()
+			w.ask(vpn, says(login.FirstWrong), func(r *login.Request) { r.Password = nil }).is(login.Reject, login.BadPassword)
+		})
+	})
 	t.Run("by a password of the same letters", func(t *testing.T) {
 		in(t, func(w *world) {
 			vpn := client(login.Hold, login.ApprovalSimple)

@@ -203,6 +203,15 @@ func TestAChangedPasswordIsRefusedAtOnce(t *testing.T) {
 	})
 }
 
+func TestANewPasswordIsNotRemembered(t *testing.T) {
+	in(t, func(w *world) {
+		vpn := remembering(login.Hold, login.ApprovalSimple)
+		w.confirmed(vpn)
+		w.changed = "neu-mật-khẩu"
+		w.ask(vpn, saying(w.changed)).waits()
+	})
+}
+
 func TestAnAccountThatIsNotUsableIsNotRemembered(t *testing.T) {
 	in(t, func(w *world) {
 		vpn := remembering(login.Hold, login.ApprovalSimple)
