@@ -133,6 +133,25 @@ func TestWithoutStationASecondLoginIsNeverTheOwners(t *testing.T) {
 	})
 }
 
+// The right code of an open login behind another password is that password's
+// last digits: nobody is let in by it, and the login does not notice.
+func TestTheRightCodeBehindAnotherPasswordIsNoAppendedCode(t *testing.T) {
+	for _, mode := range []login.Mode{login.Challenge, login.Hold, login.Append} {
+		t.Run(string(mode), func(t *testing.T) {
+			in(t, func(w *world) {
+				vpn := client(mode, login.ApprovalOff)
+				w.ask(vpn)
+				code := w.phone().Code
+				w.ask(vpn, saying("other,"+code)).is(login.Reject, login.BadPassword)
+				w.ask(vpn, saying("a,b,"+code)).is(login.Reject, login.BadPassword)
+				require.EqualValues(w, 3, w.checks.Load(), "each was asked once, whole")
+				require.Equal(w, 1, w.phone().Waiting)
+				w.ask(vpn, saying(password+","+code)).is(login.Accept, login.Accepted)
+			})
+		})
+	}
+}
+
 func TestWithoutStationNobodyCollectsTheOwnersApproval(t *testing.T) {
 	in(t, func(w *world) {
 		vpn := client(login.Hold, login.ApprovalSimple)

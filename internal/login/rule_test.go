@@ -1,6 +1,7 @@
 package login_test
 
 import (
+	"context"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -216,9 +217,18 @@ func TestAnAccountThatIsNotUsableIsNotRemembered(t *testing.T) {
 	in(t, func(w *world) {
 		vpn := remembering(login.Hold, login.ApprovalSimple)
 		w.confirmed(vpn)
-		w.problem = login.OldApp
+		w.Engine.People = outdated{w}
 		w.ask(vpn).is(login.Reject, login.OldApp)
 	})
+}
+
+// outdated knows whose the account is, and that his VssID is too old.
+type outdated struct{ w *world }
+
+func (o outdated) Account(ctx context.Context, id login.Identity) (login.Account, error) {
+	a, err := o.w.Account(ctx, id)
+	a.Problem = login.OldApp
+	return a, err
 }
 
 func TestAnApplicationIsRememberedByItsAddress(t *testing.T) {
