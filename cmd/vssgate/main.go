@@ -121,8 +121,22 @@ Exit codes: 0 done, 1 not done (standard error says why), 2 wrong usage.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
 	root.PersistentFlags().StringVar(&w.config, "config", "/etc/vssgate/vssgate.yaml", "configuration `FILE`")
 	root.PersistentFlags().StringVar(&w.socket, "socket", "", "the daemon's admin socket, instead of the one named in the configuration")
-	root.AddCommand(serveCommand(w), checkCommand(w), initCommand(), tryCommand(), demoCommand(), accountCommand(w), deviceCommand(w), loginCommand(w), nasCommand(w), auditCommand(w), emergencyCommand(w), versionCommand())
-	root.AddCommand(phone.Commands())
+	root.AddCommand(
+		serveCommand(w),
+		checkCommand(w),
+		initCommand(),
+		tryCommand(),
+		demoCommand(),
+		accountCommand(w),
+		deviceCommand(w),
+		loginCommand(w),
+		nasCommand(w),
+		auditCommand(w),
+		emergencyCommand(w),
+		rolloutCommand(w),
+		versionCommand(),
+		phone.Commands(),
+	)
 	root.SetHelpCommand(helpCommand())
 	usageArgs(root)
 	return root

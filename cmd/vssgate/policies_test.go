@@ -84,3 +84,38 @@ second_factor:
 	require.Contains(t, d.audit(), `"factor":"exempt:policies[1]","would_be":"no_bhxh_number"`)
 	require.Contains(t, d.Output(), "an exemption from the second factor ends", "in less than a week")
 }
+
+func TestARolloutReportTellsWhoIsNotReady(t *testing.T) {
+	d := newDesk(t)
+	report := func(args ...string) object {
+		return decoded[object](t, d.admin(append([]string{"rollout", "report", "--json"}, args...)...))
+	}
+	r := report()
+	require.EqualValues(t, 2, r["would_be_refused"], "an.nv has no phone yet, binh.tt not even a number")
+	require.Empty(t, decoded[[]object](t, d.admin("account", "list", "--json")), "a report changes nothing")
+	d.enrol()
+	r = report("--client", "vpn")
+	require.EqualValues(t, 1, r["would_be_refused"])
+	total := r["total"].(object)
+	require.EqualValues(t, 2, total["users"])
+	require.EqualValues(t, 1, total["ready"])
+	require.EqualValues(t, 1, total["no_number"])
+	require.Contains(t, d.admin("rollout", "report").out, "would be refused tomorrow: 1\n")
+	require.Equal(t, "username,part,problem,rule,would_be_refused\nan.nv,-,,,false\nbinh.tt,-,no_bhxh_number,,true\n", d.admin("rollout", "report", "--csv").out)
+	require.Contains(t, d.admin("rollout", "report", "--client", "nobody").errOut, `no client is called "nobody"`)
+	require.Contains(t, d.admin("rollout", "report", "--under", "here").errOut, "is no DN")
+
+	// What the policies will say tomorrow counts, not what they say now.
+	more, err := os.ReadFile(d.Config)
+	require.NoError(t, err)
+	d.Stop()
+	day := time.Now().In(time.FixedZone("+07", 7*3600)).AddDate(0, 0, 1)
+	require.NoError(t, os.WriteFile(d.Config, append(more, []byte(`
+second_factor:
+  policies:
+    - {match: {client: vpn}, require: from, date: `+day.Format(time.DateOnly)+`}
+`)...), 0o600))
+	d.Start()
+	require.Equal(t, true, d.try("binh.tt", "203.0.113.7")["accepted"], "today")
+	require.EqualValues(t, 1, report("--client", "vpn")["would_be_refused"], "not tomorrow")
+}

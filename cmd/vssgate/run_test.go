@@ -182,6 +182,7 @@ func TestCommandsThatAreThere(t *testing.T) {
 		"account remove", "account import", "account export",
 		"audit export", "audit verify",
 		"emergency on", "emergency off", "emergency status",
+		"rollout report",
 		"device add", "device list", "device revoke",
 		"login list", "login show", "login follow",
 		"nas list", "nas show", "nas forget",

@@ -225,5 +225,43 @@ type Emergency struct {
 	Why   string     `json:"why,omitempty"`
 }
 
+// Rollout asks who could log in tomorrow.
+type Rollout struct {
+	Under  string `json:"under,omitempty"`  // DN of a part of the directory; "": all
+	Client string `json:"client,omitempty"` // whose policies count; "": those for all clients
+	Users  bool   `json:"users,omitempty"`  // each user too, not only the sums
+}
+
+// RolledOut is a report of a roll-out.
+type RolledOut struct {
+	At      time.Time     `json:"at"` // the time that it is about: tomorrow
+	Parts   []RolloutPart `json:"parts"`
+	Total   RolloutPart   `json:"total"`
+	Refused int           `json:"would_be_refused"`
+	Users   []RolloutUser `json:"users,omitempty"`
+}
+
+// RolloutPart counts the users of one part of the directory.
+type RolloutPart struct {
+	Part     string `json:"part"`
+	Users    int    `json:"users"`
+	Ready    int    `json:"ready"` // would be asked, and could confirm
+	NoNumber int    `json:"no_number"`
+	NoDevice int    `json:"no_device"`
+	OldApp   int    `json:"old_app"`
+	Other    int    `json:"other"`
+	Exempt   int    `json:"exempt"` // of them all: let in by a rule, whatever is missing
+	Refused  int    `json:"would_be_refused"`
+}
+
+// RolloutUser is one user of a report.
+type RolloutUser struct {
+	Username string `json:"username"`
+	Part     string `json:"part"`
+	Problem  string `json:"problem"` // "": none
+	Rule     string `json:"rule"`    // lets in without a second factor; "": none
+	Refused  bool   `json:"would_be_refused"`
+}
+
 // None is an empty answer or question.
 type None struct{}

@@ -28,6 +28,7 @@ func (a *App) commands() *admin.Mux {
 	admin.Handle(m, "/device/list", a.listDevices)
 	admin.Handle(m, "/device/revoke", a.revokeDevice)
 	admin.Handle(m, "/audit/export", a.exportAudit)
+	admin.Handle(m, "/rollout/report", a.rolloutReport)
 	admin.Handle(m, "/emergency/on", a.emergencyOn)
 	admin.Handle(m, "/emergency/off", a.emergencyOff)
 	admin.Handle(m, "/emergency/status", a.emergencyStatus)

@@ -29,6 +29,6 @@
 // Map, in reading order: people.go (options), account.go (login.People: pinning,
 // and what stands in an account's way), number.go (numbers and persons), set.go
 // (numbers set by an administrator), organisation.go (custodians), entry.go
-// (lines of an import), remove.go, device.go, activation.go, enrolment.go,
+// (lines of an import), remove.go, peek.go (what would be, for reports), device.go, activation.go, enrolment.go,
 // version.go, qr.go, record.go (the store).
 package enrol

@@ -65,17 +65,25 @@ func (a *Attempt) limit(to FactorSet) {
 	}
 }
 
-// matching is the policy for q now; a zero Rule when none says anything.
-func (e *Engine) matching(q *asking, now time.Time) Rule {
-	for _, r := range e.Policy.Rules {
-		if r.Require == RequireNever && !now.Before(r.Date) {
+// matching is the rule for a request of that user; a zero Rule when none says
+// anything.
+func (p *Policy) matching(r *Request, who *Identity, now time.Time) Rule {
+	for _, rule := range p.Rules {
+		if rule.Require == RequireNever && !now.Before(rule.Date) {
 			continue // it has ended
 		}
-		if r.Match(q.req, q.identity) {
-			return r
+		if rule.Match(r, who) {
+			return rule
 		}
 	}
 	return Rule{}
+}
+
+// WouldLetIn is by which rule such a request would be let in on the first
+// factor alone at that time, with that in the account's way; FactorNone: none.
+func (p *Policy) WouldLetIn(r *Request, who *Identity, problem Reason, at time.Time) Factor {
+	rule := p.matching(r, who, at)
+	return rule.letsIn(problem, at)
 }
 
 // letsIn is by what a policy lets q in on the first factor alone.

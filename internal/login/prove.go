@@ -297,7 +297,7 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	if err != nil {
 		return nil, err
 	}
-	policy := e.matching(q, now)
+	policy := e.Policy.matching(r, &id, now)
 	rule, err := e.rule(ctx, q, account, policy, now)
 	if err != nil {
 		return nil, err
