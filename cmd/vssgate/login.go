@@ -56,7 +56,7 @@ func loginListCommand(w *where) *cobra.Command {
              goes on with it                                what to look for in the log`,
 		Example: `  vssgate login list --user an.nv
   vssgate login list --client hq-vpn --open
-  vssgate login list --json | jq '.[] | select(.reason == "bad_password") | .from'`,
+  vssgate login list --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return call(cmd, w, asJSON, "/login/list", in, func(out io.Writer, all []admin.Login) { showLogins(out, all, w.zone()) })
