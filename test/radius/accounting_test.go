@@ -105,7 +105,7 @@ func TestOnAFullDiskAccountingStaysUnanswered(t *testing.T) {
 
 func TestAccountingIsSentOnToFreeRADIUS(t *testing.T) {
 	billing := startFreeRADIUS(t, "the-secret-of-billing")
-	dead := freeUDP(t)
+	dead := freeAddr(t)
 	s := site.Start(t, site.Options{More: fmt.Sprintf(`  accounting:
     listen: ["127.0.0.1:0"]
     file: "{{DIR}}/data/accounting.jsonl"
@@ -143,7 +143,7 @@ func (f *freeRADIUS) detail(t *testing.T) string {
 
 func startFreeRADIUS(t *testing.T, secret string) *freeRADIUS {
 	t.Helper()
-	f := &freeRADIUS{dir: t.TempDir(), addr: freeUDP(t)}
+	f := &freeRADIUS{dir: t.TempDir(), addr: freeAddr(t)}
 	_, port, _ := net.SplitHostPort(f.addr)
 	config := fmt.Sprintf(`
 prefix = /usr

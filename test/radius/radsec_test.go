@@ -58,7 +58,7 @@ func (r *radsecUp) client(name string) (certFile, keyFile string) {
 // A proxy is radsecproxy between a NAS and the node.
 type proxy struct {
 	t    *testing.T
-	addr string // UDP
+	addr string
 	mu   sync.Mutex
 	said bytes.Buffer
 }
@@ -85,7 +85,7 @@ func radsecproxy(t *testing.T, listen, blocks string) *proxy {
 	if err != nil {
 		t.Fatal("radsecproxy is missing: apt-get install radsecproxy")
 	}
-	p := &proxy{t: t, addr: freeUDP(t)}
+	p := &proxy{t: t, addr: freeAddr(t)}
 	conf := filepath.Join(t.TempDir(), "radsecproxy.conf")
 	require.NoError(t, os.WriteFile(conf, []byte(strings.ReplaceAll("LogLevel 1\nLogDestination x-stderr\n"+listen+blocks, "ADDR", p.addr)), 0o600))
 	ctx, stop := context.WithCancel(context.Background())
@@ -102,11 +102,17 @@ func radsecproxy(t *testing.T, listen, blocks string) *proxy {
 	return p
 }
 
-func freeUDP(t *testing.T) string {
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer c.Close()
-	return c.LocalAddr().String()
+// freeAddr is an address that nobody uses, neither over UDP nor over TCP.
+func freeAddr(t *testing.T) string {
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer l.Close()
+		if c, err := net.ListenPacket("udp", l.Addr().String()); err == nil {
+			defer c.Close()
+			return l.Addr().String()
+		}
+	}
 }
 
 // through is radsecproxy as that client of the node's, connected.

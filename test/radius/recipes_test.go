@@ -39,7 +39,7 @@ func onPort(t *testing.T, o site.Options) *site.Site {
 	raw, err := os.ReadFile(s.Config)
 	require.NoError(t, err)
 	config := strings.Replace(string(raw), `radius:
-  listen: ["127.0.0.1:0"]`, fmt.Sprintf("radius:\n  listen: [%q]", freeUDP(t)), 1)
+  listen: ["127.0.0.1:0"]`, fmt.Sprintf("radius:\n  listen: [%q]", freeAddr(t)), 1)
 	require.NotEqual(t, string(raw), config)
 	require.NoError(t, os.WriteFile(s.Config, []byte(config), 0o600))
 	s.Start()
