@@ -89,8 +89,9 @@ func (k *Timekeeper) Load(ctx context.Context) (all []Timers, err error) {
 	k.saved, k.warned = map[string]Timers{}, map[string]time.Time{}
 	for _, record := range stored {
 		var t Timers
-		if err := json.Unmarshal(record.Value, &t); err != nil {
-			return nil, fmt.Errorf("record %s: %w", record.Key, err)
+		if err := json.Unmarshal(record.Value, &t); err != nil { // measured again
+			k.Log.Warn("timers of a NAS cannot be read", "record", record.Key, "error", err)
+			continue
 		}
 		all, k.saved[record.Key] = append(all, t), t
 	}

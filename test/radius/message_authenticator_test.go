@@ -129,6 +129,16 @@ func TestRadclientWithAndWithoutMessageAuthenticator(t *testing.T) {
 	}
 }
 
+func TestRadclientTakesRepliesWithoutMessageAuthenticatorWhereTheClientSaysSo(t *testing.T) {
+	s := site.Start(t, site.Options{Asks: "127.0.0.9", Clients: "    - {name: chokes, addresses: [127.0.0.1], secret: {{SECRET}}, message_authenticator_in_replies: false}\n"})
+	s.Phone(1)
+	out := radclient(t, s, "127.0.0.1", typed(password, signed)...).said()
+	_, reply, received := strings.Cut(out, "Received Access-Challenge")
+	require.True(t, received, out)
+	require.Contains(t, reply, "State = 0x")
+	require.NotContains(t, reply, "Message-Authenticator")
+}
+
 // radtest signs, pam_radius_auth does not.
 func TestRadtestUnderEachRequirement(t *testing.T) {
 	for _, requirement := range requirements {
