@@ -317,7 +317,9 @@ server default {
 		Post-Auth-Type REJECT {
 			eap
 			update reply {
+{{- if not .Proxy}}
 				&Reply-Message := "refused by the upstream"
+{{- end}}
 {{- if .Signed}}
 				&Message-Authenticator := 0x00
 {{- end}}

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	tries      = 3  // how often a request is sent: the same bytes, at equal intervals
-	maxSockets = 64 // of one server; each has 256 Identifiers
+	tries      = 3       // how often a request is sent: the same bytes, at equal intervals
+	maxSockets = 64      // of one server; each has 256 Identifiers
+	readBuffer = 1 << 20 // 256 answers at once
 )
 
 // ErrBusy says that all Identifiers of all sockets wait for an answer, or that
@@ -120,6 +121,7 @@ func (u *udp) take(ctx context.Context) (*socket, byte, *waiter, error) {
 	if err != nil {
 		return nil, 0, nil, err
 	}
+	_ = conn.(*net.UDPConn).SetReadBuffer(readBuffer) // the kernel may allow less; that is no failure
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed || len(u.sockets) >= maxSockets {
