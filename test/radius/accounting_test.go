@@ -111,7 +111,7 @@ func TestAccountingIsSentOnToFreeRADIUS(t *testing.T) {
     file: "{{DIR}}/data/accounting.jsonl"
     forward: [{address: %q, secret: nobody-is-listening}, {address: %q, secret: the-secret-of-billing}]
 `, dead, billing.addr)})
-	for _, more := range [][]string{nil, {signed}} {
+	for _, more := range [][]string{{`User-Password = "a password"`}, {signed}} {
 		out := accounts(t, s, "1", session("Stop", "7A", append(more, `Proxy-State = "one"`, `Class = "of the NAS"`, "Acct-Terminate-Cause = User-Request")...)...)
 		require.Contains(t, out, response)
 	}

@@ -152,6 +152,13 @@ func loggedInEveryWay(t *testing.T, o site.Options, mark string) ([]canary, writ
 	asks.Send(asks.Packet(site.Request{User: name, Password: typed, Station: "203.0.113.10"}))
 	asks.Maybe(nil, quiet)
 
+	command("login", "list")
+	command("login", "list", "--json")
+	require.GreaterOrEqual(t, len(list(t, s)), 8, "the logins are remembered")
+	for _, l := range list(t, s) {
+		command("login", "show", l.Attempt)
+		command("login", "show", l.Attempt, "--json")
+	}
 	_, w["metrics"] = s.Get("/metrics")
 	_, page := s.Get("/readyz")
 	w["metrics"] += page
