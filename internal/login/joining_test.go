@@ -1,6 +1,7 @@
 package login_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -296,5 +297,30 @@ func TestHoldThenChallengeTakesWhateverTheUserDoes(t *testing.T) {
 				require.Len(w, w.audited(), 1)
 			})
 		})
+	}
+}
+
+// Separators and digits inside a password are the password's own: it is asked
+// once, and a code may follow it all the same.
+func TestAPasswordThatEndsLikeACodeIsAPassword(t *testing.T) {
+	for _, odd := range []string{"a,b,123456", "123456", ",,123456,", "pw,push", strings.Repeat("đ", 60) + ",123456"} {
+		for _, mode := range []login.Mode{login.Challenge, login.Hold, login.Append} {
+			t.Run(odd+" in mode "+string(mode), func(t *testing.T) {
+				in(t, func(w *world) {
+					vpn := client(mode, login.ApprovalOff)
+					w.changed = odd
+					if odd == "pw,push" {
+						w.changed = "pw" // the word is cut off
+					}
+					w.ask(vpn, saying(odd))
+					code := w.phone().Code
+					require.EqualValues(w, 1, w.checks.Load())
+					w.ask(vpn, saying(w.changed+","+wrong(code))).is(login.Reject, login.WrongCode)
+					w.ask(vpn, saying(w.changed+","+code)).is(login.Accept, login.Accepted)
+					require.EqualValues(w, 1, w.checks.Load())
+					require.Equal(w, 1, w.prompted())
+				})
+			})
+		}
 	}
 }
