@@ -12,8 +12,8 @@
 //	NAS -> Status-Server                              we -> Access-Accept, if the node can decide
 //	NAS -> Accounting-Request                         we -> Accounting-Response, when the record is kept
 //
-// A datagram passes these gates, and is dropped, counted and told (at most
-// once a second for each client and reason) where it fits none of them:
+// A datagram passes these gates, and is dropped, counted and told (for each
+// client and reason less and less often, see drop.go) where it fits none of them:
 //
 //	source is a client      clients.go    longest matching prefix
 //	code                    packet.go     what this socket takes: logins, accounting, over TLS both

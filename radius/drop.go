@@ -154,8 +154,9 @@ func (noMeter) TLSClosed(Drop)               {}
 func (noMeter) Unsigned(string)              {}
 func (noMeter) PreviousSecret(string)        {}
 
-// A teller logs what was dropped or refused: one record a second for each
-// client and reason, with the number of those it kept back.
+// A teller logs what was dropped or refused: for each client and reason at once,
+// again after a second, and as long as it goes on after ten and then once a
+// minute, with the number of those it kept back.
 type teller struct {
 	log *slog.Logger
 
@@ -163,16 +164,20 @@ type teller struct {
 	told map[topic]*telling
 }
 
-// A topic is what one record a second is written about. Unknown sources share
+// A topic is what is told of together. Unknown sources share
 // the client "", so that forged addresses fill neither log nor memory.
 type topic struct{ client, reason string }
 
 type telling struct {
-	last time.Time
-	kept int
+	last  time.Time
+	kept  int           // since then
+	pause time.Duration // until the next
 }
 
-const tellEvery = time.Second
+const (
+	tellEvery = time.Second
+	tellSlow  = time.Minute
+)
 
 // tellSeldom is for what lasts.
 var tellSeldom = map[string]time.Duration{crowded: time.Minute}
@@ -182,7 +187,7 @@ func newTeller(log *slog.Logger) *teller {
 }
 
 // tell writes message with the way out and what attrs returns, unless the topic
-// was told of within the last second: then attrs is not even called, for this
+// was told of a moment ago: then attrs is not even called, for this
 // may be a flood. A nil attrs adds nothing.
 func (t *teller) tell(now time.Time, client, reason, message string, attrs func() []slog.Attr) {
 	hint := wayOut[reason]
@@ -209,13 +214,18 @@ func (t *teller) due(about topic, now time.Time) (kept int, due bool) {
 	defer t.mu.Unlock()
 	last := t.told[about]
 	if last == nil {
-		t.told[about] = &telling{last: now}
+		t.told[about] = &telling{last: now, pause: max(tellEvery, tellSeldom[about.reason])}
 		return 0, true
 	}
-	if now.Sub(last.last) < max(tellEvery, tellSeldom[about.reason]) {
+	if now.Sub(last.last) < last.pause {
 		last.kept++
 		return 0, false
 	}
-	kept, last.kept, last.last = last.kept, 0, now
+	if kept = last.kept; kept > 0 {
+		last.pause = min(10*last.pause, tellSlow)
+	} else {
+		last.pause = max(tellEvery, tellSeldom[about.reason])
+	}
+	last.kept, last.last = 0, now
 	return kept, true
 }

@@ -30,6 +30,9 @@ need curl /usr/bin/curl
 need postgresql '/usr/lib/postgresql/*/bin/initdb'
 need gcc /usr/bin/gcc
 need libc6-dev /usr/include/stdlib.h
+if [ "${1:-}" = bench ]; then # only to measure against
+	need freeradius-ldap /usr/lib/freeradius/rlm_ldap.so
+fi
 
 if [ -z "$missing" ]; then
 	echo 'packages: everything the tests need is installed'
