@@ -18,6 +18,7 @@ import (
 	"runtime/pprof"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,6 +36,10 @@ const nodeEnv = "VSSGATE_BENCH_NODE"
 const profileEnv = "VSSGATE_BENCH_PROFILES"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(echoEnv) != "" {
+		echo()
+		return
+	}
 	if file := os.Getenv(nodeEnv); file != "" {
 		if err := runNode(file); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -131,10 +136,11 @@ func (w weight) String() string {
 
 // A node is the program in a process of its own.
 type node struct {
-	b   *testing.B
-	at  app.Addresses
-	in  io.Writer
-	out *json.Decoder
+	b    *testing.B
+	at   app.Addresses
+	in   io.Writer
+	out  *json.Decoder
+	told *lines // what it has logged, from warnings on
 }
 
 // nodeConfig is what a site would write, with limits that let the load in.
@@ -148,12 +154,10 @@ first_factors:
   - name: directory
     ldap:
       kind: openldap
-      urls: ["{{DIRECTORY}}"]
-      bind_dn: cn=vssgate,dc=vss,dc=example
-      bind_password: service
-      base_dns: ["ou=people,dc=vss,dc=example"]
+{{DIRECTORY}}
       user_filter: (uid={username})
       attributes: {bhxh_number: employeeNumber}
+      timeout: 20s # on a busy machine too
 throttle: {per_source: 1000}
 # As long as may be: all logins are to be there at once, on a slow machine too.
 second_factor: {valid_for: 10m, grace: 1m}
@@ -161,6 +165,8 @@ radius:
   listen: ["127.0.0.1:0"]
   clients:
     - {name: vpn, addresses: [127.0.0.1], secret: ` + sharedSecret + `, mode: hold, hold: 10m, approval: simple}
+    - {name: asked, addresses: [` + asked + `], secret: ` + sharedSecret + `, mode: challenge}
+    - {name: observed, addresses: [` + observed + `], secret: ` + sharedSecret + `, observe: {until: 2999-01-31, why: to measure the first factor alone}}
 ldap:
   listen: ["127.0.0.1:0"]
   require_tls: false
@@ -171,21 +177,59 @@ ldap:
 
 const sharedSecret = "a-secret-of-the-benchmark"
 
+// Where the NASes of the other clients ask from.
+const (
+	asked    = "127.0.0.2" // challenges
+	observed = "127.0.0.3" // accepts on the first factor
+)
+
+// lines passes the first lines of a log on, and counts all.
+type lines struct {
+	mu sync.Mutex
+	n  int
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	const shown = 40
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.n += bytes.Count(b, []byte{'\n'}); l.n <= shown {
+		os.Stderr.Write(b)
+	}
+	return len(b), nil
+}
+
+func (l *lines) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.n
+}
+
 // startNode runs a node on the data in dir, where the people are enrolled.
 func startNode(b *testing.B, dir string, d *tree) *node {
+	return startNodeAt(b, dir, directoryConfig(d.url, "cn=vssgate,dc=vss,dc=example", "service", "ou=people,dc=vss,dc=example"))
+}
+
+// directoryConfig is what differs among directories.
+func directoryConfig(url, bindDN, bindPassword, base string) string {
+	return fmt.Sprintf("      urls: [%q]\n      bind_dn: %s\n      bind_password: %s\n      base_dns: [%q]", url, bindDN, bindPassword, base)
+}
+
+func startNodeAt(b *testing.B, dir, directory string) *node {
 	file := filepath.Join(dir, "vssgate.yaml")
-	text := strings.NewReplacer("{{DIR}}", dir, "{{DIRECTORY}}", d.url).Replace(nodeConfig)
+	text := strings.NewReplacer("{{DIR}}", dir, "{{DIRECTORY}}", directory).Replace(nodeConfig)
 	require.NoError(b, os.WriteFile(file, []byte(text), 0o600))
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), nodeEnv+"="+file)
-	cmd.Stderr = os.Stderr
+	told := &lines{}
+	cmd.Stderr = told
 	in, err := cmd.StdinPipe()
 	require.NoError(b, err)
 	out, err := cmd.StdoutPipe()
 	require.NoError(b, err)
 	require.NoError(b, cmd.Start())
 	b.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	n := &node{b: b, in: in, out: json.NewDecoder(out)}
+	n := &node{b: b, in: in, out: json.NewDecoder(out), told: told}
 	require.NoError(b, n.out.Decode(&n.at))
 	return n
 }
@@ -223,7 +267,7 @@ func (n *node) open() int {
 // wait returns when at least want logins are open, or when none was added for
 // so long that something must have been lost.
 func (n *node) wait(want int) (open int) {
-	const patience = 3 * time.Second
+	const patience = 10 * time.Second
 	for changed := time.Now(); time.Since(changed) < patience; {
 		before := open
 		if open = n.open(); open >= want {

@@ -79,16 +79,25 @@ func (a *nas) logIn(n *node, count int) {
 
 // accessRequest is what a VPN gateway sends for user i, and more attributes.
 func accessRequest(identifier byte, i int, more ...byte) []byte {
+	return loginRequest(identifier, username(i), password, i, more...)
+}
+
+func loginRequest(identifier byte, name, password string, i int, more ...byte) []byte {
 	p := make([]byte, 20, 256)
 	p[0], p[1] = 1, identifier
 	rand.Read(p[4:20])
 	p = attribute(p, 80, make([]byte, md5.Size))
-	p = attribute(p, 1, []byte(username(i)))
+	p = attribute(p, 1, []byte(name))
 	p = attribute(p, 2, hide([]byte(password), p[4:20]))
 	p = attribute(p, 32, []byte("vpn-hanoi-1"))
 	p = attribute(p, 31, netipOf(i))
 	p = append(p, more...)
 	binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
+	return sign(p)
+}
+
+// sign fills in the Message-Authenticator, which comes first.
+func sign(p []byte) []byte {
 	mac := hmac.New(md5.New, []byte(sharedSecret))
 	mac.Write(p)
 	copy(p[22:], mac.Sum(nil))
