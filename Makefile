@@ -29,7 +29,8 @@ test: packages
 	$(GO) test -tags $(TAGS) -race -timeout 10m ./...
 
 bench:
-	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -p 1 -timeout 5m ./...
+	./test/packages.sh bench
+	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -p 1 -timeout 8m ./...
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'not formatted: gofmt -w .'; exit 1; }

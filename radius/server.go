@@ -200,7 +200,7 @@ func (s *Server) read(sock *udpSocket) error {
 	oob := make([]byte, 128)
 	var to asked
 	for failed := 0; ; {
-		n, oobn, _, source, err := sock.conn.ReadMsgUDPAddrPort(buf, oob)
+		n, k, err := sock.receive(buf, oob, &to)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil
@@ -211,10 +211,6 @@ func (s *Server) read(sock *udpSocket) error {
 			continue
 		}
 		failed = 0
-		k := key{socket: &sock.socket, source: netip.AddrPortFrom(source.Addr().Unmap(), source.Port())}
-		if sock.wildcard {
-			k.local = to.address(oob[:oobn])
-		}
 		s.serve(buf[:n], k)
 	}
 }

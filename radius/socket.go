@@ -84,8 +84,28 @@ func newUDPSocket(conn *net.UDPConn, takes codes) (*udpSocket, error) {
 	return s, ipv6.NewPacketConn(conn).SetControlMessage(ipv6.FlagDst, true)
 }
 
-func (s *udpSocket) write(b []byte, local netip.Addr, to netip.AddrPort) error {
-	_, _, err := s.conn.WriteMsgUDPAddrPort(b, from(local), to)
+// receive reads one datagram, and which address was asked where there may be
+// several.
+func (s *udpSocket) receive(buf, oob []byte, to *asked) (n int, k key, err error) {
+	var source netip.AddrPort
+	k.socket = &s.socket
+	if s.wildcard {
+		var oobn int
+		n, oobn, _, source, err = s.conn.ReadMsgUDPAddrPort(buf, oob)
+		k.local = to.address(oob[:oobn])
+	} else {
+		n, source, err = s.conn.ReadFromUDPAddrPort(buf)
+	}
+	k.source = netip.AddrPortFrom(source.Addr().Unmap(), source.Port())
+	return n, k, err
+}
+
+func (s *udpSocket) write(b []byte, local netip.Addr, to netip.AddrPort) (err error) {
+	if local.IsValid() {
+		_, _, err = s.conn.WriteMsgUDPAddrPort(b, from(local), to)
+	} else {
+		_, err = s.conn.WriteToUDPAddrPort(b, to)
+	}
 	return err
 }
 

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -94,21 +93,10 @@ type Addresses struct {
 	Admin                          string
 }
 
-// collectAt is how much may be added to the memory in use, in percent, before
-// the garbage collector runs; Go's own 100 nearly doubles what held logins
-// take (docs/performance.md). The environment variable GOGC wins.
-const collectAt = 25
-
-func collectSooner() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectAt)
-	}
-}
-
 // Run binds every listener, calls ready, and serves until ctx ends or a part
 // fails. It drains, and closes the store last.
 func (a *App) Run(ctx context.Context, ready func(Addresses)) error {
-	collectSooner()
+	CollectSooner()
 	addresses, err := a.listen()
 	if err != nil {
 		return errors.Join(err, a.listeners.close(), a.close())

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	poolSize = 16               // connections in use at once; more callers wait
+	poolSize = 32               // connections in use at once; more callers wait
 	idleFor  = 30 * time.Second // firewalls forget connections without telling
 )
 

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	layeh "layeh.com/radius"
 
+	"vssgate/internal/app"
 	"vssgate/internal/audit"
 	"vssgate/internal/enrol"
 	"vssgate/internal/login"
@@ -35,8 +35,7 @@ type bare struct {
 }
 
 func newBare(b *testing.B, enrolled int) *bare {
-	before := debug.SetGCPercent(collectAt)
-	b.Cleanup(func() { debug.SetGCPercent(before) })
+	app.CollectSooner()
 	dir, log, ctx := b.TempDir(), slog.New(slog.DiscardHandler), context.Background()
 	s := &bare{keys: writeKeys(b, dir)}
 	db, err := store.OpenEmbedded(filepath.Join(dir, "vssgate.db"), log)
@@ -75,9 +74,6 @@ func newBare(b *testing.B, enrolled int) *bare {
 	b.Cleanup(func() { stop(); all.Wait(); db.Close(); books.Close() })
 	return s
 }
-
-// collectAt is what the program sets: see internal/app.
-const collectAt = 25
 
 // instant knows everybody at once.
 type instant struct{}

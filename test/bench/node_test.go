@@ -32,7 +32,8 @@ import (
 // nodeEnv makes the test binary a node: the value is its configuration file.
 const nodeEnv = "VSSGATE_BENCH_NODE"
 
-// profileEnv names a folder for heap profiles of nodes that are full.
+// profileEnv names a folder for heap profiles of nodes that are full, and
+// processor profiles of nodes that are busy.
 const profileEnv = "VSSGATE_BENCH_PROFILES"
 
 func TestMain(m *testing.M) {
@@ -82,6 +83,16 @@ func obey(order string) any {
 	switch what {
 	case "collect":
 		debug.FreeOSMemory()
+	case "cpu":
+		f, err := os.Create(path)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	case "cpu-end":
+		pprof.StopCPUProfile()
 	case "profile":
 		f, err := os.Create(path)
 		if err == nil {
@@ -245,6 +256,20 @@ func (n *node) ask(order string) (w weight) {
 func (n *node) profile(name string) {
 	if dir := os.Getenv(profileEnv); dir != "" {
 		n.ask("profile " + filepath.Join(dir, name+".pprof"))
+	}
+}
+
+// profiled keeps a processor profile of what the node does meanwhile, where one
+// is wanted.
+func (n *node) profiled(name string, do func() float64) func() float64 {
+	dir := os.Getenv(profileEnv)
+	if dir == "" {
+		return do
+	}
+	return func() float64 {
+		n.ask("cpu " + filepath.Join(dir, name+".cpu.pprof"))
+		defer n.ask("cpu-end")
+		return do()
 	}
 }
 

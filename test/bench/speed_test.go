@@ -61,8 +61,8 @@ func BenchmarkNoIO(b *testing.B) {
 		with := func(p *pile, to string) func() float64 {
 			return func() float64 { return p.rate(b, "127.0.0.1", to, ports, window, turn) }
 		}
-		m := beside(b, side{"echo", with(echoed, bare)}, side{"status", with(status, n.at.RADIUS[0])},
-			side{"echo_of_logins", with(echoedToo, bare)}, side{"unknown_state", with(unknown, n.at.RADIUS[0])})
+		m := beside(b, side{"echo", with(echoed, bare)}, side{"status", n.profiled("status", with(status, n.at.RADIUS[0]))},
+			side{"echo_of_logins", with(echoedToo, bare)}, side{"unknown_state", n.profiled("unknown-state", with(unknown, n.at.RADIUS[0]))})
 		b.ReportMetric(m["status"]/m["echo"], "status/echo")
 		b.ReportMetric(m["unknown_state"]/m["echo_of_logins"], "unknown_state/echo")
 	}
@@ -180,7 +180,7 @@ func (s *bare) logInOnce(b *testing.B, nas *radius.Asker, i int) error {
 // client) with what the directory itself does, and with FreeRADIUS and its
 // rlm_ldap: all find the user with a search and bind as him.
 func BenchmarkFirstFactor(b *testing.B) {
-	const users, ports, window = 1000, 8, 4
+	const users, ports, window = 1000, 8, 8
 	for b.Loop() {
 		dir := testenv.Slapd(b, testenv.SlapdOptions{Users: users})
 		n := startNodeAt(b, populate(b, 1), slapdConfig(dir))
@@ -192,7 +192,7 @@ func BenchmarkFirstFactor(b *testing.B) {
 			return func() float64 { return logins.rate(b, from, to, ports, window, turn) }
 		}
 		m := beside(b, side{"slapd", func() float64 { return searchAndBind(b, dir, users, ports*window, turn) }},
-			side{"vssgate", through(observed, n.at.RADIUS[0])}, side{"freeradius", through("127.0.0.1", free)})
+			side{"vssgate", n.profiled("first-factor", through(observed, n.at.RADIUS[0]))}, side{"freeradius", through("127.0.0.1", free)})
 		b.ReportMetric(m["vssgate"]/m["slapd"], "vssgate/slapd")
 		b.ReportMetric(m["vssgate"]/m["freeradius"], "vssgate/freeradius")
 	}
