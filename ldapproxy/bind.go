@@ -34,7 +34,7 @@ func (c *conn) beginBind(h header, frame []byte) error {
 	}
 	b := &bind{c: c, request: request}
 	if refused == nil {
-		b.normal, b.rule = c.server.exemption(request.name, c.from)
+		b.normal, b.rule = c.exemption(request.name)
 		refused, err = refusesControls(request.controls, b.rule != nil)
 		if err != nil {
 			return err
@@ -49,15 +49,16 @@ func (c *conn) beginBind(h header, frame []byte) error {
 	c.bind = b
 	c.turn.Broadcast()
 	c.mu.Unlock()
-	c.spawn(b.run)
+	if request.name == "" && request.password == "" {
+		c.spawn(b.runAnonymous)
+	} else {
+		b.run()
+	}
 	return nil
 }
 
+// run hands the bind to the engine, which does not block.
 func (b *bind) run() {
-	if b.request.name == "" && b.request.password == "" {
-		b.runAnonymous()
-		return
-	}
 	leave := b.c.server.o.Handler.Handle(b.login())
 	b.request.password = "" // the engine has it as long as it needs it
 	b.c.mu.Lock()
@@ -178,6 +179,19 @@ func (b *bind) close(frame []byte) {
 		return
 	}
 	b.c.runQueue(b)
+}
+
+// exemption finds the rule for a name, and remembers the last one: applications
+// bind again and again with a name of their own. The caller has the turn.
+func (c *conn) exemption(name string) (normal string, rule *Exempt) {
+	if m := &c.exempt; m.rule != nil && m.name == name {
+		return m.normal, m.rule
+	}
+	normal, rule = c.server.exemption(name, c.from)
+	if rule != nil {
+		c.exempt.name, c.exempt.normal, c.exempt.rule = name, normal, rule
+	}
+	return normal, rule
 }
 
 // desert notes that nobody waits for the bind any more, and returns how to tell

@@ -56,6 +56,11 @@ type conn struct {
 	src source // of the reader alone
 	tls bool   // who has the turn reads it, the reader sets it
 
+	exempt struct { // of the last exempt bind; who has the turn
+		name, normal string
+		rule         *Exempt
+	}
+
 	writing sync.Mutex // frames to the client go out whole
 	out     net.Conn
 	torn    bool // part of a frame is out: nothing else may follow it

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	foreign "github.com/go-asn1-ber/asn1-ber"
@@ -126,6 +127,7 @@ func FuzzBind(f *testing.F) {
 	for _, r := range []bindRequest{
 		{id: 1, name: userDN, password: password}, {id: 1<<31 - 1, name: "a", password: "pä,ss\x00,123456"},
 		{id: 128, name: "uid=\x00", password: "\xff"}, {id: 2, controls: []byte("\x30\x05\x04\x031.2")},
+		{id: 70000, name: strings.Repeat("x", 300), password: strings.Repeat("y", 128), controls: []byte{}},
 	} {
 		f.Add(encodeBind(r))
 	}

@@ -124,22 +124,65 @@ func (j *judge) Bind(name, password string, _ net.Conn) (ldap.LDAPResultCode, er
 // blank tells whether a password is empty, or NULs only.
 func blank(password string) bool { return strings.Trim(password, "\x00") == "" }
 
-// encodeBind writes a BindRequest.
+// encodeBind writes a BindRequest, in one piece: it is on the way of every bind.
 func encodeBind(b bindRequest) []byte {
-	op := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationBindRequest, nil, "")
-	op.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, 3, ""))
-	op.AppendChild(octets(b.name))
-	op.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, ldap.LDAPBindAuthSimple, b.password, ""))
-	m := message(b.id, op)
-	if b.controls != nil || b.ownPolicy {
-		controls := ber.Encode(ber.ClassContext, ber.TypeConstructed, 0, nil, "")
-		controls.Data.Write(b.controls)
-		if b.ownPolicy {
-			controls.Data.Write(policyRequest)
-		}
-		m.AppendChild(controls)
+	controls, some := len(b.controls), b.controls != nil || b.ownPolicy
+	if b.ownPolicy {
+		controls += len(policyRequest)
 	}
-	return m.Bytes()
+	op := 3 + elementLen(len(b.name)) + elementLen(len(b.password))
+	body := 2 + idLen(b.id) + elementLen(op)
+	if some {
+		body += elementLen(controls)
+	}
+	f := appendHead(make([]byte, 0, elementLen(body)), tagSequence, body)
+	f = appendHead(f, tagInteger, idLen(b.id))
+	for shift := 8 * (idLen(b.id) - 1); shift >= 0; shift -= 8 {
+		f = append(f, byte(b.id>>shift))
+	}
+	f = append(appendHead(f, opBindRequest, op), tagInteger, 1, 3)
+	f = append(appendHead(f, tagOctets, len(b.name)), b.name...)
+	f = append(appendHead(f, authSimple, len(b.password)), b.password...)
+	if some {
+		f = append(appendHead(f, tagControls, controls), b.controls...)
+	}
+	if b.ownPolicy {
+		f = append(f, policyRequest...)
+	}
+	return f
+}
+
+// idLen is how many octets a message id has.
+func idLen(id int32) int {
+	n := 1
+	for id > 0x7f {
+		id >>= 8
+		n++
+	}
+	return n
+}
+
+// elementLen is how long an element with so many octets of contents is.
+func elementLen(n int) int { return 2 + lengthOctets(n) + n }
+
+// lengthOctets is how many octets follow the first one of a length.
+func lengthOctets(n int) (octets int) {
+	for ; n > 0x7f || n > 0 && octets > 0; n >>= 8 {
+		octets++
+	}
+	return octets
+}
+
+func appendHead(b []byte, tag byte, n int) []byte {
+	octets := lengthOctets(n)
+	if octets == 0 {
+		return append(b, tag, byte(n))
+	}
+	b = append(b, tag, 0x80|byte(octets))
+	for octets--; octets >= 0; octets-- {
+		b = append(b, byte(n>>(8*octets)))
+	}
+	return b
 }
 
 // encodeResult writes the response with that operation (its tag number).

@@ -17,7 +17,7 @@ import (
 	"vssgate/internal/login"
 )
 
-// A Handler decides logins; login.Engine is one. It calls r.Reply exactly once,
+// A Handler decides logins; login.Engine is one. It does not block. It calls r.Reply exactly once,
 // from any goroutine, and r.First's methods before that. leave tells it that
 // the asker has gone; the attempt stays open for a retry.
 type Handler interface {

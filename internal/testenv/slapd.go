@@ -193,6 +193,41 @@ func Slapd(t testing.TB, o SlapdOptions) *SlapdServer {
 	return s
 }
 
+const slapdProxyConf = `
+include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+modulepath /usr/lib/ldap
+moduleload back_ldap
+pidfile {{.Dir}}/slapd.pid
+loglevel 0
+sizelimit unlimited
+TLSCACertificateFile {{.CA.CAFile}}
+TLSCertificateFile {{.CA.CertFile}}
+TLSCertificateKeyFile {{.CA.KeyFile}}
+
+database ldap
+suffix "` + SlapdBase + `"
+uri {{.URI}}
+rebind-as-user yes
+`
+
+// SlapdProxy is OpenLDAP's own proxy before a server: back-ldap, binding
+// upstream as whoever binds to it.
+func SlapdProxy(t testing.TB, upstream *SlapdServer) *SlapdServer {
+	t.Helper()
+	s := &SlapdServer{Base: SlapdBase, CA: upstream.CA, CAFile: upstream.CAFile, t: t, dir: t.TempDir()}
+	var conf bytes.Buffer
+	must(t, template.Must(template.New("slapd.conf").Parse(slapdProxyConf)).Execute(&conf, struct {
+		CA       *Authority
+		Dir, URI string
+	}{s.CA, s.dir, upstream.URI}))
+	must(t, os.WriteFile(s.conf(), conf.Bytes(), 0o600))
+	s.startOnFreePorts()
+	t.Cleanup(s.Stop)
+	return s
+}
+
 func needSlapd(t testing.TB) {
 	t.Helper()
 	for _, name := range []string{"slapd", "slapadd"} {

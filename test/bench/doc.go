@@ -3,6 +3,7 @@
 //
 //	BenchmarkHeldRADIUS      memory of 100,000 RADIUS logins that are held at once
 //	BenchmarkHeldLDAP        memory of a held bind, with both its connections
+//	BenchmarkBesideSlapd     binds and searches through the program, beside slapd itself and OpenLDAP's own proxy
 //	BenchmarkLogin           what a login takes besides the directory, leg by leg
 //	BenchmarkWrongState      a packet that is decided without asking anybody
 //

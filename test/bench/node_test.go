@@ -227,8 +227,13 @@ func directoryConfig(url, bindDN, bindPassword, base string) string {
 }
 
 func startNodeAt(b *testing.B, dir, directory string) *node {
+	return startNodeAs(b, dir, strings.ReplaceAll(nodeConfig, "{{DIRECTORY}}", directory))
+}
+
+// startNodeAs runs a node with that configuration, in which {{DIR}} is dir.
+func startNodeAs(b *testing.B, dir, text string) *node {
 	file := filepath.Join(dir, "vssgate.yaml")
-	text := strings.NewReplacer("{{DIR}}", dir, "{{DIRECTORY}}", directory).Replace(nodeConfig)
+	text = strings.ReplaceAll(text, "{{DIR}}", dir)
 	require.NoError(b, os.WriteFile(file, []byte(text), 0o600))
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), nodeEnv+"="+file)
