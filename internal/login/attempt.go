@@ -1,11 +1,9 @@
 package login
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"slices"
 	"time"
 )
 
@@ -152,29 +150,6 @@ func (a *Attempt) chainByNumber(number string) int {
 		}
 	}
 	return -1
-}
-
-// kept is what the first factor gave to the request with that password.
-func (a *Attempt) kept(secret []byte) []byte {
-	for i := len(a.Chains) - 1; i >= 0; i-- {
-		if c := &a.Chains[i]; bytes.Equal(c.KeepOf, secret) {
-			return c.Keep
-		}
-	}
-	return nil
-}
-
-// keepsFor tells whether a request with that password can do without a check
-// of its own: nothing is to come back with an accept, or it is kept.
-func (a *Attempt) keepsFor(secret []byte) bool {
-	return a.kept(secret) != nil || !slices.ContainsFunc(a.Chains, func(c Chain) bool { return len(c.Keep) > 0 })
-}
-
-// dropKeeps: after the verdict only who was let in needs what was kept.
-func (a *Attempt) dropKeeps() {
-	for i := range a.Chains {
-		a.Chains[i].Keep, a.Chains[i].KeepOf = nil, nil
-	}
 }
 
 // newest is the chain that began last; -1 when there is none.

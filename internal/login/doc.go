@@ -33,6 +33,7 @@
 //	rounds.go   first factors of several rounds
 //	rule.go     what lets in on the first factor alone: observe, remember
 //	policy.go   policies: for whom and from when on; emergencies
+//	keep.go     what the first factor gave, until somebody is let in
 //	settle.go   saving, verdicts, the one audit record
 //	prompt.go   the one prompt of a login: claimed, sent, passed on to the next
 //	guess.go    codes counted before they are compared; lockout

@@ -208,40 +208,6 @@ func (q *asking) leads(c *Chain) {
 	q.facts.Entered = true
 }
 
-// lacksKeep: q has joined without a check of its own, but what the first factor
-// gave there was given for another proof. Then q needs its own.
-func (q *asking) lacksKeep(a *Attempt) bool {
-	secret := q.secret
-	if q.facts.Chain < 0 { // an appended code: it is the password before it
-		secret = a.Secret
-	}
-	return q.checked == nil && len(q.req.State) == 0 && !a.keepsFor(secret)
-}
-
-// keeps notes what the first factor gave for q: with its own check, or with
-// that of the password by which it joined.
-func (q *asking) keeps(a *Attempt, c *Chain) {
-	keep := a.kept(q.secret)
-	if q.checked != nil {
-		keep = q.checked.Keep
-	}
-	c.Keep, c.KeepOf = keep, nil
-	if len(keep) > 0 {
-		c.KeepOf = q.secret
-	}
-}
-
-// kept is what comes back with q's accept.
-func (q *asking) kept(a *Attempt) []byte {
-	switch chain := q.facts.Chain; {
-	case q.checked != nil:
-		return q.checked.Keep
-	case chain >= 0 && chain < len(a.Chains):
-		return a.Chains[chain].Keep
-	}
-	return a.kept(a.Secret)
-}
-
 // newNumber makes the digits to match, unlike those of the other chains; ""
 // where numbers are not used, or not seen.
 func (e *Engine) newNumber(a *Attempt, q *asking) string {
