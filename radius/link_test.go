@@ -342,6 +342,25 @@ func TestTheWatchdog(t *testing.T) {
 	}
 }
 
+func TestRADIUS11WithoutTLS13IsNotSpoken(t *testing.T) {
+	ca := testenv.CA(t)
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{ca.Cert}, NextProtos: []string{protocolV11}, MaxVersion: tls.VersionTLS12})
+	require.NoError(t, err)
+	defer ln.Close()
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() { c.(*tls.Conn).Handshake(); c.Close() }()
+		}
+	}()
+	l, _ := linkTo(t, ln.Addr().String(), ca)
+	_, err = l.Ask(soon(t), loginOf("an.nv", "secret"))
+	require.ErrorContains(t, err, "without TLS 1.3")
+}
+
 func TestAServerThatIsDownIsToldAtOnce(t *testing.T) {
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -219,17 +219,22 @@ func TestWhatBreaksTheRulesClosesItsConnectionAndNoOther(t *testing.T) {
 		sent []byte
 		why  Drop
 	}{
-		"Length 19":                          {append([]byte{1, 1, 0, 19}, make([]byte, 15)...), BadLength},
-		"Length 0":                           {make([]byte, 20), BadLength},
-		"Length 4097":                        {long, BadLength},
-		"another secret than radsec":         {asksBy("not-the-usual-one", 1, 1, "an.nv", "secret"), BadAuthenticator},
-		"a forged Message-Authenticator":     {forged, BadAuthenticator},
-		"an attribute that does not fit":     {pack(1, 1, authOf(1), attr{1, nil})[:20:20], BadAttributes},
-		"a second try to speak TLS, as text": {[]byte(strings.Repeat("GET / HTTP/1.1\r\n", 2)), BadLength},
+		"Length 19":                  {append([]byte{1, 1, 0, 19}, make([]byte, 15)...), BadLength},
+		"Length 0":                   {make([]byte, 20), BadLength},
+		"Length 4097":                {long, BadLength},
+		"another secret than radsec": {asksBy("not-the-usual-one", 1, 1, "an.nv", "secret"), BadAuthenticator},
+		"a secret that was the client's over UDP": {asksBy("the-one-of-last-year", 1, 1, "an.nv", "secret"), BadAuthenticator},
+		"a forged Message-Authenticator":          {forged, BadAuthenticator},
+		"an attribute that does not fit":          {pack(1, 1, authOf(1), attr{1, nil})[:20:20], BadAttributes},
+		"a second try to speak TLS, as text":      {[]byte(strings.Repeat("GET / HTTP/1.1\r\n", 2)), BadLength},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := secure(t, nil)
+			s := secure(t, func(o *Options) {
+				o.Clients[0].Previous, o.Clients[0].PreviousUntil = "the-one-of-last-year", time.Now().Add(time.Hour)
+			})
 			bad, good := s.dial(t, s.config(t)), s.dial(t, s.config(t))
+			bad.send(asksBy(radsec, 8, 1, "binh.tt", "secret"))
+			lost := s.next(t)
 			request := asksBy(radsec, 7, 1, "an.nv", "secret")
 			good.send(request)
 			held := s.next(t)
@@ -243,6 +248,7 @@ func TestWhatBreaksTheRulesClosesItsConnectionAndNoOther(t *testing.T) {
 			s.dropped(t, c.why)
 			s.closed(t, c.why)
 			s.idle(t)
+			lost.hasLeft(t) // what it asked before is given up
 			held.Reply(login.Reply{Kind: login.Accept})
 			genuineBy(t, radsec, request, good.receive())
 		})
@@ -424,8 +430,13 @@ func TestHeldRequestsOverTLSAreAnsweredDuringTheDrain(t *testing.T) {
 	r := s.next(t)
 	s.stop()
 	other.isClosed() // nothing is held there
-	_, err := net.Dial("tcp", s.addr.String())
-	require.Error(t, err)
+	require.Eventually(t, func() bool {
+		c, err := net.Dial("tcp", s.addr.String())
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	}, patience, time.Millisecond, "nobody else is let in")
 	r.Reply(login.Reply{Kind: login.Accept})
 	genuineBy(t, radsec, request, n.receive())
 	n.isClosed()
