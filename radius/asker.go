@@ -64,7 +64,7 @@ func DialTLS(ctx context.Context, o LinkOptions) (*Asker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("radius: %s: %w", o.Address, err)
 	}
-	a := &Asker{Tries: 1, line: newLine(conn, link.limits), client: newClient(Client{Secret: tlsSecret}, overTLS)}
+	a := &Asker{Tries: 1, line: newLine(conn, link.opts.Secret, link.limits), client: newClient(Client{Secret: link.opts.Secret}, overTLS)}
 	if a.line.v11 {
 		a.client.version = overV11
 	}

@@ -15,6 +15,7 @@ import (
 
 	layeh "layeh.com/radius"
 
+	"vssgate/internal/secret"
 	"vssgate/radius/wire"
 )
 
@@ -22,6 +23,8 @@ import (
 type line struct {
 	outbox
 	limits linkLimits
+	secret []byte
+	key    *wire.Key // of the secret
 	v11    bool
 	heard  atomic.Int64  // when the server last said something, in Unix nanoseconds; 0: never
 	probed bool          // the server answers Status-Server; of watch alone
@@ -41,14 +44,9 @@ type question struct {
 	dropped time.Time   // nobody waits for the answer since then
 }
 
-// key10 is what RADIUS/1.0 in TLS is signed with.
-var key10 = wire.NewKey([]byte(tlsSecret))
-
-// ErrBusy says that all Identifiers of a connection wait for their answers.
-var ErrBusy = errors.New("255 requests wait for their answers; more need RADIUS/1.1")
-
-func newLine(conn *tls.Conn, limits linkLimits) *line {
-	k := &line{limits: limits, v11: conn.ConnectionState().NegotiatedProtocol == protocolV11, lost: make(chan struct{}), pending: map[uint32]*question{}}
+func newLine(conn *tls.Conn, secret secret.Secret, limits linkLimits) *line {
+	k := &line{limits: limits, secret: []byte(secret.Reveal()), v11: conn.ConnectionState().NegotiatedProtocol == protocolV11, lost: make(chan struct{}), pending: map[uint32]*question{}}
+	k.key = wire.NewKey(k.secret)
 	k.outbox.init(conn, limits.write)
 	if k.v11 { // begins anywhere, so that Tokens of two connections differ (RFC 9765 section 4.2.1)
 		var first [4]byte
@@ -170,8 +168,8 @@ func (k *line) genuine(b []byte, p *question) error {
 		}
 		return nil
 	}
-	if _, fault := key10.Genuine(b, p.header[:]); fault != "" && fault != wire.Unsigned {
-		return fmt.Errorf("an answer that is not genuine: %s; does the server use the secret %q?", fault, tlsSecret.Reveal())
+	if _, fault := k.key.Genuine(b, p.header[:]); fault != "" && fault != wire.Unsigned {
+		return fmt.Errorf("an answer that is not genuine: %s; does the server use another secret than %s?", fault, tlsSecret.Reveal())
 	}
 	return nil
 }
@@ -230,7 +228,7 @@ func (k *line) begin(now time.Time) (id uint32, p *question, err error) {
 			return k.last, p, nil
 		}
 	}
-	return 0, nil, ErrBusy
+	return 0, nil, fmt.Errorf("%w: a connection of RADIUS/1.0 has 255 Identifiers", wire.ErrBusy)
 }
 
 func (k *line) forget(id uint32) {
@@ -297,9 +295,9 @@ func (k *line) probe(ctx context.Context) (answered bool) {
 	k.pending[0] = p
 	k.mu.Unlock()
 	_, err := k.exchange(ctx, 0, p, func(uint32, bool) ([]byte, error) {
-		b := layeh.New(layeh.CodeStatusServer, []byte(tlsSecret))
+		b := layeh.New(layeh.CodeStatusServer, k.secret)
 		b.Identifier = 0
-		return key10.Sign(b)
+		return k.key.Sign(b)
 	})
 	return err == nil
 }

@@ -10,12 +10,17 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"vssgate/internal/secret"
 )
 
 // LinkOptions are what a Link is made of.
 type LinkOptions struct {
 	Address    string // of the server, HOST:PORT
 	ServerName string // in its certificate; "": the host of Address
+
+	// Secret of RADIUS/1.0; "": radsec, as RFC 6614 wants it.
+	Secret secret.Secret
 
 	// Credentials: Certificate may be nil, then we show none; most servers want
 	// one. Authorities issue the server's certificate.
@@ -66,11 +71,17 @@ func NewLink(o LinkOptions) (*Link, error) {
 	if o.ServerName == "" {
 		o.ServerName = host
 	}
+	if o.Secret == "" {
+		o.Secret = tlsSecret
+	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
 	return &Link{opts: o, log: o.Log.With("server", o.Address), limits: defaultLinkLimits, changed: make(chan struct{})}, nil
 }
+
+// Secret is the secret that packets of RADIUS/1.0 are made with.
+func (l *Link) Secret() secret.Secret { return l.opts.Secret }
 
 // Run keeps a connection until ctx ends.
 func (l *Link) Run(ctx context.Context) error {
@@ -113,7 +124,7 @@ func (l *Link) once(ctx context.Context) (good bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	k := newLine(conn, l.limits)
+	k := newLine(conn, l.opts.Secret, l.limits)
 	l.set(k, nil)
 	l.log.Info("RADIUS/TLS connection made", "protocol", k.protocol())
 	begun := time.Now()
@@ -188,7 +199,7 @@ func (l *Link) open(ctx context.Context) (*line, error) {
 
 // Ask sends one request and returns its answer: Access-Accept, -Reject or
 // -Challenge, whose authenticators are right. encode makes the packet, with
-// that Identifier and signed with the secret "radsec"; or, v11, as RADIUS/1.1
+// that Identifier and signed with the Link's secret; or, v11, as RADIUS/1.1
 // wants it, with that Token. A request is sent once; an error leaves open
 // whether the server has read it, unless it is ErrNoLink.
 func (l *Link) Ask(ctx context.Context, encode func(id uint32, v11 bool) ([]byte, error)) ([]byte, error) {

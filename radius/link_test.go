@@ -17,6 +17,7 @@ import (
 
 	"vssgate/internal/login"
 	"vssgate/internal/testenv"
+	"vssgate/radius/wire"
 )
 
 // linkTo is a Link to that server, which runs until the test ends.
@@ -115,7 +116,7 @@ func TestManyAreAskedAtOnceOverOneConnection(t *testing.T) {
 			}
 			if c.many == 255 {
 				_, err := l.Ask(soon(t), loginOf("one too many", "secret"))
-				require.ErrorIs(t, err, ErrBusy)
+				require.ErrorIs(t, err, wire.ErrBusy)
 			}
 			for i := range held {
 				r := held[len(held)-1-i]
@@ -232,7 +233,7 @@ func TestAnIdentifierThatNobodyWaitsForIsUsedAgainAfterAWhile(t *testing.T) {
 		p.dropped = now.Add(time.Duration(i) * time.Second)
 	}
 	_, _, err := k.begin(now.Add(k.limits.late - 1))
-	require.ErrorIs(t, err, ErrBusy)
+	require.ErrorIs(t, err, wire.ErrBusy)
 	id, _, err := k.begin(now.Add(k.limits.late))
 	require.NoError(t, err)
 	require.EqualValues(t, 1, id)

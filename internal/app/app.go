@@ -59,6 +59,7 @@ type App struct {
 	phones      *phoneapi.API
 	certs       *certs.Keeper
 	radiusTLS   radius.Credentials // of radius.tls.listen
+	links       []*radius.Link     // to upstream servers over TLS
 	phoneTLS    *tls.Config        // nil: plain HTTP, behind a proxy
 
 	listeners listeners
@@ -135,6 +136,9 @@ func (a *App) serve(ctx context.Context, ready func()) error {
 	under.Go(func() error { return a.phones.Serve(base, a.listeners.phones, a.phoneTLS) })
 	under.Go(func() error { return admin.Serve(base, a.listeners.admin, a.commands(), a.log) })
 	under.Go(func() error { return a.certs.Run(base) })
+	for _, l := range a.links {
+		under.Go(func() error { return l.Run(base) })
+	}
 	under.Go(func() error { a.watchHealth(base); return nil })
 	under.Go(func() error { a.watchEmergency(base); return nil })
 	under.Go(func() error { a.announceExemptions(base); return nil })

@@ -11,6 +11,7 @@ import (
 	"vssgate/internal/directory"
 	"vssgate/internal/login"
 	"vssgate/internal/upstream"
+	"vssgate/radius"
 )
 
 // A firstFactor is a configured directory, file, or list of RADIUS servers.
@@ -68,9 +69,34 @@ func (a *App) newUpstream(name string, c *config.RADIUSServers) (*upstream.Facto
 		Name: name, Identify: a.directories[c.IdentifyWith], Pass: c.PassAttributes, Timeout: c.Timeout, Meter: a.metrics, Log: a.log,
 	}
 	for _, s := range c.Servers {
-		o.Servers = append(o.Servers, upstream.Server{Address: s.Address, Secret: s.Secret})
+		server := upstream.Server{Address: s.Address, Secret: s.Secret}
+		if s.TLS != nil {
+			link, err := a.newLink(s)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", s.Address, err)
+			}
+			server.Link, server.Secret = link, link.Secret()
+		}
+		o.Servers = append(o.Servers, server)
 	}
 	return upstream.New(o)
+}
+
+// newLink makes the way to a RADIUS server over TLS.
+func (a *App) newLink(s config.RADIUSServer) (link *radius.Link, err error) {
+	o := radius.LinkOptions{Address: s.Address, ServerName: s.TLS.ServerName, Secret: s.Secret, Log: a.log}
+	if s.TLS.CertFile != "" {
+		if o.Credentials.Certificate, err = a.certs.Pair("tls", s.TLS.CertFile, s.TLS.KeyFile); err != nil {
+			return nil, err
+		}
+	}
+	if o.Credentials.Authorities, err = a.certs.Authorities("tls.ca_file", s.TLS.CAFile); err != nil {
+		return nil, err
+	}
+	if link, err = radius.NewLink(o); err == nil {
+		a.links = append(a.links, link)
+	}
+	return link, err
 }
 
 func (a *App) newFirstFactor(c config.FirstFactor) (*firstFactor, error) {

@@ -24,15 +24,7 @@ func (d *decoder) checkRedis(r *Redis) {
 	case len(r.Addresses) > 1 && !r.Cluster && r.MasterName == "":
 		d.wrong(path+".addresses", "several addresses need master_name (then they are Sentinels) or cluster: true")
 	}
-	if r.TLS != nil && *r.TLS == (ClientTLS{}) && d.anyWritten(path+".tls", "ca_file", "cert_file", "key_file", "server_name") {
-		r.TLS = nil // its keys with their defaults are as good as left out; {} is TLS with the system's authorities
+	if d.clientTLS(path+".tls", &r.TLS); r.TLS == nil && remote {
+		d.warn(path, "without tls, anybody on the network between can read and change open logins; give tls: {ca_file: ...}")
 	}
-	if r.TLS == nil {
-		if remote {
-			d.warn(path, "without tls, anybody on the network between can read and change open logins; give tls: {ca_file: ...}")
-		}
-		return
-	}
-	d.authorities(path+".tls.ca_file", &r.TLS.CAFile)
-	d.pair(path+".tls", &r.TLS.CertFile, &r.TLS.KeyFile)
 }

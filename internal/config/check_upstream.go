@@ -14,14 +14,17 @@ func (d *decoder) checkServers(c *Config, path string, r *RADIUSServers) {
 	if len(r.Servers) == 0 {
 		d.wrong(path+".servers", "want the servers in order, like [{address: 10.0.0.5:1812, secret_file: upstream.secret}]")
 	}
-	for i, s := range r.Servers {
+	for i := range r.Servers {
+		s := &r.Servers[i]
 		at := position(path+".servers", i)
 		d.server(at+".address", s.Address)
 		first := slices.IndexFunc(r.Servers, func(o RADIUSServer) bool { return o.Address == s.Address })
 		if first < i {
 			d.wrong(at+".address", "%s stands here a second time; take it out", s.Address)
 		}
-		d.sharedSecret(at+".secret", s.Secret)
+		if d.clientTLS(at+".tls", &s.TLS); s.TLS == nil {
+			d.sharedSecret(at+".secret", s.Secret)
+		}
 	}
 	d.checkIdentifier(c, path+".identify_with", r.IdentifyWith)
 	d.checkPassed(path+".pass_attributes", &r.PassAttributes)

@@ -87,7 +87,8 @@ type RADIUSServers struct {
 // RADIUSServer is one of them.
 type RADIUSServer struct {
 	Address string        `yaml:"address"` // HOST:PORT
-	Secret  secret.Secret `yaml:"secret"`
+	Secret  secret.Secret `yaml:"secret"`  // with tls default radsec (RFC 6614), the same for all
+	TLS     *ClientTLS    `yaml:"tls"`     // nil: over UDP
 }
 
 // Words are a list of words, or one.

@@ -123,6 +123,20 @@ func (d *decoder) pair(path string, cert, key *string) {
 	d.private(path+".key_file", *key, 0o007)
 }
 
+// clientTLS checks how we show and verify ourselves as a client. Keys with their
+// defaults are as good as left out, which is no TLS; {} is TLS with the system's
+// authorities.
+func (d *decoder) clientTLS(path string, t **ClientTLS) {
+	if *t != nil && **t == (ClientTLS{}) && d.anyWritten(path, "ca_file", "cert_file", "key_file", "server_name") {
+		*t = nil
+	}
+	if *t == nil {
+		return
+	}
+	d.authorities(path+".ca_file", &(*t).CAFile)
+	d.pair(path, &(*t).CertFile, &(*t).KeyFile)
+}
+
 // serviceAccount wants the key file that Google gives out. What cannot be read
 // is not quoted: it holds a private key.
 func (d *decoder) serviceAccount(f *FCM) {

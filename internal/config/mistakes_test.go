@@ -62,6 +62,9 @@ first_factors:
         - {address: 10.0.0.5, secret: sixteen-letters-}
         - {address: "10.0.0.6:1812", secret: short}
         - {address: "10.0.0.6:1812"}
+        - {address: "10.0.0.7:2083", tls: {ca_file: server.key, cert_file: server.crt}}
+        - {address: "10.0.0.8:2083", tls: {ca_file: ""}}
+        - {address: "10.0.0.9:2083", tls: {}}
       identify_with: elsewhere
       pass_attributes: [Class, Filter-Ids, none]
       timeout: 1h
@@ -74,13 +77,16 @@ ldap: {require_tls: false, clients: [{name: a, addresses: [10.1.2.3], first_fact
 		"9:46: first_factors[2].radius.servers[1].secret: 5 characters can be guessed from one packet; want at least 16, made at random",
 		"10:11: first_factors[2].radius.servers[2].secret is missing; give it, or secret_file",
 		"10:21: first_factors[2].radius.servers[2].address: 10.0.0.6:1812 stands here a second time; take it out",
-		`11:22: first_factors[2].radius.identify_with: there is no first factor "elsewhere"; see first_factors`,
-		`12:32: first_factors[2].radius.pass_attributes[1]: there is no attribute "Filter-Ids"; want all, none, or names like [Class, Filter-Id, Cisco-AVPair]; did you mean Filter-Id?`,
-		"12:44: first_factors[2].radius.pass_attributes[2]: none stands alone or not at all",
-		"13:16: first_factors[2].radius.timeout: 1h; want 100ms to 1m",
-		`14:108: first_factors[3].radius.identify_with: "nps" is RADIUS servers too; name an ldap directory or a file`,
-		`14:130: first_factors[3].radius.pass_attributes: there is no attribute "nothing"; want all, none, or names like [Class, Filter-Id, Cisco-AVPair]; a vendor's attribute that has no name here is written by its numbers, like Attr-26.12356.1`,
-		`15:85: ldap.clients[0].first_factor: "nps" is radius servers; applications need an ldap directory behind them, name one`,
+		"11:43: first_factors[2].radius.servers[3].tls.key_file is missing; cert_file and key_file belong together, give both or neither",
+		"11:53: first_factors[2].radius.servers[3].tls.ca_file: DIR/server.key: no certificate in it; want PEM, beginning with -----BEGIN CERTIFICATE-----",
+		"12:11: first_factors[2].radius.servers[4].secret is missing; give it, or secret_file",
+		`14:22: first_factors[2].radius.identify_with: there is no first factor "elsewhere"; see first_factors`,
+		`15:32: first_factors[2].radius.pass_attributes[1]: there is no attribute "Filter-Ids"; want all, none, or names like [Class, Filter-Id, Cisco-AVPair]; did you mean Filter-Id?`,
+		"15:44: first_factors[2].radius.pass_attributes[2]: none stands alone or not at all",
+		"16:16: first_factors[2].radius.timeout: 1h; want 100ms to 1m",
+		`17:108: first_factors[3].radius.identify_with: "nps" is RADIUS servers too; name an ldap directory or a file`,
+		`17:130: first_factors[3].radius.pass_attributes: there is no attribute "nothing"; want all, none, or names like [Class, Filter-Id, Cisco-AVPair]; a vendor's attribute that has no name here is written by its numbers, like Attr-26.12356.1`,
+		`18:85: ldap.clients[0].first_factor: "nps" is radius servers; applications need an ldap directory behind them, name one`,
 	}},
 	{"attributes of replies", general + `radius:
   clients:

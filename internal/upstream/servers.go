@@ -97,7 +97,7 @@ func (s *server) within(ctx context.Context, parts int, encode func(s *server, i
 	share, cancel := context.WithDeadline(ctx, begun.Add(time.Until(deadline)/time.Duration(parts)))
 	defer cancel()
 	said, err := s.exchange(share, encode)
-	if err != nil && !errors.Is(err, ErrBusy) && !errors.Is(ctx.Err(), context.Canceled) {
+	if err != nil && !errors.Is(err, wire.ErrBusy) && !errors.Is(ctx.Err(), context.Canceled) {
 		s.silent(begun, err)
 	}
 	return said, err
@@ -207,7 +207,7 @@ func (s *server) ping(ctx context.Context) error {
 	}
 	err = fmt.Errorf("upstream %s: Status-Server: %w", s.address, err)
 	s.mu.Lock()
-	tells := s.probes || s.udp == nil || s.udp.refusedSince(begun)
+	tells := s.probes || s.refused(begun, err)
 	dead := time.Now().Before(s.retry)
 	s.mu.Unlock()
 	if tells {
@@ -217,6 +217,14 @@ func (s *server) ping(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// refused tells whether more than silence came back since begun.
+func (s *server) refused(begun time.Time, err error) bool {
+	if s.udp == nil { // no connection, or it was lost
+		return !errors.Is(err, context.DeadlineExceeded)
+	}
+	return s.udp.refusedSince(begun)
 }
 
 // A teller counts what was no answer, and logs it now and then.

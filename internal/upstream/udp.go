@@ -22,10 +22,6 @@ const (
 	readBuffer = 1 << 20 // 256 answers at once
 )
 
-// ErrBusy says that all Identifiers of all sockets wait for an answer, or that
-// the end is near.
-var ErrBusy = errors.New("too many requests wait for their answers")
-
 // unexpected is a datagram with an Identifier that nobody waits for.
 const unexpected wire.Fault = "unexpected"
 
@@ -126,7 +122,7 @@ func (u *udp) take(ctx context.Context) (*socket, byte, *waiter, error) {
 	defer u.mu.Unlock()
 	if u.closed || len(u.sockets) >= maxSockets {
 		conn.Close()
-		return nil, 0, nil, ErrBusy
+		return nil, 0, nil, wire.ErrBusy
 	}
 	s := &socket{conn: conn, last: byte(rand.N(256)), waiting: map[byte]*waiter{}}
 	u.sockets = append(u.sockets, s)

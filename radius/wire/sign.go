@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"encoding/binary"
+	"errors"
 	"hash"
 	"sync"
 
@@ -15,6 +16,10 @@ import (
 const HeaderLen = 20
 
 var zeros [md5.Size]byte
+
+// ErrBusy says that a request could not be sent, because all Identifiers wait
+// for their answers: that says nothing of the server.
+var ErrBusy = errors.New("too many requests wait for their answers")
 
 // A Key is a shared secret with its HMACs, which are kept: that saves the key
 // schedule. It never prints itself.
