@@ -85,7 +85,7 @@ func (l *Link) Secret() secret.Secret { return l.opts.Secret }
 
 // Run keeps a connection until ctx ends.
 func (l *Link) Run(ctx context.Context) error {
-	pause := l.limits.first
+	pause, told := l.limits.first, ""
 	for ctx.Err() == nil {
 		good, err := l.once(ctx)
 		if ctx.Err() != nil {
@@ -93,9 +93,13 @@ func (l *Link) Run(ctx context.Context) error {
 		}
 		l.set(nil, err)
 		if good { // the next one may be made at once
-			pause = 0
+			pause, told = 0, ""
 		}
-		l.log.Warn("no RADIUS/TLS connection", "error", err, "again_in", pause)
+		level := slog.LevelDebug // that it is still so is no news
+		if told != err.Error() {
+			level, told = slog.LevelWarn, err.Error()
+		}
+		l.log.Log(ctx, level, "no RADIUS/TLS connection", "error", err, "again_in", pause)
 		if pause == 0 {
 			pause = l.limits.first
 			continue

@@ -120,12 +120,28 @@ func (s *server) exchange(ctx context.Context, encode func(s *server, id uint32,
 	s.answered(time.Now())
 	said, err := layeh.Parse(b, s.secret)
 	if err == nil && !plain {
-		said.Attributes, err = wire.Open(said.Attributes, s.secret, asked.Authenticator)
+		said.Attributes, err = s.opened(said, asked.Authenticator)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("upstream %s: its answer: %w", s.address, err)
 	}
 	return said, nil
+}
+
+// opened are the attributes of an answer with their hidden values as they are.
+// What does not open was granted in vain if that was an Access-Accept. In other
+// answers it means nothing and is left out: radsecproxy hides values anew in
+// Access-Accepts only, and FreeRADIUS sends what it would grant with a reject too.
+func (s *server) opened(said *layeh.Packet, authenticator [16]byte) (list layeh.Attributes, err error) {
+	if said.Code == layeh.CodeAccessAccept {
+		return wire.Open(said.Attributes, s.secret, authenticator)
+	}
+	for _, a := range said.Attributes {
+		if one, err := wire.Open(layeh.Attributes{a}, s.secret, authenticator); err == nil {
+			list = append(list, one...)
+		}
+	}
+	return list, nil
 }
 
 // sign encodes p; TLS alone protects RADIUS/1.1.

@@ -206,3 +206,16 @@ server billing {
 	}, site.Patience, 50*time.Millisecond)
 	return f
 }
+
+// freeAddr is an address that nobody uses, neither over UDP nor over TCP.
+func freeAddr(t *testing.T) string {
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer l.Close()
+		if c, err := net.ListenPacket("udp", l.Addr().String()); err == nil {
+			defer c.Close()
+			return l.Addr().String()
+		}
+	}
+}

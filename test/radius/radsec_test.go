@@ -1,17 +1,13 @@
 package radius_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -55,73 +51,18 @@ func (r *radsecUp) client(name string) (certFile, keyFile string) {
 	return r.ca.IssueAs(name, func(form *x509.Certificate) { form.DNSNames, form.IPAddresses = []string{name}, nil })
 }
 
-// A proxy is radsecproxy between a NAS and the node.
-type proxy struct {
-	t    *testing.T
-	addr string
-	mu   sync.Mutex
-	said bytes.Buffer
-}
-
-func (p *proxy) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.said.Write(b)
-}
-
-func (p *proxy) String() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.said.String()
-}
-
 const proxySecret = "between-nas-and-proxy"
 
-// radsecproxy runs the program with these blocks in its configuration, and
-// ends it with the test.
-func radsecproxy(t *testing.T, listen, blocks string) *proxy {
-	t.Helper()
-	path, err := exec.LookPath("radsecproxy")
-	if err != nil {
-		t.Fatal("radsecproxy is missing: apt-get install radsecproxy")
-	}
-	p := &proxy{t: t, addr: freeAddr(t)}
-	conf := filepath.Join(t.TempDir(), "radsecproxy.conf")
-	require.NoError(t, os.WriteFile(conf, []byte(strings.ReplaceAll("LogLevel 1\nLogDestination x-stderr\n"+listen+blocks, "ADDR", p.addr)), 0o600))
-	ctx, stop := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, "-f", "-c", conf)
-	cmd.Stdout, cmd.Stderr = p, p
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		stop()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("radsecproxy wrote:\n%s", p)
-		}
-	})
-	return p
-}
-
-// freeAddr is an address that nobody uses, neither over UDP nor over TCP.
-func freeAddr(t *testing.T) string {
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer l.Close()
-		if c, err := net.ListenPacket("udp", l.Addr().String()); err == nil {
-			defer c.Close()
-			return l.Addr().String()
-		}
-	}
-}
-
-// through is radsecproxy as that client of the node's, connected.
-func (r *radsecUp) through(t *testing.T, name string) *proxy {
+// through is a NAS behind radsecproxy, which is that client of the node's and
+// has connected.
+func (r *radsecUp) through(t *testing.T, name string) *site.NAS {
 	t.Helper()
 	certFile, keyFile := r.client(name)
 	host, port, err := net.SplitHostPort(r.RADIUSTLS[0])
 	require.NoError(t, err)
-	p := radsecproxy(t, "ListenUDP ADDR\n", fmt.Sprintf(`
+	before := r.Metric("vssgate_radius_tls_connections")
+	p := testenv.StartRadsecproxy(t, fmt.Sprintf(`
+ListenUDP ADDR
 tls default {
   CACertificateFile %s
   CertificateFile %s
@@ -144,20 +85,15 @@ realm * {
   server node
 }
 `, r.ca.CAFile, certFile, keyFile, proxySecret, host, port))
-	before := r.Metric("vssgate_radius_tls_connections")
 	require.Eventually(t, func() bool { return r.Metric("vssgate_radius_tls_connections") > before }, site.Patience, tick)
-	return p
+	return site.DialNAS(t, "127.0.0.1", p.Addr, proxySecret)
 }
-
-// nas asks the proxy.
-func (p *proxy) nas() *site.NAS { return site.DialNAS(p.t, "127.0.0.1", p.addr, proxySecret) }
 
 // Acceptance case 48.
 func TestRadsecproxyIsHeldUntilThePhoneAnswers(t *testing.T) {
 	r := startRadsec(t)
 	phone := r.Phone(1)
-	p := r.through(t, "holds.example.vn")
-	nas := p.nas()
+	nas := r.through(t, "holds.example.vn")
 	packet := nas.Packet(asks)
 	nas.Send(packet)
 	require.Equal(t, "accepted", phone.Yes().Verdict)
@@ -174,7 +110,7 @@ func TestRadsecproxyIsHeldUntilThePhoneAnswers(t *testing.T) {
 func TestRadsecproxyRelaysTheChallenge(t *testing.T) {
 	r := startRadsec(t)
 	phone := r.Phone(1)
-	nas := r.through(t, "asks.example.vn").nas()
+	nas := r.through(t, "asks.example.vn")
 	asked := nas.Ask(asks)
 	require.EqualValues(t, site.AccessChallenge, asked.Code, asked.Text)
 	done := nas.Ask(asks.Saying(phone.Code(), asked.State))
@@ -249,7 +185,7 @@ func TestTryLogsInOverTLS(t *testing.T) {
 func TestTheNodeShowsANewCertificateWithoutARestart(t *testing.T) {
 	r := startRadsec(t)
 	phone := r.Phone(1)
-	nas := r.through(t, "asks.example.vn").nas()
+	nas := r.through(t, "asks.example.vn")
 	cert, err := tls.LoadX509KeyPair(r.client("asks.example.vn"))
 	require.NoError(t, err)
 	shown := func() string {
@@ -271,31 +207,8 @@ func TestTheNodeShowsANewCertificateWithoutARestart(t *testing.T) {
 func TestALinkAsksThroughRadsecproxy(t *testing.T) {
 	s := site.Start(t, site.Options{Holds: "127.0.0.1", Asks: "127.0.0.2"})
 	ca := testenv.CA(t)
-	host, port, err := net.SplitHostPort(s.RADIUS[0])
-	require.NoError(t, err)
-	p := radsecproxy(t, "ListenTLS ADDR\n", fmt.Sprintf(`
-tls default {
-  CACertificateFile %s
-  CertificateFile %s
-  CertificateKeyFile %s
-}
-client asker {
-  host 127.0.0.1
-  type tls
-  secret radsec
-  tls default
-}
-server node {
-  host %s
-  port %s
-  type udp
-  secret %s
-}
-realm * {
-  server node
-}
-`, ca.CAFile, ca.CertFile, ca.KeyFile, host, port, s.Secret))
-	link, err := radius.NewLink(radius.LinkOptions{Address: p.addr, Credentials: radius.Credentials{
+	p := testenv.StartRadsecproxy(t, testenv.RadsecproxyBefore(ca, s.RADIUS[0], s.Secret))
+	link, err := radius.NewLink(radius.LinkOptions{Address: p.Addr, Credentials: radius.Credentials{
 		Certificate: func() *tls.Certificate { return &ca.Cert }, Authorities: func() *x509.CertPool { return ca.Pool },
 	}})
 	require.NoError(t, err)
