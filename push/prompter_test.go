@@ -251,14 +251,42 @@ type world struct {
 	sender   *sender
 	devices  *devices
 	meter    *meter
+	trail    *trail
+}
+
+// trail notes what is told of logins.
+type trail struct {
+	mu   sync.Mutex
+	told []login.Event
+}
+
+func (t *trail) Tell(e login.Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.told = append(t.told, e)
+}
+
+func TestWhatBecameOfAPromptIsToldToWhoFollowsTheLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "phone", "tablet")
+		w.sender.results = map[string][]Outcome{"tablet": {{Result: Unregistered}}}
+		w.run(t)
+		p := w.prompt(1)
+		w.prompter.Prompt(p)
+		synctest.Wait()
+		w.prompter.Closed(p)
+		synctest.Wait()
+		want := []login.Event{{Attempt: p.Login, Kind: login.EventPush, Word: "sent"}, {Attempt: p.Login, Kind: login.EventPush, Word: "unregistered"}}
+		require.ElementsMatch(t, want, w.trail.told, "no token, no device; and nothing of the message that it has ended")
+	})
 }
 
 func newWorld(t *testing.T, names ...string) *world {
-	w := &world{sender: &sender{}, devices: &devices{}, meter: &meter{}}
+	w := &world{sender: &sender{}, devices: &devices{}, meter: &meter{}, trail: &trail{}}
 	for _, name := range names {
 		w.devices.targets = append(w.devices.targets, Target{Device: name, Platform: "android", Token: "token of " + name})
 	}
-	w.prompter = NewPrompter(w.sender, w.devices, PrompterOptions{Meter: w.meter})
+	w.prompter = NewPrompter(w.sender, w.devices, PrompterOptions{Meter: w.meter, Trail: w.trail})
 	return w
 }
 

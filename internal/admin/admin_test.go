@@ -17,9 +17,6 @@ import (
 // daemon serves one route on a socket of its own.
 func daemon(t *testing.T) (socket string) {
 	t.Helper()
-	socket = filepath.Join(t.TempDir(), "run", "admin.sock")
-	l, err := admin.Listen(socket, "")
-	require.NoError(t, err)
 	m := &admin.Mux{}
 	admin.Handle(m, "/account/show", func(_ context.Context, by string, in admin.User) (admin.Account, error) {
 		switch in.User {
@@ -30,6 +27,14 @@ func daemon(t *testing.T) (socket string) {
 		}
 		return admin.Account{Username: in.User, ID: by}, nil
 	})
+	return serve(t, m)
+}
+
+func serve(t *testing.T, m *admin.Mux) (socket string) {
+	t.Helper()
+	socket = filepath.Join(t.TempDir(), "run", "admin.sock")
+	l, err := admin.Listen(socket, "")
+	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- admin.Serve(ctx, l, m, slog.Default()) }()
@@ -83,4 +88,37 @@ func TestASocketLeftBehindIsReplaced(t *testing.T) {
 	second, err := admin.Listen(path, "")
 	require.NoError(t, err)
 	require.NoError(t, second.Close())
+}
+
+func TestAnAnswerWithoutEndIsFollowedUntilEitherSideEnds(t *testing.T) {
+	m := &admin.Mux{}
+	gone := make(chan struct{})
+	admin.Stream(m, "/login/follow", func(ctx context.Context, in admin.FollowLogins, send func(admin.FollowedEvent) error) error {
+		defer close(gone)
+		for i := range 3 {
+			if err := send(admin.FollowedEvent{Trace: in.User, Missed: i}); err != nil {
+				return err
+			}
+		}
+		<-ctx.Done()
+		return nil
+	})
+	socket := serve(t, m)
+	ctx, stop := context.WithCancel(t.Context())
+	var seen []int
+	require.NoError(t, admin.Follow(ctx, socket, "/login/follow", admin.FollowLogins{User: "an"}, func(e admin.FollowedEvent) error {
+		require.Equal(t, "an", e.Trace)
+		if seen = append(seen, e.Missed); len(seen) == 3 {
+			stop()
+		}
+		return nil
+	}))
+	require.Equal(t, []int{0, 1, 2}, seen)
+	<-gone
+	err := admin.Follow(t.Context(), socket, "/login/dance", admin.FollowLogins{}, func(admin.FollowedEvent) error { return nil })
+	require.ErrorContains(t, err, "same version")
+	err = admin.Follow(t.Context(), socket+"2", "/login/follow", admin.FollowLogins{}, func(admin.FollowedEvent) error { return nil })
+	require.ErrorContains(t, err, "vssgate serve")
+	err = admin.Follow(t.Context(), socket, "/login/follow", map[string]int{"x": 1}, func(admin.FollowedEvent) error { return nil })
+	require.ErrorContains(t, err, "same version")
 }

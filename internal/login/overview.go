@@ -2,7 +2,6 @@ package login
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -40,18 +39,6 @@ func (e *Engine) Overviews(ctx context.Context, visit func(Overview) bool) error
 			}
 		}
 	}
-}
-
-// Overview is that of one attempt; false: it is not open.
-func (e *Engine) Overview(ctx context.Context, id ID) (Overview, bool, error) {
-	s, err := e.load(ctx, id)
-	if errors.Is(err, ErrNotFound) {
-		return Overview{}, false, nil
-	}
-	if err != nil || s.Attempt.Verdict != nil {
-		return Overview{}, false, err
-	}
-	return s.overview(e.Policy.Grace), true, nil
 }
 
 func (s *saved) overview(grace time.Duration) Overview {
