@@ -25,6 +25,9 @@ type FreeRADIUSOptions struct {
 	Reply  string // attributes of every Access-Accept, in the form of a users file
 	Silent bool   // does not answer Status-Server, as NPS does not
 
+	// Second is what user 1 must answer to a second question, by PAP; "": none is asked.
+	Second string
+
 	// Unsigned leaves Message-Authenticator out of answers to PAP, CHAP and
 	// MS-CHAP, as FreeRADIUS before 3.2.5 does when nobody tells it otherwise.
 	Unsigned bool
@@ -163,7 +166,7 @@ func (f *FreeRADIUS) configure(ca *Authority) {
 	var b bytes.Buffer
 	must(f.t, freeradiusConf.Execute(&b, map[string]any{
 		"Dir": f.dir, "Port": port, "Secret": FreeRADIUSSecret, "Cert": ca.CertFile, "Key": ca.KeyFile, "CA": ca.CAFile,
-		"Silent": f.opts.Silent, "Signed": !f.opts.Unsigned,
+		"Silent": f.opts.Silent, "Second": f.opts.Second, "SecondUser": UserName(1), "Signed": !f.opts.Unsigned,
 		"Proxy": f.opts.Proxy != "", "ProxyHost": proxyHost, "ProxyPort": proxyPort, "ProxySecret": f.opts.ProxySecret,
 	}))
 	f.write("radiusd.conf", b.String())
@@ -228,6 +231,9 @@ realm next {
 }
 {{end}}
 modules {
+	always handled {
+		rcode = handled
+	}
 	pap {
 	}
 	chap {
@@ -286,11 +292,41 @@ server default {
 {{- else}}
 		chap
 		mschap
+{{- if .Second}}
+		if (&User-Password && &User-Name == "{{.SecondUser}}" && !&State) {
+			files
+			update control {
+				&Auth-Type := First
+			}
+		}
+		elsif (&User-Password && &User-Name == "{{.SecondUser}}") {
+			update control {
+				&Cleartext-Password := "{{.Second}}"
+			}
+		}
+		else {
+			files
+		}
+{{- else}}
 		files
+{{- end}}
 		pap
 {{- end}}
 	}
 	authenticate {
+		Auth-Type First {
+			pap
+			update session-state {
+				&Tmp-Integer-0 := 1
+			}
+			update reply {
+				&Reply-Message := "Second question of the upstream?"
+			}
+			update control {
+				&Response-Packet-Type := Access-Challenge
+			}
+			handled
+		}
 		Auth-Type PAP {
 			pap
 		}
