@@ -300,6 +300,7 @@ server default {
 			}
 		}
 		elsif (&User-Password && &User-Name == "{{.SecondUser}}") {
+			files
 			update control {
 				&Cleartext-Password := "{{.Second}}"
 			}
