@@ -2,8 +2,10 @@ package ldapproxy
 
 import (
 	"bytes"
+	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"testing"
 
 	ber "github.com/nmcclain/asn1-ber"
@@ -276,4 +278,29 @@ func TestAnEntryCutOffByALostDirectoryIsNotFollowedByAnything(t *testing.T) {
 	require.True(t, bytes.Equal(half, b))
 	a.src.skip(len(half))
 	a.wantEnd()
+}
+
+// Frames pass through the buffers that are there: a relayed entry costs no
+// memory of its own.
+func TestARelayedFrameAllocatesNothing(t *testing.T) {
+	const entries, searches = 1000, 30
+	tree, desk := newTree(t), newDesk()
+	all := append(bytes.Repeat(entry(1, 400), entries), encodeResult(1, ldap.ApplicationSearchResultDone, 0, "")...)
+	tree.onOther = func(*session, header, []byte) []byte { return all }
+	a := front(t, tree, desk, nil).connect()
+	request, buf := searchFrame(1), make([]byte, len(all))
+	relay := func() {
+		_, err := a.conn.Write(request)
+		require.NoError(t, err)
+		_, err = io.ReadFull(a.conn, buf)
+		require.NoError(t, err)
+	}
+	relay()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range searches {
+		relay()
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, float64(after.Mallocs-before.Mallocs)/(entries*searches), 0.1, "allocations for each frame, the tests' own included")
 }

@@ -94,3 +94,32 @@ func FuzzNamesStayValuesInTheFilter(f *testing.F) {
 		}
 	})
 }
+
+// Every form of a name means the name itself, and a domain that is not ours is
+// part of the name: a form never leads to somebody else.
+func FuzzFormsOfANameMeanTheSame(f *testing.F) {
+	for _, seed := range []string{"an.nv", "hương", "a b", `a\b`, "a@b", "a@vss.vn", `VSS\a`, "@", `\`, "", "a@"} {
+		f.Add(seed, "other")
+	}
+	d := newDomains(map[string]string{"VSS": "vss.vn"})
+	f.Fuzz(func(t *testing.T, name, domain string) {
+		if strings.ContainsAny(domain, `\@`) || !utf8.ValidString(name) {
+			return
+		}
+		ours := d.knows(domain)
+		if !strings.ContainsAny(name, `\@`) {
+			for _, form := range []string{name, `VSS\` + name, `vss.vn\` + name, name + "@vss.vn", name + "@VSS"} {
+				require.Equal(t, name, d.cut(form), form)
+			}
+			require.Equal(t, ours, d.cut(name+"@"+domain) == name && name+"@"+domain != name)
+		}
+		if ours {
+			return
+		}
+		for _, form := range []string{domain + `\` + name, name + "@" + domain} {
+			if cut := d.cut(form); cut != form {
+				require.True(t, strings.ContainsAny(name, `\@`), "%q became %q", form, cut)
+			}
+		}
+	})
+}
