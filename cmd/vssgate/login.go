@@ -50,7 +50,8 @@ func loginListCommand(w *where) *cobra.Command {
 		Short: "open and recent logins, the newest first",
 		Long: `Lists open logins of all nodes, and those that ended on this node. STAGE is
 
-  held       somebody waits for the phone        ended      REASON says how
+  asking     the password is being checked       ended      REASON says how
+  held       somebody waits for the phone        elsewhere  it ended on another node
   approved   approved, nobody has collected it   no_answer  no verdict: something was down
   open       nobody waits; a code or a retry     dropped    not even a login; REASON says
              goes on with it                                what to look for in the log`,

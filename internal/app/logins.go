@@ -43,6 +43,7 @@ func (w want) fits(l *trail.Login) bool {
 // listLogins lists what this node remembers, and what is open on any node.
 func (a *App) listLogins(ctx context.Context, _ string, in admin.Logins) ([]admin.Login, error) {
 	w := a.wanted(ctx, in.User, in.Client)
+	seen := a.trail.Logins(w.fits, 0) // before the store is asked: what is open here and not there has ended
 	open := map[login.ID]bool{}
 	var all []trail.Login
 	err := a.engine.Overviews(ctx, func(o login.Overview) bool {
@@ -55,9 +56,11 @@ func (a *App) listLogins(ctx context.Context, _ string, in admin.Logins) ([]admi
 	if err != nil {
 		return nil, err
 	}
-	all = append(all, a.trail.Logins(func(l *trail.Login) bool {
-		return !open[l.ID] && w.fits(l) && (!in.Open || l.Stage == trail.Open)
-	}, in.Last)...)
+	for _, l := range seen {
+		if l = a.settled(l, open[l.ID]); !open[l.ID] && (!in.Open || l.Stage == trail.Asking) {
+			all = append(all, l)
+		}
+	}
 	slices.SortFunc(all, func(x, y trail.Login) int { return y.Created.Compare(x.Created) })
 	if in.Last > 0 && len(all) > in.Last {
 		all = all[:in.Last]
@@ -67,6 +70,21 @@ func (a *App) listLogins(ctx context.Context, _ string, in admin.Logins) ([]admi
 		out[i] = loginLine(&all[i])
 	}
 	return out, nil
+}
+
+// settled is a login that was seen here, as it is now that the store has said
+// whether it is open.
+func (a *App) settled(l trail.Login, isOpen bool) trail.Login {
+	if l.Stage != trail.Open || isOpen {
+		return l
+	}
+	for _, now := range a.trail.Find(l.ID.String()) {
+		l = now
+	}
+	if l.Stage == trail.Open {
+		l.Stage = trail.Elsewhere
+	}
+	return l
 }
 
 // openLogin is an attempt of the store as it is shown.
@@ -118,6 +136,8 @@ func (a *App) showLogin(ctx context.Context, _ string, in admin.WhichLogin) (adm
 		found[0] = open
 	case len(found) == 0:
 		return a.fromAudit(which)
+	default:
+		found[0] = a.settled(found[0], false)
 	}
 	return a.shown(ctx, found, "memory"), nil
 }

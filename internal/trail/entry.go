@@ -30,6 +30,7 @@ type entry struct {
 	session  string // Acct-Session-Id, if the NAS named it
 	device   string // that answered
 	said     said
+	proven   bool // its password was found right: the store has it
 	events   []event
 	ended    *ended // nil: open, as far as this node knows
 }

@@ -18,10 +18,12 @@ const (
 
 // Stages of a login, besides those that only the store knows.
 const (
-	Ended    = "ended"     // it has a verdict
-	NoAnswer = "no_answer" // a dependency was down, or nobody waited any more: no verdict
-	Dropped  = "dropped"   // the request was not served
-	Open     = "open"      // nobody waits, and there is no verdict
+	Ended     = "ended"     // it has a verdict
+	NoAnswer  = "no_answer" // a dependency was down, or nobody waited any more: no verdict
+	Dropped   = "dropped"   // the request was not served
+	Asking    = "asking"    // the password is being checked
+	Open      = "open"      // the store has it, and there is no verdict
+	Elsewhere = "elsewhere" // it ended on another node
 )
 
 // A Trail remembers logins. It is a login.Trail.
@@ -89,6 +91,12 @@ func (t *Trail) Tell(ev login.Event) {
 	case ev.Kind == login.EventPhone:
 		e.device = ev.Device
 	}
+	switch ev.Kind {
+	case login.EventPrompt, login.EventHeld, login.EventCode, login.EventPhone:
+		e.proven = true
+	case login.EventReply:
+		e.proven = e.proven || !ev.Alone
+	}
 	e.add(ev.Kind, t.words.of(word), at, ev.Took)
 	t.settle(e, ev, at)
 	t.show(e, ev, word, at)
@@ -122,6 +130,7 @@ func (t *Trail) join(e *entry, was login.ID) {
 	}
 	delete(t.entries, was)
 	t.open--
+	e.proven = true
 	e.asks(&login.Request{Client: part.client, FrontEnd: part.frontEnd, Username: part.typed, Session: part.session, Station: part.from})
 	if part.began.Before(e.began) && len(e.events) == 0 {
 		e.began = part.began

@@ -3,6 +3,7 @@ package trail
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -157,6 +158,8 @@ func TestAnInterimReplyLeavesALoginOpen(t *testing.T) {
 		d.after(0, asks(login.ID{1}, login.AsksAnew))
 		d.after(1, replies(login.ID{1}, r))
 		require.Equal(t, Open, d.only(login.ID{1}).Stage, "%+v", r)
+		d.after(1, asks(login.ID{2}, login.AsksAnew))
+		require.Equal(t, Asking, d.only(login.ID{2}).Stage)
 	}
 }
 
@@ -283,4 +286,33 @@ func TestATypedNameIsCut(t *testing.T) {
 	ev.Request.Username = strings.Repeat("x", 253)
 	d.after(0, ev)
 	require.Len(t, d.only(login.ID{1}).Username, 64)
+}
+
+// There may be 100,000 of them.
+func TestAnOpenLoginCostsLittle(t *testing.T) {
+	const n = 100_000
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	d := newDesk(t)
+	requests := make([]*login.Request, n) // they are somebody else's
+	for i := range requests {
+		requests[i] = &login.Request{FrontEnd: login.RADIUS, Client: vpn, Username: fmt.Sprint("user", i), Station: fmt.Sprint("10.1.", i/250, ".", i%250)}
+	}
+	before := heap()
+	for i := range n {
+		id := login.ID{byte(i), byte(i >> 8), byte(i >> 16)}
+		d.Tell(login.Event{Attempt: id, Kind: login.EventAsked, Word: login.AsksAnew, Request: requests[i]})
+		d.Tell(login.Event{Attempt: id, Kind: login.EventChecked, Word: "right", Took: time.Millisecond})
+		d.Tell(login.Event{Attempt: id, Kind: login.EventPrompt, Word: "sent"})
+		d.Tell(login.Event{Attempt: id, Kind: login.EventHeld, Took: time.Minute})
+	}
+	each := (heap() - before) / n
+	t.Logf("%d bytes each", each)
+	require.Less(t, each, uint64(400))
+	runtime.KeepAlive(requests)
+	runtime.KeepAlive(d)
 }

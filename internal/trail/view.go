@@ -79,9 +79,12 @@ func (t *Trail) Find(which string) (all []Login) {
 }
 
 func (t *Trail) view(e *entry, events bool) Login {
-	l := Login{ID: e.id, Client: e.client, FrontEnd: e.frontEnd, Username: e.typed, Typed: e.typed, From: e.from, Stage: Open, Created: e.began, Device: e.device}
+	l := Login{ID: e.id, Client: e.client, FrontEnd: e.frontEnd, Username: e.typed, Typed: e.typed, From: e.from, Stage: Asking, Created: e.began, Device: e.device}
 	if e.client != nil {
 		l.Name = e.client.Name
+	}
+	if e.proven {
+		l.Stage = Open
 	}
 	if x := e.ended; x != nil {
 		l.Stage, l.Reason, l.Ended, l.Account, l.NAS, l.Factor, l.Requests, l.Pushes, l.Took = x.stage, x.reason, x.at, x.account, x.nas, x.factor, x.requests, x.pushes, x.took

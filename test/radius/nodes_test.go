@@ -3,6 +3,7 @@ package radius_test
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -163,4 +164,29 @@ func TestRedisAwayIsSilenceAndNothingIsAskedUpstream(t *testing.T) {
 	require.Eventually(t, func() bool { code, _ := a.Get("/readyz"); return code == 200 }, site.Patience, tick)
 	require.EqualValues(t, site.AccessReject, nas.Ask(asks).Code)
 	require.Equal(t, "no_device", a.Last().Reason, "this Redis keeps nothing, and without a phone nobody gets in")
+}
+
+func TestALoginIsListedOnBothNodesAndToldWhereItHappened(t *testing.T) {
+	a, b, _ := pair(t)
+	phone := a.Phone(1)
+	asked := a.NAS(site.Asks).Ask(asks)
+	code := phone.Code()
+	list := b.Command("login", "list", "--open")
+	require.Regexp(t, user+" +asks +203.0.113.7 +open", list)
+	trace := regexp.MustCompile(`\[([A-Z0-9]{6})\]`).FindStringSubmatch(asked.Text)[1]
+	require.Contains(t, list, trace)
+	require.Contains(t, b.Command("login", "show", trace), "This node has not seen it")
+	require.Contains(t, a.Command("login", "show", trace), "the password is right")
+
+	require.EqualValues(t, site.AccessAccept, b.NAS(site.Asks).Ask(asks.Saying(code, asked.State)).Code)
+	there := b.Command("login", "show", trace)
+	require.Contains(t, there, "the code is right")
+	require.Contains(t, there, "verdict: accepted")
+	require.NotContains(t, there, "the password is right")
+	here := a.Command("login", "show", trace)
+	require.Contains(t, here, "the password is right")
+	require.NotContains(t, here, "verdict")
+	require.NotContains(t, a.Command("login", "list", "--open"), trace)
+	require.Regexp(t, trace+` .* elsewhere`, a.Command("login", "list"))
+	require.Regexp(t, "stage +elsewhere", here)
 }
