@@ -6,7 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,21 +34,59 @@ type side struct {
 	rate func() float64
 }
 
-// beside measures all sides in turns, and returns the medians.
-func beside(b *testing.B, sides ...side) map[string]float64 {
-	all := map[string][]float64{}
+// beside measures all sides in turns, and returns the medians: of how many
+// requests a second are answered, and of how many there would be if nobody else
+// used the machine, by the processor time that servers, directory and load
+// took together.
+func beside(b *testing.B, sides ...side) (rate, undisturbed map[string]float64) {
+	rates, costs := map[string][]float64{}, map[string][]float64{}
 	for range turns {
 		for _, s := range sides {
-			all[s.name] = append(all[s.name], s.rate())
+			before := processorTime(b)
+			r := s.rate()
+			cost := processorTime(b) - before
+			rates[s.name] = append(rates[s.name], r)
+			costs[s.name] = append(costs[s.name], r*turn.Seconds()/cost.Seconds()*float64(runtime.NumCPU()))
 		}
 	}
-	median := map[string]float64{}
+	rate, undisturbed = map[string]float64{}, map[string]float64{}
 	for _, s := range sides {
-		slices.Sort(all[s.name])
-		median[s.name] = all[s.name][turns/2]
-		b.ReportMetric(median[s.name], s.name+"/s")
+		rate[s.name], undisturbed[s.name] = median(rates[s.name]), median(costs[s.name])
+		b.ReportMetric(rate[s.name], s.name+"/s")
+		b.ReportMetric(undisturbed[s.name], s.name+"/s-undisturbed")
 	}
-	return median
+	return rate, undisturbed
+}
+
+func median(all []float64) float64 {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// processorTime is what this process and those that it has started have used.
+func processorTime(b *testing.B) time.Duration {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	require.NoError(b, err)
+	self, ticks := strconv.Itoa(os.Getpid()), 0
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		_, rest, _ := strings.Cut(string(stat), ") ") // proc(5): state, ppid, ..., utime and stime are the 14th and 15th
+		if f := strings.Fields(rest); len(f) > 12 && (f[1] == self || strings.HasPrefix(path, "/proc/"+self+"/")) {
+			user, _ := strconv.Atoi(f[11])
+			system, _ := strconv.Atoi(f[12])
+			ticks += user + system
+		}
+	}
+	return time.Duration(ticks) * time.Second / 100
+}
+
+// ratio reports how much of what the second does the first does.
+func ratio(b *testing.B, rate, undisturbed map[string]float64, of, to string) {
+	b.ReportMetric(rate[of]/rate[to], of+"/"+to)
+	b.ReportMetric(undisturbed[of]/undisturbed[to], of+"/"+to+"-undisturbed")
 }
 
 // BenchmarkNoIO compares packets that are answered without asking anybody with
@@ -61,10 +104,10 @@ func BenchmarkNoIO(b *testing.B) {
 		with := func(p *pile, to string) func() float64 {
 			return func() float64 { return p.rate(b, "127.0.0.1", to, ports, window, turn) }
 		}
-		m := beside(b, side{"echo", with(echoed, bare)}, side{"status", n.profiled("status", with(status, n.at.RADIUS[0]))},
+		rate, undisturbed := beside(b, side{"echo", with(echoed, bare)}, side{"status", n.profiled("status", with(status, n.at.RADIUS[0]))},
 			side{"echo_of_logins", with(echoedToo, bare)}, side{"unknown_state", n.profiled("unknown-state", with(unknown, n.at.RADIUS[0]))})
-		b.ReportMetric(m["status"]/m["echo"], "status/echo")
-		b.ReportMetric(m["unknown_state"]/m["echo_of_logins"], "unknown_state/echo")
+		ratio(b, rate, undisturbed, "status", "echo")
+		ratio(b, rate, undisturbed, "unknown_state", "echo_of_logins")
 	}
 }
 
@@ -191,9 +234,9 @@ func BenchmarkFirstFactor(b *testing.B) {
 		through := func(from, to string) func() float64 {
 			return func() float64 { return logins.rate(b, from, to, ports, window, turn) }
 		}
-		m := beside(b, side{"slapd", func() float64 { return searchAndBind(b, dir, users, ports*window, turn) }},
+		rate, undisturbed := beside(b, side{"slapd", func() float64 { return searchAndBind(b, dir, users, ports*window, turn) }},
 			side{"vssgate", n.profiled("first-factor", through(observed, n.at.RADIUS[0]))}, side{"freeradius", through("127.0.0.1", free)})
-		b.ReportMetric(m["vssgate"]/m["slapd"], "vssgate/slapd")
-		b.ReportMetric(m["vssgate"]/m["freeradius"], "vssgate/freeradius")
+		ratio(b, rate, undisturbed, "vssgate", "slapd")
+		ratio(b, rate, undisturbed, "vssgate", "freeradius")
 	}
 }
