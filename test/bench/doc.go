@@ -1,9 +1,13 @@
 // Package bench measures the whole program: its tests are benchmarks, and what
 // they found is told in docs/performance.md.
 //
-//	BenchmarkHeldRADIUS      memory of 100,000 RADIUS logins that are held at once
+//	BenchmarkHeldRADIUS      memory of 100,000 RADIUS logins that are held at once, and what others wait beside them
 //	BenchmarkHeldLDAP        memory of a held bind, with both its connections
 //	BenchmarkBesideSlapd     binds and searches through the program, beside slapd itself and OpenLDAP's own proxy
+//	BenchmarkNoIO            packets answered without asking anybody, beside a bare echo
+//	BenchmarkFirstFactor     logins on the first factor alone, beside slapd and FreeRADIUS
+//	BenchmarkLogins          whole logins a second
+//	BenchmarkRubbish         logins during a flood of packets that are none
 //	BenchmarkLogin           what a login takes besides the directory, leg by leg
 //	BenchmarkWrongState      a packet that is decided without asking anybody
 //
