@@ -290,7 +290,7 @@ func (a *App) buildLDAP() error {
 		return err
 	}
 	o := ldapproxy.Options{
-		TLS: secure, RequireTLS: c.RequireTLS, MaxConnections: c.MaxConnections, Handler: a.engine, Text: a.texts.Reply, Meter: a.metrics, Log: a.log,
+		TLS: secure, RequireTLS: c.RequireTLS, MaxConnections: c.MaxConnections, Handler: a.engine, Text: a.texts.Reply, Meter: a.metrics, Trail: a.trail, Log: a.log,
 	}
 	upstreams := map[string]ldapproxy.Directory{}
 	for _, k := range c.Clients {

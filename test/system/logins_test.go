@@ -311,3 +311,18 @@ func TestSessionsAreShownBesideTheirLogin(t *testing.T) {
 	require.NotNil(t, l.Sessions[0].Stopped)
 	require.Regexp(t, `5F00A1 +10\.8\.0\.2 .* 4711 +0 +User-Request`, s.Command("login", "show", trace))
 }
+
+// A bind that is refused before it is a login is found under its name.
+func TestABindThatIsRefusedAtOnceIsListed(t *testing.T) {
+	o := withLDAP(site.Options{})
+	s := site.Start(t, o)
+	conn, err := net.Dial("tcp", s.LDAP[0])
+	require.NoError(t, err)
+	l := ldap.NewConn(conn, false)
+	l.Start()
+	defer l.Close()
+	require.Error(t, l.UnauthenticatedBind(testenv.UserDN(1)))
+	got := list(t, s, "--user", testenv.UserDN(1))
+	require.Len(t, got, 1)
+	require.Equal(t, []string{"ldap", "wiki", "dropped", "ldap_result_53"}, []string{got[0].FrontEnd, got[0].Client, got[0].Stage, got[0].Reason})
+}
