@@ -149,6 +149,17 @@ func TestWhatNeverBecameALoginIsListedToo(t *testing.T) {
 	require.Equal(t, elsewhere, d.Logins(all, 1)[0].ID, "the newest first")
 }
 
+func TestTheRecordMayComeAfterTheReply(t *testing.T) {
+	d := newDesk(t)
+	id := login.ID{1}
+	d.after(0, asks(id, login.AsksAnew))
+	d.after(1, replies(id, login.Reply{Kind: login.Reject, Reason: login.Denied}))
+	d.after(1, ends(id, login.Denied, time.Second))
+	l := d.only(id)
+	require.Equal(t, []string{Ended, "denied", "an.nv", "id-1", "fw1"}, []string{l.Stage, l.Reason, l.Username, l.Account, l.NAS})
+	require.Len(t, d.recent.ids, 1)
+}
+
 func TestAnInterimReplyLeavesALoginOpen(t *testing.T) {
 	for _, r := range []login.Reply{
 		{Kind: login.Ask}, {Kind: login.Relay}, {Kind: login.Silence}, {Kind: login.Reject, Reason: login.HoldOver}, {Kind: login.Reject, Reason: login.AppendNeeded},
