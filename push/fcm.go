@@ -37,7 +37,7 @@ type Options struct {
 	ProjectID       string // default: that of the key file
 	Endpoint        string // with /v1; default DefaultEndpoint
 	Proxy           string // URL of an HTTP proxy for all that leaves; default none
-	Alert           Alert  // the Vietnamese texts that iOS falls back to
+	Alerts          Alerts // the Vietnamese texts that iOS falls back to
 	Log             *slog.Logger
 }
 
@@ -45,7 +45,7 @@ type Options struct {
 type FCM struct {
 	client  *fcm.Client
 	tokens  *tokens
-	alert   Alert
+	alerts  Alerts
 	breaker breaker
 	log     *slog.Logger
 }
@@ -76,7 +76,7 @@ func NewFCM(o Options) (*FCM, error) {
 	if err != nil {
 		return nil, fmt.Errorf("push: %w", err)
 	}
-	return &FCM{client: client, tokens: source, alert: o.Alert, log: o.Log}, nil
+	return &FCM{client: client, tokens: source, alerts: o.Alerts, log: o.Log}, nil
 }
 
 // newClient hands the library our own HTTP client: given credentials, it would
@@ -213,7 +213,7 @@ func (f *FCM) try(ctx context.Context, t Target, m Message) Outcome {
 	if _, err := f.tokens.Token(); err != nil {
 		return classifyToken(err)
 	}
-	batch, err := f.client.Send(ctx, build(t, m, f.alert, time.Now()))
+	batch, err := f.client.Send(ctx, build(t, m, f.alerts, time.Now()))
 	if err != nil {
 		return Outcome{Result: BadMessage, Err: redact(err, t.Token)}
 	}

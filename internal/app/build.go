@@ -151,7 +151,7 @@ func (a *App) buildPeople(context.Context) error {
 		}
 		sender, err = push.NewFCM(push.Options{
 			CredentialsJSON: credentials, ProjectID: f.ProjectID, Endpoint: f.Endpoint, Proxy: f.Proxy, Log: a.log,
-			Alert: push.Alert{Title: a.texts.Get("vi", "push.title", nil), Body: a.texts.Get("vi", "push.body", nil)},
+			Alerts: a.alerts(),
 		})
 		if err != nil {
 			return fmt.Errorf("push.fcm: %w", err)
@@ -159,6 +159,16 @@ func (a *App) buildPeople(context.Context) error {
 	}
 	a.prompter = push.NewPrompter(sender, targets{a.people}, push.PrompterOptions{Log: a.log, Meter: a.metrics, Trail: a.trail})
 	return nil
+}
+
+// alerts are the texts that iOS falls back to.
+func (a *App) alerts() push.Alerts {
+	word := func(key string) string { return a.texts.Get("vi", key, nil) }
+	all := push.Alerts{Login: push.Alert{Title: word("push.title"), Body: word("push.body")}, Notices: map[login.NoticeWord]push.Alert{}}
+	for _, w := range login.NoticeWords {
+		all.Notices[w] = push.Alert{Title: word("notice.title"), Body: word("notice." + string(w))}
+	}
+	return all
 }
 
 // targets gives push the devices that enrol knows.
