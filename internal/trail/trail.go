@@ -191,7 +191,7 @@ func (t *Trail) settle(e *entry, ev login.Event, at time.Time) {
 func endedBy(r *login.AuditRecord, at time.Time) *ended {
 	return &ended{
 		at: at, stage: Ended, reason: string(r.Reason), username: r.Username, account: r.Account, nas: r.NAS, client: r.Client, frontEnd: r.FrontEnd,
-		factor: string(r.Factor), requests: r.Requests, pushes: r.Pushes, took: r.Took,
+		factor: string(r.Factor), wouldBe: string(r.WouldBe), requests: r.Requests, pushes: r.Pushes, took: r.Took,
 	}
 }
 

@@ -46,7 +46,7 @@ func asks(id login.ID, word string) login.Event {
 func ends(id login.ID, reason login.Reason, took time.Duration) login.Event {
 	return login.Event{Attempt: id, Kind: login.EventEnded, Word: string(reason), Record: &login.AuditRecord{
 		Attempt: id, FrontEnd: login.RADIUS, Client: "hq-vpn", NAS: "fw1", From: "203.0.113.7", Account: "id-1", Username: "an.nv",
-		Accepted: reason == login.Accepted, Reason: reason, Factor: login.FactorApproval, Requests: 2, Pushes: 1, Took: took}}
+		Accepted: reason == login.Accepted, Reason: reason, Factor: login.FactorApproval, WouldBe: login.NoDevice, Requests: 2, Pushes: 1, Took: took}}
 }
 
 func replies(id login.ID, r login.Reply) login.Event {
@@ -97,6 +97,7 @@ func TestALoginIsToldInItsOrder(t *testing.T) {
 	require.Equal(t, 5*time.Millisecond, l.Events[4].Took)
 	require.Equal(t, []string{"an.nv", "An.NV", "hq-vpn", "203.0.113.7", "fw1", "id-1", "thumbprint", Ended, "accepted", "approval"},
 		[]string{l.Username, l.Typed, l.Name, l.From, l.NAS, l.Account, l.Device, l.Stage, l.Reason, l.Factor})
+	require.Equal(t, "no_device", l.WouldBe)
 	require.Equal(t, start, l.Created)
 	require.Equal(t, 300120*time.Millisecond, l.Ended.Sub(l.Created))
 	require.NotContains(t, fmt.Sprintf("%+v %+v", l, d.entries[id]), "a secret")
