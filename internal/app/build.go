@@ -201,7 +201,9 @@ func (a *App) buildEngine(context.Context) error {
 
 func (a *App) buildFrontEnds(ctx context.Context) (err error) {
 	a.phones, err = phoneapi.New(phoneapi.Options{
-		People: a.people, Engine: a.engine, Store: a.store, Texts: a.texts, PublicURL: a.config.VssID.PublicURL, Log: a.log,
+		People: a.people, Engine: a.engine, Store: a.store, Texts: a.texts, PublicURL: a.config.VssID.PublicURL, Meter: a.metrics, Log: a.log,
+		Notice: a.prompter.Notice,
+		Record: func(by, action, target string) error { return a.record(by, action, target, "") },
 	})
 	if err != nil {
 		return err
