@@ -180,6 +180,31 @@ func (f *FCM) Check(ctx context.Context) error {
 	return nil
 }
 
+// DryRun is Check, and lets FCM judge a message that it is not to deliver, to a
+// phone that does not exist: whoever may send to this project hears that the
+// token is none.
+func (f *FCM) DryRun(ctx context.Context) error {
+	if err := f.Check(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	nobody := Target{Token: "vssgate-doctor"}
+	batch, err := f.client.SendDryRun(ctx, build(nobody, Message{Kind: Closed, Login: "doctor"}, f.alerts, time.Now()))
+	if err != nil {
+		return fmt.Errorf("push: dry run: %w", err)
+	}
+	if batch.Responses[0].Error == nil {
+		return nil
+	}
+	switch o := classify(batch.Responses[0].Error, nobody.Token); o.Result {
+	case BadToken, Unregistered, SenderMismatch:
+		return nil
+	default:
+		return fmt.Errorf("push: dry run (%s): %w", o.Result, o.Err)
+	}
+}
+
 // Send tells one device. It takes no longer than CallTimeout and ctx allow,
 // and answers BreakerOpen without trying while there is no hope.
 func (f *FCM) Send(ctx context.Context, t Target, m Message) Outcome {

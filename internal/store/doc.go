@@ -89,5 +89,6 @@
 //
 // Map: pack.go (how records are packed), table.go, window.go, clock.go,
 // fanout.go, commit.go, snapshot.go, embedded.go; script.go (running scripts),
-// redis.go, redis_save.go, redis_find.go, redis_changes.go, replicas.go.
+// redis.go, redis_save.go, redis_find.go, redis_changes.go, replicas.go,
+// survey.go (settings that safety needs).
 package store
