@@ -28,6 +28,13 @@ need libnet-ldap-perl /usr/share/perl5/Net/LDAP.pm
 need libio-socket-ssl-perl /usr/share/perl5/IO/Socket/SSL.pm
 need curl /usr/bin/curl
 need postgresql '/usr/lib/postgresql/*/bin/initdb'
+need samba /usr/sbin/samba
+need samba-ad-provision /usr/share/samba/setup/provision.ldif
+need samba-dsdb-modules '/usr/lib/*/samba/ldb/samba_dsdb.so'
+need samba-vfs-modules '/usr/lib/*/samba/vfs/acl_xattr.so'
+need winbind /usr/sbin/winbindd
+need python3-samba /usr/lib/python3/dist-packages/samba/__init__.py
+need ldb-tools /usr/bin/ldbmodify
 need gcc /usr/bin/gcc
 need libc6-dev /usr/include/stdlib.h
 if [ "${1:-}" = bench ]; then # only to measure against

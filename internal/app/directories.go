@@ -123,6 +123,7 @@ func (a *App) newLDAP(name string, c *config.LDAPDirectory, urls []string, start
 	return directory.NewLDAP(directory.LDAPOptions{
 		Name: name, URLs: urls, StartTLS: startTLS, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		BindDN: c.BindDN, BindPassword: c.BindPassword, BaseDNs: c.BaseDNs, UserFilter: c.UserFilter, Domains: c.Domains,
+		AD: c.Kind == config.ActiveDirectory, NestedGroups: c.NestedGroups,
 		Attributes: directory.Attributes{
 			ID: c.Attributes.ID, Username: c.Attributes.Username, DisplayName: c.Attributes.DisplayName,
 			Number: c.Attributes.BHXHNumber, Kind: c.Attributes.Kind, Custodian: c.Attributes.Custodian, Groups: c.Attributes.Groups,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vssgate/internal/admin"
+	"vssgate/internal/config"
 	"vssgate/internal/directory"
 	"vssgate/internal/login"
 )
@@ -29,6 +30,7 @@ func (a *App) rolloutReport(ctx context.Context, _ string, in admin.Rollout) (ad
 	}
 	r := &report{app: a, request: request, in: in, parts: map[string]*admin.RolloutPart{}, seen: map[string]bool{}}
 	r.out.At = now.AddDate(0, 0, 1)
+	r.grouped = slices.ContainsFunc(a.config.SecondFactor.Policies, func(p config.Policy) bool { return len(p.Match.Group) > 0 })
 	for _, f := range a.config.FirstFactors {
 		if all, ok := a.directories[f.Name].FirstFactor.(lister); ok {
 			if err := all.Each(ctx, in.Under, func(who login.Identity) error { return r.add(ctx, who) }); err != nil {
@@ -71,6 +73,7 @@ type report struct {
 	out     admin.RolledOut
 	parts   map[string]*admin.RolloutPart
 	seen    map[string]bool // base DNs may overlap
+	grouped bool            // a policy asks for groups
 }
 
 func (r *report) add(ctx context.Context, who login.Identity) error {
@@ -78,6 +81,11 @@ func (r *report) add(ctx context.Context, who login.Identity) error {
 		return nil
 	}
 	r.seen[who.ID] = true
+	if r.grouped {
+		if err := who.Complete(ctx); err != nil {
+			return err
+		}
+	}
 	problem, err := r.app.people.Peek(ctx, who, r.out.At)
 	if err != nil {
 		return err

@@ -58,10 +58,8 @@ func (d *decoder) checkUsers(path string, file *string) {
 
 func (d *decoder) checkDirectory(path string, l *LDAPDirectory) {
 	before := len(d.problems)
-	if l.Kind == "ad" {
-		d.wrong(path+".kind", "ad is not available in this version; want openldap")
-	} else {
-		d.oneOf(path+".kind", l.Kind, "openldap")
+	if d.oneOf(path+".kind", l.Kind, "openldap", ActiveDirectory); l.Kind == ActiveDirectory {
+		d.presetAD(path, l)
 	}
 	if len(l.URLs) == 0 {
 		d.wrong(path+".urls", "want the servers in order, like [ldaps://dc1.example.vn]")
@@ -81,11 +79,34 @@ func (d *decoder) checkDirectory(path string, l *LDAPDirectory) {
 	if l.Attributes.Username == "" {
 		d.wrong(path+".attributes.username", "want the attribute of the user's name, like uid")
 	}
+	if l.NestedGroups && l.Attributes.Groups == "" {
+		d.wrong(path+".nested_groups", "no groups are asked for; write attributes.groups, or false here")
+	}
 	d.lasts(path+".timeout", l.Timeout, 100*time.Millisecond, time.Minute)
 	if !strings.Contains(l.UserFilter, "{username}") {
 		d.wrong(path+".user_filter", "want {username} in it, like (uid={username})")
 	} else if !d.problems[before:].Mistaken() && !d.brokenBelow(path) {
 		d.asDirectory(path, l)
+	}
+}
+
+// presetAD fills in what Active Directory calls things. What is written wins.
+func (d *decoder) presetAD(path string, l *LDAPDirectory) {
+	a, names := &l.Attributes, directory.ADAttributes
+	for key, preset := range map[string]struct {
+		into  *string
+		value string
+	}{
+		"user_filter": {&l.UserFilter, directory.ADUserFilter}, "attributes.id": {&a.ID, names.ID},
+		"attributes.username": {&a.Username, names.Username}, "attributes.display_name": {&a.DisplayName, names.DisplayName},
+		"attributes.groups": {&a.Groups, names.Groups},
+	} {
+		if !d.written(path + "." + key) {
+			*preset.into = preset.value
+		}
+	}
+	if strings.EqualFold(a.ID, "entryUUID") {
+		d.warn(path+".attributes.id", "Active Directory has no entryUUID, so nobody is found; write objectGUID, or leave it out")
 	}
 }
 

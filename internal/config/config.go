@@ -96,7 +96,7 @@ type Words []string
 
 // LDAPDirectory is a directory as first factor.
 type LDAPDirectory struct {
-	Kind         string            `yaml:"kind"`          // presets; default openldap
+	Kind         string            `yaml:"kind"`          // openldap or ad: presets of user_filter and attributes, and how names and groups are looked up; default openldap
 	URLs         []string          `yaml:"urls"`          // in order; a dead one is passed over and tried again later
 	StartTLS     bool              `yaml:"start_tls"`     // default false; on ldap:// only
 	CAFile       string            `yaml:"ca_file"`       // default none: the system's authorities
@@ -105,9 +105,13 @@ type LDAPDirectory struct {
 	BaseDNs      []string          `yaml:"base_dns"`      // where users are
 	UserFilter   string            `yaml:"user_filter"`   // default (uid={username}); {username} is always escaped
 	Domains      map[string]string `yaml:"domains"`       // default none; what DOMAIN\user and user@domain stand for
+	NestedGroups bool              `yaml:"nested_groups"` // default false; groups of groups too, for one or two more searches for each right password
 	Attributes   Attributes        `yaml:"attributes"`
 	Timeout      time.Duration     `yaml:"timeout"` // default 5s: less than a NAS waits, for the whole of a check over all servers
 }
+
+// ActiveDirectory is the kind of a directory with presets of its own.
+const ActiveDirectory = "ad"
 
 // Attributes name what a directory knows of a user.
 type Attributes struct {

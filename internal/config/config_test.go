@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vssgate/internal/config"
+	"vssgate/internal/directory"
 	nases "vssgate/internal/nas"
 	"vssgate/internal/testenv"
 	"vssgate/otp"
@@ -522,4 +523,23 @@ func TestClientsOfAnUpstreamAreToldWhatMSCHAPCannotDo(t *testing.T) {
 			require.Contains(t, all[i].Message, want[i])
 		}
 	}
+}
+
+func TestPresetsForActiveDirectoryLeaveWhatIsWritten(t *testing.T) {
+	const first = "secret_key_file: secret.key\nfirst_factors: [{name: dir, ldap: {urls: [ldaps://dc1], bind_dn: \"cn=s,dc=vn\", bind_password: x, base_dns: [\"dc=vn\"], "
+	load := func(rest string) *config.LDAPDirectory {
+		t.Helper()
+		c, problems := parse(folder(t), first+rest+"}}]\n"+nas)
+		require.NotNil(t, c, problems.Error())
+		return c.FirstFactors[0].LDAP
+	}
+	ad := load("kind: ad")
+	require.Equal(t, directory.ADUserFilter, ad.UserFilter)
+	require.Equal(t, config.Attributes{ID: "objectGUID", Username: "sAMAccountName", DisplayName: "displayName", Groups: "memberOf"}, ad.Attributes)
+	require.False(t, ad.NestedGroups)
+
+	own := load(`kind: ad, user_filter: "(uid={username})", attributes: {id: entryUUID, display_name: "", groups: "", bhxh_number: employeeNumber}`)
+	require.Equal(t, "(uid={username})", own.UserFilter, "also where it says what is the default elsewhere")
+	require.Equal(t, config.Attributes{ID: "entryUUID", Username: "sAMAccountName", BHXHNumber: "employeeNumber"}, own.Attributes)
+	require.Equal(t, "entryUUID", load("kind: openldap").Attributes.ID)
 }

@@ -4,8 +4,7 @@ package config
 // an error, but one that does not look like a typing error. List positions are
 // left out of the path.
 var later = map[string]bool{
-	"first_factors.ldap.nested_groups": true,
-	"vssid.backend_tokens":             true,
-	"push.webhook":                     true,
-	"alerts":                           true,
+	"vssid.backend_tokens": true,
+	"push.webhook":         true,
+	"alerts":               true,
 }

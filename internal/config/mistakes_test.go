@@ -254,7 +254,7 @@ first_factors:
   - name: c
     ldap:
   - name: d
-    ldap: {kind: ad, urls: [ldaps://dc1], base_dns: ["dc=vn"], bind_dn: "cn=s,dc=vn", bind_password: x}
+    ldap: {kind: AD, urls: [ldaps://dc1], base_dns: ["dc=vn"], bind_dn: "cn=s,dc=vn", bind_password: x, nested_groups: true, attributes: {groups: ""}}
 `, []string{
 		"3:5: first_factors[0].name is missing; clients choose a first factor by its name",
 		"3:5: first_factors[0]: want exactly one of ldap, radius and file",
@@ -263,7 +263,8 @@ first_factors:
 		"6:11: first_factors[2].file: stat DIR/nobody.yaml: no such file or directory",
 		"7:21: first_factors[3].file: users file DIR/bad-users: line 1: password_hash is no argon2id hash ($argon2id$v=19$m=...,t=...,p=...$salt$hash); line 2: password_hash is no argon2id hash ($argon2id$v=19$m=...,t=...,p=...$salt$hash)",
 		"9:10: first_factors[4].ldap has no value; write {} for its defaults, or leave it out",
-		"11:18: first_factors[5].ldap.kind: ad is not available in this version; want openldap",
+		`11:18: first_factors[5].ldap.kind: "AD"; want openldap or ad`,
+		"11:120: first_factors[5].ldap.nested_groups: no groups are asked for; write attributes.groups, or false here",
 	}},
 	{"a directory", `secret_key_file: secret.key
 first_factors:
@@ -279,7 +280,7 @@ first_factors:
       attributes: {id: "", username: ""}
       timeout: 5m
 `, []string{
-		`5:13: first_factors[0].ldap.kind: "novell"; want openldap`,
+		`5:13: first_factors[0].ldap.kind: "novell"; want openldap or ad`,
 		"6:14: first_factors[0].ldap.urls[0]: ldap://dc1.example.vn would take passwords unencrypted; use ldaps:// or start_tls: true",
 		"6:37: first_factors[0].ldap.urls[1]: want ldaps://HOST or ldap://HOST, with a port if need be",
 		"6:49: first_factors[0].ldap.urls[2]: want ldaps://HOST or ldap://HOST, with a port if need be",

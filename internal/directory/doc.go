@@ -7,6 +7,8 @@
 //	entry.go   an entry of the directory becomes a login.Identity
 //	name.go    typed names, DOMAIN\user, and the filter they are put into
 //	dn.go      NormalizeDN, one spelling for exact comparison
+//	activedirectory.go  what is different there: ids, names, the primary group
+//	nested.go  all groups of somebody: groups of groups, and lists that come in parts
 //	group.go   groups that a configuration names, and whether somebody is in them
 //	servers.go several servers: which to try, TLS, StartTLS
 //	pool.go    the connections that are kept

@@ -47,31 +47,39 @@ func (d *LDAP) eachBelow(ctx context.Context, base string, visit func(login.Iden
 	if err != nil {
 		return err
 	}
-	paging := ldap.NewControlPaging(eachPage)
 	err = c.within(ctx, func() error {
-		for {
-			request := ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
-				d.filter.with(anyValue), d.attributes.names(), []ldap.Control{paging})
-			result, err := c.Search(request)
-			if err != nil {
-				return err
+		return c.pages(base, d.filter.with(anyValue), d.asked(), func(entry *ldap.Entry) error {
+			if who := d.identity(entry); who.ID != "" {
+				return visit(who)
 			}
-			for _, entry := range result.Entries {
-				if who := d.attributes.identity(entry, d.log); who.ID != "" {
-					if err := visit(who); err != nil {
-						return err
-					}
-				}
-			}
-			next, ok := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
-			if !ok || len(next.Cookie) == 0 {
-				return nil
-			}
-			paging.SetCookie(next.Cookie)
-		}
+			return nil
+		})
 	})
 	d.searches.giveBack(c, err)
 	return err
+}
+
+// pages searches below base, and calls visit for each entry.
+func (c *conn) pages(base, filter string, attributes []string, visit func(*ldap.Entry) error) error {
+	paging := ldap.NewControlPaging(eachPage)
+	for {
+		request := ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
+			filter, attributes, []ldap.Control{paging})
+		result, err := c.Search(request)
+		if err != nil {
+			return err
+		}
+		for _, entry := range result.Entries {
+			if err := visit(entry); err != nil {
+				return err
+			}
+		}
+		next, ok := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
+		if !ok || len(next.Cookie) == 0 {
+			return nil
+		}
+		paging.SetCookie(next.Cookie)
+	}
 }
 
 // Each calls visit for every user of the file, by name. A file has no parts: with

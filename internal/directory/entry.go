@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-ldap/ldap/v3"
@@ -14,7 +15,7 @@ import (
 // Attributes names where the directory keeps what vssgate needs. ID and
 // Username must be set; an entry without them is nobody.
 type Attributes struct {
-	ID          string // immutable and unique, as text: entryUUID
+	ID          string // immutable and unique, as text: entryUUID; or objectGUID, which is told as text
 	Username    string // the name that audit and phones show
 	DisplayName string // "": Username
 	Number      string // mã số BHXH; "": not from the directory
@@ -41,7 +42,7 @@ func (a Attributes) names() []string {
 // identity reads an entry. Without one id and a user name it is nobody, which
 // is logged: the service account may not read them.
 func (a Attributes) identity(entry *ldap.Entry, log *slog.Logger) login.Identity {
-	ids, usernames := values(entry, a.ID), values(entry, a.Username)
+	ids, usernames := a.ids(entry), values(entry, a.Username)
 	if len(ids) != 1 || !utf8.ValidString(ids[0]) || len(usernames) == 0 || entry.DN == "" {
 		log.Error("an entry without a readable id or user name is nobody", "dn", entry.DN,
 			"id_attribute", a.ID, "ids", len(ids), "username_attribute", a.Username, "usernames", len(usernames))
@@ -55,6 +56,14 @@ func (a Attributes) identity(entry *ldap.Entry, log *slog.Logger) login.Identity
 	who.Kind, who.Custodian = only(entry, a.Kind, log), only(entry, a.Custodian, log)
 	who.Groups = values(entry, a.Groups)
 	return who
+}
+
+// ids are the values of the id's attribute.
+func (a Attributes) ids(entry *ldap.Entry) []string {
+	if strings.EqualFold(a.ID, objectGUID) {
+		return guids(entry.GetEqualFoldRawAttributeValues(a.ID))
+	}
+	return values(entry, a.ID)
 }
 
 // only is an attribute's one value. Of several, which comes first may change

@@ -27,6 +27,8 @@ type LDAPOptions struct {
 	BindPassword secret.Secret     //
 	BaseDNs      []string          // where users are; letters beyond ASCII as the directory writes them
 	UserFilter   string            // with {username}
+	AD           bool              // it is Active Directory: see activedirectory.go
+	NestedGroups bool              // a group's groups are its members' too
 	Domains      map[string]string // short name to DNS name, for DOMAIN\user and user@domain
 	Attributes   Attributes        //
 	Timeout      time.Duration     // for Resolve, Check, Dial and Ping each, over all servers; 0: 5 s
@@ -49,6 +51,8 @@ type LDAP struct {
 
 	bases      []base
 	filter     userFilter
+	ad         bool
+	nested     bool
 	domains    domains
 	attributes Attributes
 	nobody     string
@@ -64,7 +68,8 @@ var _ login.FirstFactor = (*LDAP)(nil)
 
 // NewLDAP checks the options. It connects on first use.
 func NewLDAP(o LDAPOptions) (*LDAP, error) {
-	d := &LDAP{name: o.Name, log: o.Log, timeout: o.Timeout, domains: newDomains(o.Domains), attributes: o.Attributes}
+	d := &LDAP{name: o.Name, log: o.Log, timeout: o.Timeout, domains: newDomains(o.Domains), attributes: o.Attributes,
+		ad: o.AD, nested: o.NestedGroups}
 	if d.log == nil {
 		d.log = slog.Default()
 	}
@@ -128,22 +133,44 @@ func (d *LDAP) Resolve(ctx context.Context, typed string) (login.Identity, error
 	if !ok {
 		return login.Identity{}, nil
 	}
-	name, ok = typedName(d.domains.cut(name))
-	if !ok {
-		return login.Identity{}, nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
-	filter := d.filter.with(asFilterText(name))
 	var found []*ldap.Entry
+	for _, meaning := range d.meanings(name) { // all are looked up, so that it takes as long whoever is found
+		entries, err := d.called(ctx, meaning)
+		switch {
+		case err != nil:
+			return login.Identity{}, err
+		case len(found) == 0:
+			found = entries
+		}
+	}
+	return d.only(found), nil
+}
+
+// meanings are what a name may stand for, the first one first: itself, without
+// a known domain.
+func (d *LDAP) meanings(name string) []string {
+	if d.ad {
+		return d.domains.meanings(name)
+	}
+	if name, ok := typedName(d.domains.cut(name)); ok {
+		return []string{name}
+	}
+	return nil
+}
+
+// called returns the entries of that name, from all base DNs.
+func (d *LDAP) called(ctx context.Context, name string) (found []*ldap.Entry, err error) {
+	filter := d.filter.with(asFilterText(name))
 	for _, base := range d.bases {
 		entries, err := d.search(ctx, base.dn, ldap.ScopeWholeSubtree, filter)
 		if err != nil {
-			return login.Identity{}, fmt.Errorf("first factor %s: search below %s: %w", d.name, base.dn, err)
+			return nil, fmt.Errorf("first factor %s: search below %s: %w", d.name, base.dn, err)
 		}
 		found = append(found, entries...)
 	}
-	return d.only(found), nil
+	return found, nil
 }
 
 // ResolveBind finds whom the name of an LDAP bind means. A DN is looked up
@@ -186,7 +213,7 @@ func (d *LDAP) holds(dn string) bool {
 // DNs overlap. None or several are nobody.
 func (d *LDAP) only(entries []*ldap.Entry) (who login.Identity) {
 	for i, entry := range entries {
-		next := d.attributes.identity(entry, d.log)
+		next := d.identity(entry)
 		if next.ID == "" {
 			return next
 		}
@@ -200,11 +227,11 @@ func (d *LDAP) only(entries []*ldap.Entry) (who login.Identity) {
 }
 
 // search returns the entries found, at most two of them: two are as bad as
-// many. A name that does not exist is not found; a base that does not exist is
-// a mistake in the configuration, hence an error.
+// many. A name that does not exist, or in another directory only, is not found; a
+// base that does not exist is a mistake in the configuration, hence an error.
 func (d *LDAP) search(ctx context.Context, base string, scope int, filter string) ([]*ldap.Entry, error) {
 	request := ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, int(d.timeout/time.Second)+1, false,
-		filter, d.attributes.names(), nil)
+		filter, d.asked(), nil)
 	var found []*ldap.Entry
 	err := d.searching(ctx, func(c *conn) error {
 		result, err := c.Search(request)
@@ -213,7 +240,7 @@ func (d *LDAP) search(ctx context.Context, base string, scope int, filter string
 		}
 		found = result.Entries
 		switch {
-		case scope == ldap.ScopeBaseObject && ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax):
+		case scope == ldap.ScopeBaseObject && ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax, ldap.LDAPResultReferral):
 			return nil
 		case ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) && len(found) > 1:
 			return nil

@@ -280,6 +280,10 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 		q.facts.Rule = r.Rule
 		return e.fresh(q), nil
 	}
+	if err := id.Complete(ctx); err != nil {
+		return nil, err
+	}
+	q.is(id)
 	account, err := e.People.Account(ctx, id)
 	if err != nil {
 		return nil, err
@@ -287,9 +291,6 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	q.facts.Problem = account.Problem
 	if account.Former != "" { // what is open was meant for the person before
 		if err := e.Withdraw(ctx, account.Former, func(open, _ string) bool { return open == id.ID }); err != nil {
-			return nil, err
-		}
-		if err := e.noticeNumber(ctx, id.ID, account); err != nil {
 			return nil, err
 		}
 	}
@@ -335,6 +336,15 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// Complete asks for the groups that were not asked for yet.
+func (who *Identity) Complete(ctx context.Context) (err error) {
+	if who.AllGroups != nil {
+		who.Groups, err = who.AllGroups(ctx)
+		who.AllGroups = nil
+	}
+	return err
 }
 
 // sameLogin finds the open attempt of this account, client, NAS and station,

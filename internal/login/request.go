@@ -85,9 +85,14 @@ type Identity struct {
 	Username    string   // the directory's spelling, never the typed one
 	DisplayName string   //
 	Groups      []string // DNs (files: bare names)
-	Number      string   // mã số BHXH from the directory; "" none
-	Kind        string   // person or organisation, as the directory writes it; "" it does not say
-	Custodian   string   // number of the officer who has an organisation's account; "" the directory does not say
+
+	// AllGroups, asked once the password is right, tells all of the groups where
+	// Groups are not: it may take the directory long. nil: Groups are all.
+	AllGroups func(ctx context.Context) ([]string, error)
+
+	Number    string // mã số BHXH from the directory; "" none
+	Kind      string // person or organisation, as the directory writes it; "" it does not say
+	Custodian string // number of the officer who has an organisation's account; "" the directory does not say
 }
 
 // First is what is known of a request's password.

@@ -12,14 +12,13 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
-	"golang.org/x/sys/unix"
 
 	"vssgate/internal/login"
 )
 
-// Embedded is the login.Store of one node, with no server beside it. What is
-// durable is committed to a bbolt file before anyone can see it; of that keys and
-// indexes are held in memory, of the rest everything. See doc.go for what survives which stop.
+// Embedded is the login.Store of one node, with no server beside it. Everything
+// is held in memory; what is durable is committed to a bbolt file before anyone
+// can see it. See doc.go for what survives which stop.
 type Embedded struct {
 	path    string
 	log     *slog.Logger
@@ -123,16 +122,6 @@ func (e *Embedded) load() error {
 	return e.loadVolatile(now)
 }
 
-// unmap gives back the pages of the file that reading has made part of this
-// process; the kernel keeps them as long as it has room, and gives them again
-// without the disk. It may fail: nothing depends on it.
-func (e *Embedded) unmap() {
-	_ = e.db.View(func(tx *bolt.Tx) error {
-		_, _, _ = unix.Syscall(unix.SYS_MADVISE, e.db.Info().Data, uintptr(tx.Size()), unix.MADV_DONTNEED)
-		return nil
-	})
-}
-
 func (e *Embedded) loadDurable(tx *bolt.Tx) error {
 	err := tx.Bucket(bucketRecords).ForEach(func(k, v []byte) error {
 		rec, err := parseEntry(v)
@@ -140,7 +129,7 @@ func (e *Embedded) loadDurable(tx *bolt.Tx) error {
 			return fmt.Errorf("record %q: %w", k, errPacked)
 		}
 		rec.durable = true
-		e.table.put(rec.listing())
+		e.table.put(rec)
 		return nil
 	})
 	if err != nil {
@@ -210,35 +199,9 @@ func (e *Embedded) Load(ctx context.Context, key string) (r login.Record, err er
 		if rec == nil {
 			return login.ErrNotFound
 		}
-		r, err = e.read(rec, now)
-		return err
-	})
-	return r, err
-}
-
-// read is rec as callers see it. The value of a durable record is in the file
-// only: what is there is committed, and so at least as new as what the table
-// lists. ErrNotFound: it was deleted a moment ago. The caller holds the lock.
-func (e *Embedded) read(rec *entry, now int64) (r login.Record, err error) {
-	if !rec.durable {
-		return rec.record(now), nil
-	}
-	err = e.db.View(func(tx *bolt.Tx) error {
-		v := tx.Bucket(bucketRecords).Get([]byte(rec.key()))
-		if v == nil {
-			return login.ErrNotFound
-		}
-		whole, err := parseEntry(v)
-		if err != nil {
-			return fmt.Errorf("record %q: %w", rec.key(), err)
-		}
-		whole.durable = true
-		r = whole.record(now)
+		r = rec.record(now)
 		return nil
 	})
-	if s := e.saving[rec.key()]; errors.Is(err, login.ErrNotFound) && s != nil && s.next != nil {
-		return s.next.record(now), nil // it has just ceased to be durable
-	}
 	return r, err
 }
 
@@ -255,9 +218,9 @@ func (e *Embedded) Find(ctx context.Context, index, after string, limit int) (fo
 		}
 		err = e.enter(ctx, func() error {
 			before := len(found)
-			found, err = e.find(found, index, after, room)
+			found = e.find(found, index, after, room)
 			more = len(found)-before == room && len(found) != limit
-			return err
+			return nil
 		})
 		if len(found) > 0 {
 			after = found[len(found)-1].Key
@@ -269,23 +232,16 @@ func (e *Embedded) Find(ctx context.Context, index, after string, limit int) (fo
 	return found, nil
 }
 
-func (e *Embedded) find(found []login.Record, index, after string, room int) (_ []login.Record, err error) {
+func (e *Embedded) find(found []login.Record, index, after string, room int) []login.Record {
 	now := e.clock.now()
 	e.table.walk(index, after, func(rec *entry) bool {
-		if past(rec.expires, now) {
-			return true
-		}
-		r, failed := e.read(rec, now)
-		switch {
-		case failed == nil:
-			found = append(found, r)
+		if !past(rec.expires, now) {
+			found = append(found, rec.record(now))
 			room--
-		case !errors.Is(failed, login.ErrNotFound):
-			err = failed
 		}
-		return room > 0 && err == nil
+		return room > 0
 	})
-	return found, err
+	return found
 }
 
 // Save implements login.Store.
@@ -386,15 +342,14 @@ func (e *Embedded) full(cond login.Condition, key string, now int64) bool {
 // stageRecord has a durable record written, or deleted, and then applies it.
 func (e *Embedded) stageRecord(key string, before []string, next *entry) *write {
 	w := &write{bucket: bucketRecords, key: key}
-	listed := next
 	if next != nil && next.durable {
-		w.value, listed = appendEntry(nil, next), next.listing()
+		w.value = appendEntry(nil, next)
 	}
 	e.saving[key] = &saving{write: w, next: next}
 	w.after = func(err error) {
 		delete(e.saving, key)
 		if err == nil {
-			e.apply(key, before, listed)
+			e.apply(key, before, next)
 		}
 	}
 	e.stage(w)
@@ -540,20 +495,13 @@ func (e *Embedded) Close() error {
 }
 
 // sweepEvery is how often one of the shards is swept: each of them every 26 s.
-// Each unmapEvery sweeps the pages of the file are given back.
-const (
-	sweepEvery = 100 * time.Millisecond
-	unmapEvery = 100
-)
+const sweepEvery = 100 * time.Millisecond
 
 func (e *Embedded) sweep() {
 	defer e.working.Done()
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	for n := 0; ; n++ {
-		if n%unmapEvery == 0 { // for the first time after loading
-			e.unmap()
-		}
+	for {
 		select {
 		case <-e.stop:
 			return

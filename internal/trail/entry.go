@@ -46,7 +46,6 @@ type ended struct {
 	client   string
 	frontEnd login.FrontEnd
 	factor   string
-	wouldBe  string // observed: what would have been
 	requests int
 	pushes   int
 	took     time.Duration
