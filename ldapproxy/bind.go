@@ -2,6 +2,7 @@ package ldapproxy
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/nmcclain/ldap"
 
@@ -42,6 +43,7 @@ func (c *conn) beginBind(h header, frame []byte) error {
 	}
 	if refused != nil {
 		c.refused("bind", refused)
+		c.unserved(request.name, refused)
 		c.forget()
 		return c.send(encodeResult(h.id, ldap.ApplicationBindResponse, refused.code, refused.text))
 	}
@@ -58,6 +60,15 @@ func (c *conn) beginBind(h header, frame []byte) error {
 }
 
 // run hands the bind to the engine, which does not block.
+// unserved tells who follows logins of a bind that was refused without one, if it
+// names a user.
+func (c *conn) unserved(name string, r *refusedBind) {
+	if trail := c.server.o.Trail; trail != nil && name != "" {
+		trail.Tell(login.Event{Attempt: login.NewID(), Kind: login.EventDropped, Word: fmt.Sprintf("ldap_result_%d", r.code),
+			Request: &login.Request{FrontEnd: login.LDAP, Client: c.client.Login, Username: name, Source: c.from}})
+	}
+}
+
 func (b *bind) run() {
 	leave := b.c.server.o.Handler.Handle(b.login())
 	b.request.password = "" // the engine has it as long as it needs it

@@ -66,7 +66,7 @@ func decodeBind(h header, frame []byte, secure bool, conn net.Conn) (bindRequest
 	code := ldap.HandleBindRequest(op, map[string]ldap.Binder{"": &j}, conn)
 	switch {
 	case code != ldap.LDAPResultSuccess:
-		return bindRequest{}, &refusedBind{code, j.text}, nil
+		return bindRequest{name: j.name}, &refusedBind{code, j.text}, nil
 	case !j.asked: // the package must not have an answer of its own
 		return bindRequest{}, nil, errMalformed
 	}

@@ -77,6 +77,7 @@ type Options struct {
 	Handler        Handler
 	Text           func(*login.Client, login.Reply) string // what a refused user reads
 	Meter          Meter                                   // nil: nobody counts
+	Trail          login.Trail                             // who follows logins; nil: nobody
 	Log            *slog.Logger                            // nil: slog.Default
 }
 

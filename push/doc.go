@@ -8,6 +8,7 @@
 //	                -> FCM.Send, one call per device, side by side
 //	                <- unregistered             -> Devices.ForgetToken
 //	core -> Prompter.Closed(login, person)      the same, with "login.closed"
+//	core -> Prompter.Notice(person, word)       the same, with "notice"
 //
 // A login never waits for a push and never fails by one: whoever opens VssID
 // sees the code, pushed or not. While the breaker is open Ready says so, and

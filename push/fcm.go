@@ -37,7 +37,7 @@ type Options struct {
 	ProjectID       string // default: that of the key file
 	Endpoint        string // with /v1; default DefaultEndpoint
 	Proxy           string // URL of an HTTP proxy for all that leaves; default none
-	Alert           Alert  // the Vietnamese texts that iOS falls back to
+	Alerts          Alerts // the Vietnamese texts that iOS falls back to
 	Log             *slog.Logger
 }
 
@@ -45,7 +45,7 @@ type Options struct {
 type FCM struct {
 	client  *fcm.Client
 	tokens  *tokens
-	alert   Alert
+	alerts  Alerts
 	breaker breaker
 	log     *slog.Logger
 }
@@ -76,7 +76,7 @@ func NewFCM(o Options) (*FCM, error) {
 	if err != nil {
 		return nil, fmt.Errorf("push: %w", err)
 	}
-	return &FCM{client: client, tokens: source, alert: o.Alert, log: o.Log}, nil
+	return &FCM{client: client, tokens: source, alerts: o.Alerts, log: o.Log}, nil
 }
 
 // newClient hands the library our own HTTP client: given credentials, it would
@@ -180,6 +180,31 @@ func (f *FCM) Check(ctx context.Context) error {
 	return nil
 }
 
+// DryRun is Check, and lets FCM judge a message that it is not to deliver, to a
+// phone that does not exist: whoever may send to this project hears that the
+// token is none.
+func (f *FCM) DryRun(ctx context.Context) error {
+	if err := f.Check(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	nobody := Target{Token: "vssgate-doctor"}
+	batch, err := f.client.SendDryRun(ctx, build(nobody, Message{Kind: Closed, Login: "doctor"}, f.alerts, time.Now()))
+	if err != nil {
+		return fmt.Errorf("push: dry run: %w", err)
+	}
+	if batch.Responses[0].Error == nil {
+		return nil
+	}
+	switch o := classify(batch.Responses[0].Error, nobody.Token); o.Result {
+	case BadToken, Unregistered, SenderMismatch:
+		return nil
+	default:
+		return fmt.Errorf("push: dry run (%s): %w", o.Result, o.Err)
+	}
+}
+
 // Send tells one device. It takes no longer than CallTimeout and ctx allow,
 // and answers BreakerOpen without trying while there is no hope.
 func (f *FCM) Send(ctx context.Context, t Target, m Message) Outcome {
@@ -213,7 +238,7 @@ func (f *FCM) try(ctx context.Context, t Target, m Message) Outcome {
 	if _, err := f.tokens.Token(); err != nil {
 		return classifyToken(err)
 	}
-	batch, err := f.client.Send(ctx, build(t, m, f.alert, time.Now()))
+	batch, err := f.client.Send(ctx, build(t, m, f.alerts, time.Now()))
 	if err != nil {
 		return Outcome{Result: BadMessage, Err: redact(err, t.Token)}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"vssgate/internal/login"
 	"vssgate/test/fakefcm"
 )
 
@@ -78,6 +79,23 @@ func TestAnEndedLoginIsToldWithoutShowingAnything(t *testing.T) {
 		require.NotEqual(t, "high", m.Priority)
 		require.NotEqual(t, "10", m.APNS["apns-priority"])
 	}
+}
+
+func TestANoticeSaysItsWordAndIsSeen(t *testing.T) {
+	f, fake := start(t)
+	notice := Message{Kind: Notice, Notice: login.NoticeDevice, Expires: time.Now().Add(time.Hour)}
+	for _, platform := range []string{"android", "ios", "web"} {
+		require.Equal(t, Sent, f.Send(t.Context(), Target{Device: "d", Platform: platform, Token: platform}, notice).Result)
+	}
+	for _, m := range fake.Messages() {
+		require.Equal(t, map[string]string{"type": "notice", "notice": "new_device"}, m.Data)
+	}
+	android, ios := fake.Messages()[0], fake.Messages()[1]
+	require.Equal(t, "high", android.Priority)
+	require.Regexp(t, `^3(599|600)s$`, android.TTL)
+	require.Equal(t, map[string]any{"title": "Thông báo", "body": "Thiết bị mới", "title-loc-key": "VSSGATE_NOTICE_TITLE", "loc-key": "VSSGATE_NEW_DEVICE"}, ios.Alert)
+	require.Equal(t, "10", ios.APNS["apns-priority"])
+	require.NotContains(t, ios.APNS, "apns-collapse-id")
 }
 
 func TestALoginThatIsOverIsNotPushed(t *testing.T) {
@@ -295,7 +313,9 @@ func (e errorWith) Error() string { return string(e) }
 func start(t *testing.T) (*FCM, *fakefcm.Server) {
 	t.Helper()
 	fake := fakefcm.Run(t)
-	f, err := NewFCM(Options{CredentialsJSON: fake.CredentialsJSON(), Endpoint: fake.Endpoint(), Alert: Alert{Title: title, Body: "Có yêu cầu"}})
+	f, err := NewFCM(Options{CredentialsJSON: fake.CredentialsJSON(), Endpoint: fake.Endpoint(), Alerts: Alerts{
+		Login: Alert{Title: title, Body: "Có yêu cầu"}, Notices: map[login.NoticeWord]Alert{login.NoticeDevice: {Title: "Thông báo", Body: "Thiết bị mới"}},
+	}})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		for _, refused := range fake.Refusals() {

@@ -2,9 +2,12 @@ package push
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"firebase.google.com/go/v4/messaging"
+
+	"vssgate/internal/login"
 )
 
 // A Target is one installation of VssID that can be told.
@@ -21,18 +24,26 @@ type Kind string
 const (
 	Login  Kind = "login"        // a login waits
 	Closed Kind = "login.closed" // it has ended: take the notification away
+	Notice Kind = "notice"       // something has happened that the person should know
 )
 
 // A Message is what a device is told. Nothing in it is personal.
 type Message struct {
 	Kind    Kind
-	Login   string    // the attempt's id
-	Expires time.Time // its deadline
+	Login   string           // the attempt's id; "" in a notice
+	Expires time.Time        // its deadline; of a notice: until when it is of use
+	Notice  login.NoticeWord // what has happened
 }
 
 // closedFor is how long FCM keeps a Closed for a phone that is off: no longer
 // than a notification is looked at.
 const closedFor = time.Minute
+
+// Alerts are what iOS shows when the app has no text of its own under the keys.
+type Alerts struct {
+	Login   Alert
+	Notices map[login.NoticeWord]Alert
+}
 
 // Alert is what iOS shows when the app has no text of its own under the keys.
 type Alert struct{ Title, Body string }
@@ -42,12 +53,12 @@ type Alert struct{ Title, Body string }
 // Android and browsers get data only: a notification made by FCM counts as
 // collapsible there and is throttled, and the app shows its own. iOS would
 // throttle data, so a login is an alert, translated by the app's own keys.
-func build(t Target, m Message, alert Alert, now time.Time) *messaging.Message {
+func build(t Target, m Message, alerts Alerts, now time.Time) *messaging.Message {
 	out := &messaging.Message{Token: t.Token, Data: data(m)}
 	ttl := lifetime(m, now)
 	switch t.Platform {
 	case "ios":
-		out.APNS = apns(m, alert, now.Add(ttl))
+		out.APNS = apns(m, alerts, now.Add(ttl))
 	case "web":
 		out.Webpush = &messaging.WebpushConfig{Headers: map[string]string{"TTL": seconds(ttl), "Urgency": priority(m)}}
 	default:
@@ -57,6 +68,9 @@ func build(t Target, m Message, alert Alert, now time.Time) *messaging.Message {
 }
 
 func data(m Message) map[string]string {
+	if m.Kind == Notice {
+		return map[string]string{"type": string(m.Kind), "notice": string(m.Notice)}
+	}
 	d := map[string]string{"type": string(m.Kind), "login_id": m.Login}
 	if m.Kind == Login {
 		d["expires"] = m.Expires.UTC().Format(time.RFC3339)
@@ -76,29 +90,41 @@ func lifetime(m Message, now time.Time) time.Duration {
 // priority, which browsers call urgency, is high only for what shows something: a phone on which high
 // priority stays invisible is demoted by FCM.
 func priority(m Message) string {
-	if m.Kind == Login {
+	if m.Kind != Closed {
 		return "high"
 	}
 	return "normal"
 }
 
-func apns(m Message, alert Alert, expires time.Time) *messaging.APNSConfig {
+func apns(m Message, alerts Alerts, expires time.Time) *messaging.APNSConfig {
 	headers := map[string]string{"apns-expiration": strconv.FormatInt(expires.Unix(), 10)}
 	if m.Kind == Closed {
 		headers["apns-push-type"], headers["apns-priority"] = "background", "5"
 		return &messaging.APNSConfig{Headers: headers, Payload: &messaging.APNSPayload{Aps: &messaging.Aps{ContentAvailable: true}}}
 	}
 	headers["apns-push-type"], headers["apns-priority"] = "alert", "10"
+	if m.Kind == Notice {
+		return &messaging.APNSConfig{Headers: headers, Payload: &messaging.APNSPayload{Aps: noticed(m.Notice, alerts.Notices[m.Notice])}}
+	}
 	headers["apns-collapse-id"] = m.Login // sent twice, it is shown once
 	return &messaging.APNSConfig{Headers: headers, Payload: &messaging.APNSPayload{Aps: &messaging.Aps{
 		Alert: &messaging.ApsAlert{
-			Title: alert.Title, Body: alert.Body,
+			Title: alerts.Login.Title, Body: alerts.Login.Body,
 			TitleLocKey: "VSSGATE_TITLE", LocKey: "VSSGATE_BODY",
 		},
 		Category:   "VSSGATE_LOGIN",
 		Sound:      "default",
 		CustomData: map[string]any{"interruption-level": "time-sensitive"},
 	}}}
+}
+
+// noticed shows a notice: VSSGATE_NEW_DEVICE and the like are the keys of its
+// text.
+func noticed(word login.NoticeWord, alert Alert) *messaging.Aps {
+	return &messaging.Aps{Sound: "default", Alert: &messaging.ApsAlert{
+		Title: alert.Title, Body: alert.Body,
+		TitleLocKey: "VSSGATE_NOTICE_TITLE", LocKey: "VSSGATE_" + strings.ToUpper(string(word)),
+	}}
 }
 
 func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }

@@ -60,10 +60,12 @@ type Prompter struct {
 	waiting int                   // how many those are
 }
 
-// A job is to tell all devices of a person, or one of them again.
+// A job is to tell all devices of a person but one, or one of them again. A
+// notice has an id and an end of its own, like a login.
 type job struct {
 	kind   Kind
 	prompt login.Prompt
+	notice login.Notice
 	target Target // one device again; the zero value: all
 	tries  int
 }
@@ -114,6 +116,20 @@ func (p *Prompter) Closed(prompt login.Prompt) {
 	p.enqueue(job{kind: Closed, prompt: prompt})
 }
 
+// noticeFor is how long a notice is of use to a phone that is off.
+const noticeFor = 24 * time.Hour
+
+// Notice tells the person's usable devices, but the one it is about, what has
+// happened. It returns at once.
+func (p *Prompter) Notice(n login.Notice) {
+	j := job{kind: Notice, notice: n, prompt: login.Prompt{Login: login.NewID(), Person: n.Person, Expires: time.Now().Add(noticeFor)}}
+	if !p.Ready() {
+		p.outcome(Notice, j.prompt.Login, NotReady)
+		return
+	}
+	p.enqueue(j)
+}
+
 func (p *Prompter) enqueue(j job) {
 	select {
 	case p.queues[int(j.prompt.Login[0])%len(p.queues)] <- j:
@@ -148,7 +164,7 @@ func (p *Prompter) work(ctx context.Context, q <-chan job) {
 // do tells the devices of one job, side by side, as long as the login lasts.
 func (p *Prompter) do(ctx context.Context, j job) {
 	call := ctx
-	if j.kind == Login {
+	if j.kind != Closed {
 		var cancel context.CancelFunc
 		call, cancel = context.WithDeadline(ctx, j.prompt.Expires)
 		defer cancel()
@@ -178,12 +194,12 @@ func (p *Prompter) targets(ctx context.Context, j job) []Target {
 	case len(targets) == 0:
 		p.outcome(j.kind, j.prompt.Login, NoTarget)
 	}
-	return targets
+	return slices.DeleteFunc(targets, func(t Target) bool { return j.notice.Except != "" && t.Device == j.notice.Except })
 }
 
 // tell sends to one device within call, and sees to what came of it.
 func (p *Prompter) tell(ctx, call context.Context, j job, t Target) {
-	o := p.sender.Send(call, t, Message{Kind: j.kind, Login: j.prompt.Login.String(), Expires: j.prompt.Expires})
+	o := p.sender.Send(call, t, j.message())
 	p.outcome(j.kind, j.prompt.Login, o.Result)
 	log := p.log.With("login", j.prompt.Login.Trace(), "account", j.prompt.Account, "device", t.Device, "kind", j.kind, "outcome", o.Result)
 	switch o.Result {
@@ -196,6 +212,14 @@ func (p *Prompter) tell(ctx, call context.Context, j job, t Target) {
 	default:
 		log.Warn("not pushed", "error", o.Err)
 	}
+}
+
+func (j job) message() Message {
+	m := Message{Kind: j.kind, Expires: j.prompt.Expires, Notice: j.notice.Word}
+	if j.kind != Notice {
+		m.Login = j.prompt.Login.String()
+	}
+	return m
 }
 
 // forget drops a token that will never work again. The app brings a new one.
@@ -213,7 +237,7 @@ func (p *Prompter) forget(ctx context.Context, t Target, log *slog.Logger) {
 func (p *Prompter) again(j job, t Target, o Outcome, log *slog.Logger) {
 	j.target, j.tries = t, j.tries+1
 	late := !time.Now().Add(o.RetryAfter).Before(j.prompt.Expires)
-	if o.RetryAfter == 0 || late || j.kind != Login || j.tries >= maxTries || !p.putOff(j, o.RetryAfter) {
+	if o.RetryAfter == 0 || late || j.kind == Closed || j.tries >= maxTries || !p.putOff(j, o.RetryAfter) {
 		p.outcome(j.kind, j.prompt.Login, NotRetried)
 		log.Warn("not pushed", "error", o.Err)
 		return

@@ -37,6 +37,24 @@ func TestEveryDeviceOfThePersonIsToldAtOnce(t *testing.T) {
 	})
 }
 
+func TestANoticeGoesToAllDevicesButTheOneItIsAbout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "phone", "tablet", "new phone")
+		w.sender.results = map[string][]Outcome{"tablet": {{Result: Throttled, RetryAfter: time.Hour, Err: errors.New("x")}}}
+		w.run(t)
+		w.prompter.Notice(login.Notice{Person: "person", Word: login.NoticeDevice, Except: "new phone"})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		var told []string
+		for _, c := range w.sender.calls() {
+			told = append(told, c.target.Device)
+			require.Equal(t, Message{Kind: Notice, Notice: login.NoticeDevice, Expires: c.message.Expires}, c.message, "of no login")
+		}
+		require.ElementsMatch(t, []string{"phone", "tablet", "tablet"}, told, "throttled is tried again when FCM says")
+		require.Empty(t, w.trail.told)
+	})
+}
+
 func TestWhatBelongsToOneLoginStaysInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "phone")

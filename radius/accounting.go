@@ -37,6 +37,7 @@ func (s *Server) account(p *packet, c *client, k key) {
 	}
 	defer s.survive(c, k, x)
 	s.opts.Accountant.Account(p.record(c, k.source.Addr(), time.Now()), func(safe bool) {
+		defer s.survive(c, k, x) // who kept it goes on with others
 		if !safe {
 			s.exchanges.forget(x) // sent again, it is tried again
 			s.drop(c, NotKept, k)

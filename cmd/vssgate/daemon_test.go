@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"image/png"
 	"io"
 	"os"
 	"path/filepath"
@@ -156,7 +157,24 @@ func TestDevices(t *testing.T) {
 	require.WithinDuration(t, time.Now().Add(10*time.Minute), expires, time.Minute)
 	require.True(t, strings.HasPrefix(added["url"].(string), "http://"+d.Phones+"/"), added["url"])
 
-	people := d.admin("device", "add", "--account", "an.nv")
+	picture := filepath.Join(t.TempDir(), "an.png")
+	people := d.admin("device", "add", "--account", "an.nv", "--png", picture)
+	drawn, err := os.Open(picture)
+	require.NoError(t, err)
+	defer drawn.Close()
+	as, err := png.DecodeConfig(drawn)
+	require.NoError(t, err)
+	require.Equal(t, as.Width, as.Height)
+	require.GreaterOrEqual(t, as.Width, 400)
+	info, err := drawn.Stat()
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "whoever reads it gets a phone in")
+	again := d.admin("device", "add", "--account", "an.nv", "--png", picture)
+	require.Equal(t, 1, again.code)
+	require.Contains(t, again.errOut, "never overwritten")
+	nobody := filepath.Join(t.TempDir(), "nobody.png")
+	require.Equal(t, 1, d.admin("device", "add", "--account", "nobody", "--png", nobody).code)
+	require.NoFileExists(t, nobody)
 	require.Contains(t, people.out, "█", "a QR code")
 	require.Regexp(t, `an\.nv:[A-Z2-7]{4}-?[A-Z2-7]{4}`, people.out)
 
@@ -451,12 +469,12 @@ func TestAuditIsVerifiedAndExported(t *testing.T) {
 		all = decoded[object](t, d.admin("audit", "verify", "--json"))
 		require.Equal(t, true, all["whole"])
 	}
-	require.Contains(t, d.admin("audit", "verify").out, "the chain is whole: 2 records in 1 files")
+	require.Contains(t, d.admin("audit", "verify").out, "the chain is whole: 3 records in 1 files")
 
 	require.Equal(t, exitUsage, d.admin("audit", "export", "an.nv").code, "without a reason")
 	o := d.admin("audit", "export", "an.nv", "--why", "letter 12/2026")
 	require.Equal(t, exitOK, o.code, o.errOut)
-	require.Equal(t, "2 records in 1 files\n", o.errOut)
+	require.Equal(t, "3 records in 1 files\n", o.errOut)
 	require.Contains(t, o.out, `"action":"device add"`)
 	require.Contains(t, o.out, `"action":"audit export"`)
 	require.Contains(t, o.out, `"why":"letter 12/2026"`)

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -30,22 +33,32 @@ accounts whose person that is, and approves or denies their logins.`,
 func deviceAddCommand(w *where) *cobra.Command {
 	var in admin.User
 	var asJSON bool
+	var png string
 	cmd := &cobra.Command{
 		Use:   "add --account USER",
 		Short: "make an activation code for a phone, once, for ten minutes",
 		Long: `Makes an activation code for the phone of the person behind an account and shows
 it as a QR code for VssID. It works once, for ten minutes. Whoever uses it can
-confirm the account's logins: hand it to nobody else.`,
+confirm the account's logins: hand it to nobody else. --png writes the QR code as
+a picture, for paper or a screen; delete it when the phone is in.`,
 		Example: `  vssgate device add --account an.nv
+  vssgate device add --account an.nv --png an.png
   vssgate phone enrol "$(vssgate device add --account an.nv --json | jq -r .activation_code)"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if asJSON {
-				return call(cmd, w, true, "/device/add", in, func(io.Writer, printedActivation) {})
+			var made admin.Activation
+			show := func(_ io.Writer, a admin.Activation) { made = a }
+			picture, err := newPicture(png) // before a code is made that could not be drawn
+			if err != nil {
+				return err
 			}
-			return call(cmd, w, false, "/device/add", in, showActivation)
+			if err = call(cmd, w, false, "/device/add", in, show); err == nil {
+				err = showActivation(cmd.OutOrStdout(), made, asJSON)
+			}
+			return picture.finish(made.URL, err)
 		},
 	}
+	cmd.Flags().StringVar(&png, "png", "", "a new file for the QR code as a picture, readable only by you")
 	cmd.Flags().StringVar(&in.User, "account", "", "whose phone it is")
 	cmd.MarkFlagRequired("account")
 	jsonFlag(cmd, &asJSON)
@@ -59,12 +72,50 @@ type printedActivation struct {
 	URL            string    `json:"url"`
 }
 
-func showActivation(out io.Writer, a admin.Activation) {
+func showActivation(out io.Writer, a admin.Activation, asJSON bool) error {
+	if asJSON {
+		return printJSON(out, printedActivation{a.ActivationCode, a.Expires, a.URL})
+	}
 	if qr, err := (enrol.Activation{URL: secret.Secret(a.URL)}).QR(); err == nil {
 		fmt.Fprintln(out, qr)
 	}
 	fmt.Fprintf(out, "Scan this with VssID, or type %s there.\n", a.TypedCode)
 	fmt.Fprintf(out, "activation code  %s\nvalid until      %s, once\n", a.ActivationCode, a.Expires.Local().Format(time.DateTime))
+	return nil
+}
+
+// A picture is a file for a QR code; nil: none is wanted.
+type picture struct{ *os.File }
+
+func newPicture(path string) (*picture, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("--png %s: there is such a file, and it is never overwritten: name another", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--png: %w", err)
+	}
+	return &picture{f}, nil
+}
+
+// finish draws url, or takes the file away when err says that there is none.
+func (p *picture) finish(url string, err error) error {
+	if p == nil {
+		return err
+	}
+	if err == nil {
+		var drawn []byte
+		if drawn, err = (enrol.Activation{URL: secret.Secret(url)}).PNG(); err == nil {
+			_, err = p.Write(drawn)
+		}
+	}
+	if err = errors.Join(err, p.Close()); err != nil {
+		return errors.Join(err, os.Remove(p.Name()))
+	}
+	return nil
 }
 
 func deviceListCommand(w *where) *cobra.Command {

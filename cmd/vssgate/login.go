@@ -140,6 +140,7 @@ func showLogin(out io.Writer, l admin.ShownLogin, zone *time.Location) {
 	row("created", l.Created.In(zone).Format("2006-01-02 15:04:05.000 -07:00"))
 	row("stage", strings.TrimSpace(l.Stage+" "+l.Reason))
 	row("let in by", l.Factor)
+	row("would be", l.WouldBe)
 	row("phone", l.Device)
 	row("user read", l.Read)
 	t.Flush()

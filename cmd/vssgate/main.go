@@ -105,6 +105,7 @@ See all of it work, with nothing else installed:
 From nothing to a login of your own:
   vssgate init DIR             write a commented configuration and a fresh key
   vssgate check                find all mistakes in it at once
+  vssgate doctor               try the directory, Redis, FCM, ... that it names
   vssgate serve                run
   vssgate account set USER     say whose account it is, unless the directory does
   vssgate device add           make an activation code for USER's phone
@@ -124,6 +125,7 @@ Exit codes: 0 done, 1 not done (standard error says why), 2 wrong usage.`,
 	root.AddCommand(
 		serveCommand(w),
 		checkCommand(w),
+		doctorCommand(w),
 		initCommand(),
 		tryCommand(),
 		demoCommand(),

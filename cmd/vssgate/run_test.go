@@ -40,7 +40,7 @@ func TestExitCodes(t *testing.T) {
 		"a group of commands shows its commands":                            {[]string{"account"}, 0, "unlock", ""},
 		"an unknown command is wrong usage":                                 {[]string{"frobnicate"}, 2, "", `unknown command or argument "frobnicate"`},
 		"an unknown command of a group is wrong usage":                      {[]string{"account", "frobnicate"}, 2, "", "Try 'vssgate account --help'."},
-		"a command of a later version is wrong usage":                       {[]string{"doctor"}, 2, "", `"doctor"`},
+		"a command of a later version is wrong usage":                       {[]string{"doctors"}, 2, "", `"doctors"`},
 		"an unknown flag is wrong usage":                                    {[]string{"version", "--frobnicate"}, 2, "", "--frobnicate"},
 		"a flag of the wrong type is wrong usage":                           {[]string{"try", "radius", "--timeout", "soon"}, 2, "", "--timeout"},
 		"a missing argument is wrong usage, and the usage is said":          {[]string{"init"}, 2, "", "want: vssgate init DIR"},
@@ -176,7 +176,7 @@ func TestCommandsThatAreThere(t *testing.T) {
 		require.NotNil(t, c.InheritedFlags().Lookup("config"), "%s takes no --config", path)
 	})
 	require.ElementsMatch(t, []string{
-		"demo", "serve", "init", "check", "version",
+		"demo", "serve", "init", "check", "doctor", "version",
 		"try radius", "try ldap",
 		"account list", "account show", "account set", "account assign", "account unlock",
 		"account remove", "account import", "account export",

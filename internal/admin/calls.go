@@ -1,6 +1,9 @@
 package admin
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // User names an account as at login: resolved in the directory, and created on
 // first mention.
@@ -265,3 +268,11 @@ type RolloutUser struct {
 
 // None is an empty answer or question.
 type None struct{}
+
+// Status is what a daemon says of itself.
+type Status struct {
+	Listeners map[string][]string `json:"listeners"` // addresses by key of the configuration, as they stand there
+}
+
+// Listens tells whether the daemon listens where that key says so.
+func (s Status) Listens(key, addr string) bool { return slices.Contains(s.Listeners[key], addr) }

@@ -37,6 +37,7 @@ type ShownLogin struct {
 	Account  string       `json:"account,omitempty"`
 	NAS      string       `json:"nas,omitempty"`
 	Factor   string       `json:"factor,omitempty"`
+	WouldBe  string       `json:"would_be,omitempty"` // observed: the reason that there would have been
 	Device   string       `json:"device,omitempty"`
 	Requests int          `json:"requests"`
 	Pushes   int          `json:"pushes"`

@@ -93,9 +93,13 @@ func (a *App) changed(ctx context.Context, by, action string, id login.Identity,
 	return a.describe(ctx, after, &id, false)
 }
 
+// endFormer ends what is open for whom the account was before, and tells them.
 func (a *App) endFormer(ctx context.Context, before enrol.Account, now string) error {
 	if before.Person == "" || before.Person == now {
 		return nil
+	}
+	if now != "" {
+		a.prompter.Notice(login.Notice{Person: before.Person, Word: login.NoticeNumber})
 	}
 	return a.engine.Withdraw(ctx, before.Person, func(id, _ string) bool { return id == before.ID })
 }

@@ -56,22 +56,13 @@ func (a *App) buildTexts(context.Context) (err error) {
 
 func (a *App) buildStore(ctx context.Context) error {
 	c := a.config
-	if r := c.Store.Redis; r != nil {
-		var secure *tls.Config
-		if r.TLS != nil {
-			var err error
-			if secure, err = clientTLS(r.TLS.CAFile, r.TLS.CertFile, r.TLS.KeyFile, r.TLS.ServerName); err != nil {
-				return fmt.Errorf("store.redis.tls: %w", err)
-			}
-		}
-		s, err := store.OpenRedis(ctx, store.RedisOptions{
-			Addresses: r.Addresses, MasterName: r.MasterName, Cluster: r.Cluster, Username: r.Username, Password: r.Password, TLS: secure, Log: a.log,
-		})
+	if c.Store.Redis != nil {
+		s, err := a.openRedis(ctx)
 		if err != nil {
-			return fmt.Errorf("store: %w", err)
+			return err
 		}
 		a.store = s
-		return nil
+		return a.surveyRedis(ctx, s)
 	}
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data_dir: %w", err)
@@ -81,6 +72,40 @@ func (a *App) buildStore(ctx context.Context) error {
 		return fmt.Errorf("store: %w", err)
 	}
 	a.store = s
+	return nil
+}
+
+func (a *App) openRedis(ctx context.Context) (*store.Redis, error) {
+	r := a.config.Store.Redis
+	var secure *tls.Config
+	if r.TLS != nil {
+		var err error
+		if secure, err = clientTLS(r.TLS.CAFile, r.TLS.CertFile, r.TLS.KeyFile, r.TLS.ServerName); err != nil {
+			return nil, fmt.Errorf("store.redis.tls: %w", err)
+		}
+	}
+	s, err := store.OpenRedis(ctx, store.RedisOptions{
+		Addresses: r.Addresses, MasterName: r.MasterName, Cluster: r.Cluster, Username: r.Username, Password: r.Password, TLS: secure, Log: a.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return s, nil
+}
+
+// surveyRedis refuses a Redis that breaks promises, and warns of one that could
+// be safer.
+func (a *App) surveyRedis(ctx context.Context, s *store.Redis) error {
+	faults, err := s.Survey(ctx)
+	if err != nil {
+		a.log.Warn("the settings of Redis cannot be looked at", "error", err, "hint", "give the user of store.redis the right to INFO")
+	}
+	for _, f := range faults {
+		if f.Unsafe {
+			return fmt.Errorf("store: %v", f)
+		}
+		a.log.Warn("store: "+f.What, "redis", f.Server, "hint", f.Do)
+	}
 	return nil
 }
 
@@ -144,21 +169,38 @@ func (a *App) buildPeople(context.Context) error {
 		return err
 	}
 	var sender push.Sender
-	if f := c.Push.FCM; f != nil {
-		credentials, err := os.ReadFile(f.CredentialsFile)
-		if err != nil {
-			return fmt.Errorf("push.fcm.credentials_file: %w", err)
-		}
-		sender, err = push.NewFCM(push.Options{
-			CredentialsJSON: credentials, ProjectID: f.ProjectID, Endpoint: f.Endpoint, Proxy: f.Proxy, Log: a.log,
-			Alert: push.Alert{Title: a.texts.Get("vi", "push.title", nil), Body: a.texts.Get("vi", "push.body", nil)},
-		})
-		if err != nil {
-			return fmt.Errorf("push.fcm: %w", err)
+	if c.Push.FCM != nil {
+		if sender, err = a.newFCM(); err != nil {
+			return err
 		}
 	}
 	a.prompter = push.NewPrompter(sender, targets{a.people}, push.PrompterOptions{Log: a.log, Meter: a.metrics, Trail: a.trail})
 	return nil
+}
+
+// alerts are the texts that iOS falls back to.
+func (a *App) alerts() push.Alerts {
+	word := func(key string) string { return a.texts.Get("vi", key, nil) }
+	all := push.Alerts{Login: push.Alert{Title: word("push.title"), Body: word("push.body")}, Notices: map[login.NoticeWord]push.Alert{}}
+	for _, w := range login.NoticeWords {
+		all.Notices[w] = push.Alert{Title: word("notice.title"), Body: word("notice." + string(w))}
+	}
+	return all
+}
+
+func (a *App) newFCM() (*push.FCM, error) {
+	f := a.config.Push.FCM
+	credentials, err := os.ReadFile(f.CredentialsFile)
+	if err != nil {
+		return nil, fmt.Errorf("push.fcm.credentials_file: %w", err)
+	}
+	sender, err := push.NewFCM(push.Options{
+		CredentialsJSON: credentials, ProjectID: f.ProjectID, Endpoint: f.Endpoint, Proxy: f.Proxy, Log: a.log, Alerts: a.alerts(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("push.fcm: %w", err)
+	}
+	return sender, nil
 }
 
 // targets gives push the devices that enrol knows.
@@ -191,7 +233,9 @@ func (a *App) buildEngine(context.Context) error {
 
 func (a *App) buildFrontEnds(ctx context.Context) (err error) {
 	a.phones, err = phoneapi.New(phoneapi.Options{
-		People: a.people, Engine: a.engine, Store: a.store, Texts: a.texts, PublicURL: a.config.VssID.PublicURL, Log: a.log,
+		People: a.people, Engine: a.engine, Store: a.store, Texts: a.texts, PublicURL: a.config.VssID.PublicURL, Meter: a.metrics, Log: a.log,
+		Notice: a.prompter.Notice,
+		Record: func(by, action, target string) error { return a.record(by, action, target, "") },
 	})
 	if err != nil {
 		return err
@@ -290,7 +334,7 @@ func (a *App) buildLDAP() error {
 		return err
 	}
 	o := ldapproxy.Options{
-		TLS: secure, RequireTLS: c.RequireTLS, MaxConnections: c.MaxConnections, Handler: a.engine, Text: a.texts.Reply, Meter: a.metrics, Log: a.log,
+		TLS: secure, RequireTLS: c.RequireTLS, MaxConnections: c.MaxConnections, Handler: a.engine, Text: a.texts.Reply, Meter: a.metrics, Trail: a.trail, Log: a.log,
 	}
 	upstreams := map[string]ldapproxy.Directory{}
 	for _, k := range c.Clients {

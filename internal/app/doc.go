@@ -6,5 +6,5 @@
 //
 // Map: app.go (life), build.go (configuration to parts), directories.go (first
 // factors), web.go (phone API, metrics, health), operate.go (admin commands),
-// metrics.go.
+// metrics.go, doctor.go and doctor_outside.go (each dependency tried, without a daemon).
 package app

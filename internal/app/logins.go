@@ -146,7 +146,7 @@ func (a *App) showLogin(ctx context.Context, _ string, in admin.WhichLogin) (adm
 func (a *App) shown(ctx context.Context, found []trail.Login, source string) admin.ShownLogin {
 	l := &found[0]
 	out := admin.ShownLogin{
-		Login: loginLine(l), Account: l.Account, NAS: l.NAS, Factor: l.Factor, Device: a.deviceName(ctx, l.Device), Requests: l.Requests, Pushes: l.Pushes,
+		Login: loginLine(l), Account: l.Account, NAS: l.NAS, Factor: l.Factor, WouldBe: l.WouldBe, Device: a.deviceName(ctx, l.Device), Requests: l.Requests, Pushes: l.Pushes,
 		TookMS: l.Took.Milliseconds(), Source: source, Events: []admin.LoginEvent{}, Sessions: a.sessionsOf(l.ID), Timers: a.timersOf(l.Name),
 	}
 	if l.Typed != l.Username {

@@ -32,6 +32,7 @@ type metrics struct {
 	connections prometheus.Gauge
 	exemptions  *prometheus.GaugeVec
 	refused     *prometheus.CounterVec
+	problems    *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -62,13 +63,14 @@ func newMetrics() *metrics {
 		exemptions:  gauge("exemption_ends_seconds", "Until an exemption from the second factor ends, by its rule; negative: it has ended.", "rule"),
 		connections: gauge("ldap_connections", "LDAP connections of applications.").WithLabelValues(),
 		refused:     counter("ldap_refused_total", "LDAP connections, binds and frames that were turned away, by why.", "reason"),
+		problems:    counter("phone_problems_total", "Requests of phones and of VssID's servers that were answered with a problem, by its code.", "code"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "vssgate", Name: "login_seconds",
 			Help: "From the right password to the verdict.", Buckets: []float64{.01, .1, 1, 5, 10, 20, 30, 60, 90, 120, 180}}, []string{"front_end"}),
 		upstream: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "vssgate", Name: "upstream_seconds",
 			Help: "What the first factor took.", Buckets: prometheus.ExponentialBuckets(.0005, 2, 14)}),
 	}
 	m.registry.MustRegister(m.exemptions, m.logins, m.open, m.seconds, m.joined, m.late, m.pushes, m.upstream, m.dropped, m.resent, m.rejected, m.identifiers,
-		m.unsigned, m.previous, m.tlsOpen, m.tlsClosed, m.connections, m.refused, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.unsigned, m.previous, m.tlsOpen, m.tlsClosed, m.connections, m.refused, m.problems, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -112,6 +114,9 @@ func (m *metrics) exemption(rule string, left time.Duration) {
 // Connections and Refused are ldapproxy.Meter.
 func (m *metrics) Connections(delta int) { m.connections.Add(float64(delta)) }
 func (m *metrics) Refused(reason string) { m.refused.WithLabelValues(reason).Inc() }
+
+// Problem is phoneapi.Meter.
+func (m *metrics) Problem(code string) { m.problems.WithLabelValues(code).Inc() }
 
 // Push is push.Meter.
 func (m *metrics) Push(outcome string) { m.pushes.WithLabelValues(outcome).Inc() }

@@ -16,6 +16,7 @@ import (
 // commands are what `vssgate account`, `device` and `nas` ask of the daemon.
 func (a *App) commands() *admin.Mux {
 	m := &admin.Mux{}
+	admin.Handle(m, "/status", a.status)
 	admin.Handle(m, "/account/list", a.listAccounts)
 	admin.Handle(m, "/account/show", a.showAccount)
 	admin.Handle(m, "/account/set", a.setNumbers)
@@ -38,6 +39,20 @@ func (a *App) commands() *admin.Mux {
 	admin.Handle(m, "/nas/forget", a.forgetNAS)
 	admin.Handle(m, "/nas/seen", a.seenNASes)
 	return m
+}
+
+// status says where this daemon listens, as its configuration has it.
+func (a *App) status(context.Context, string, admin.None) (admin.Status, error) {
+	c := a.config
+	s := admin.Status{Listeners: map[string][]string{"vssid.listen": {c.VssID.Listen}, "metrics.listen": {c.Metrics.Listen}}}
+	if a.radius != nil {
+		s.Listeners["radius.listen"], s.Listeners["radius.tls.listen"] = c.RADIUS.Listen, c.RADIUS.TLS.Listen
+		s.Listeners["radius.accounting.listen"] = c.RADIUS.Accounting.Listen
+	}
+	if a.ldap != nil {
+		s.Listeners["ldap.listen"], s.Listeners["ldap.tls.listen"] = c.LDAP.Listen, c.LDAP.TLS.Listen
+	}
+	return s, nil
 }
 
 // wrong marks an error as the caller's to mend.

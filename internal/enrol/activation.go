@@ -91,6 +91,54 @@ func (p *People) AddActivation(ctx context.Context, account string) (Activation,
 	}, nil
 }
 
+// Activations that one device may make for its person's next phone, and within
+// what time.
+const (
+	successors      = 5
+	successorWithin = time.Hour
+)
+
+// AddSuccessor makes an activation for the next phone of the device's person.
+// ErrTooMany, ErrNotFound when nothing that person has can be logged in to.
+func (p *People) AddSuccessor(ctx context.Context, d Device) (Activation, Account, error) {
+	account, err := p.ownAccount(ctx, d)
+	if err != nil {
+		return Activation{}, account, err
+	}
+	counted, err := p.store.Count(ctx, "successors:"+d.ID, successors, successorWithin)
+	if err != nil {
+		return Activation{}, account, err
+	}
+	if !counted {
+		return Activation{}, account, ErrTooMany
+	}
+	act, err := p.AddActivation(ctx, account.ID)
+	return act, account, err
+}
+
+// ownAccount is the account that the device was activated for, if it is still
+// its person's, else another one of theirs.
+func (p *People) ownAccount(ctx context.Context, d Device) (Account, error) {
+	all, err := p.AccountsOf(ctx, d.Person)
+	if err != nil {
+		return Account{}, err
+	}
+	if len(all) == 0 {
+		return Account{}, ErrNotFound
+	}
+	for _, a := range all {
+		if a.ID == d.Account {
+			return a, nil
+		}
+	}
+	for _, a := range all {
+		if a.Kind != OfOrganisation {
+			return a, nil
+		}
+	}
+	return all[0], nil
+}
+
 func random(size int) string {
 	raw := make([]byte, size)
 	rand.Read(raw)

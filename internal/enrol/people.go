@@ -35,6 +35,7 @@ var (
 	ErrNoNumber   = errors.New("the account has no usable number yet")
 	ErrActivation = errors.New("activation code unknown, used or expired")
 	ErrTries      = errors.New("too many wrong activation codes for this user")
+	ErrTooMany    = errors.New("this device has made enough activations for a while")
 	ErrFull       = errors.New("the person has as many devices as are allowed")
 	ErrKeyInUse   = errors.New("this key is enrolled already")
 	ErrRevoked    = errors.New("this device was revoked")

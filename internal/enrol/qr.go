@@ -2,6 +2,10 @@ package enrol
 
 import "github.com/skip2/go-qrcode"
 
+// pngSize is the width and height of the picture in pixels: printed at 300 dpi,
+// some four centimetres.
+const pngSize = 512
+
 // QR draws what an activation's URL says with half blocks, for a terminal.
 func (a Activation) QR() (string, error) {
 	code, err := qrcode.New(a.URL.Reveal(), qrcode.Medium)
@@ -9,4 +13,9 @@ func (a Activation) QR() (string, error) {
 		return "", err
 	}
 	return code.ToSmallString(false), nil
+}
+
+// PNG is the same as a picture, for paper and screens.
+func (a Activation) PNG() ([]byte, error) {
+	return qrcode.Encode(a.URL.Reveal(), qrcode.Medium, pngSize)
 }

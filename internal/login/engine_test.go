@@ -33,6 +33,7 @@ type world struct {
 	audit   []login.AuditRecord
 	prompts []login.Prompt
 	closed  []login.Prompt
+	notices []login.Notice
 	broken  error // the auditor fails with it
 
 	checks  atomic.Int64  // passwords asked
@@ -95,6 +96,11 @@ func (w *world) Closed(p login.Prompt) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = append(w.closed, p)
+}
+func (w *world) Notice(n login.Notice) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.notices = append(w.notices, n)
 }
 func (w *world) Login(r login.AuditRecord) error {
 	w.mu.Lock()
@@ -696,6 +702,8 @@ func TestAChangedNumberEndsOpenLoginsAndRefusesNewOnes(t *testing.T) {
 		held.waits()
 		w.problem, w.former = login.NumberChanged, person
 		w.ask(vpn, station("198.51.100.9")).is(login.Reject, login.NumberChanged)
+		w.ask(vpn, station("198.51.100.8")).is(login.Reject, login.NumberChanged)
+		require.Equal(t, []login.Notice{{Person: person, Word: login.NoticeNumber}}, w.notices, "the owner is told, once")
 		held.is(login.Reject, login.Revoked)
 	})
 }

@@ -30,6 +30,28 @@ type Prompt struct {
 	Expires time.Time
 }
 
+// A Notice is what a person's devices are told besides their logins: no more
+// than its word.
+type Notice struct {
+	Person string
+	Word   NoticeWord
+	Except string // the device it is about, which need not be told; "" none
+}
+
+// NoticeWord is what has happened.
+type NoticeWord string
+
+// The words.
+const (
+	NoticeDevice   NoticeWord = "new_device"         // one more device answers for the person
+	NoticeNumber   NoticeWord = "number_changed"     // an account's number leads to somebody else, or did
+	NoticeRecovery NoticeWord = "recovery_code_used" // a login was let in by one
+	NoticeHelp     NoticeWord = "help_code_used"     // likewise
+)
+
+// NoticeWords are all there are.
+var NoticeWords = []NoticeWord{NoticeDevice, NoticeNumber, NoticeRecovery, NoticeHelp}
+
 // Prompter tells devices. It never blocks and never fails a login.
 type Prompter interface {
 	// Ready tells whether pushes can go out at all now.
@@ -38,6 +60,8 @@ type Prompter interface {
 	Prompt(p Prompt)
 	// Closed tells the devices that were prompted that the login has ended.
 	Closed(p Prompt)
+	// Notice tells the person's usable devices, but one, what has happened.
+	Notice(n Notice)
 }
 
 // Auditor writes the one record of a login. It returns after the record is

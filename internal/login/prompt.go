@@ -114,3 +114,20 @@ func (e *Engine) promoteNext(ctx context.Context, ended *Attempt) error {
 	}
 	return nil
 }
+
+// noticeAgain is how long a person is not told again that one account's number
+// has changed: each login of that account finds it out anew.
+const noticeAgain = 24 * time.Hour
+
+// noticeNumber tells whose the account was that its number leads to somebody
+// else now. Whoever may write that attribute could mean to be the second factor.
+func (e *Engine) noticeNumber(ctx context.Context, id string, account Account) error {
+	if account.Problem != "" && account.Problem != NumberChanged {
+		return nil
+	}
+	first, err := e.Store.Count(ctx, e.listedAs("noticed:", id, account.Former), 1, noticeAgain)
+	if first {
+		e.Prompter.Notice(Notice{Person: account.Former, Word: NoticeNumber})
+	}
+	return err
+}

@@ -293,6 +293,9 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 		if err := e.Withdraw(ctx, account.Former, func(open, _ string) bool { return open == id.ID }); err != nil {
 			return nil, err
 		}
+		if err := e.noticeNumber(ctx, id.ID, account); err != nil {
+			return nil, err
+		}
 	}
 	if err := e.noteLock(ctx, q); err != nil {
 		return nil, err

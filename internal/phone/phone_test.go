@@ -69,6 +69,8 @@ func (e *engine) Wait(ctx context.Context, _, since string) (login.Logins, error
 	}
 }
 
+func (e *engine) Withdraw(context.Context, string, func(_, _ string) bool) error { return nil }
+
 func (e *engine) Answer(_ context.Context, id login.ID, a login.Answering) (login.Answered, error) {
 	if l, _ := e.now(); len(l.Open) == 0 || l.Open[0].ID != id {
 		return login.Answered{}, login.ErrNotYours
@@ -83,6 +85,10 @@ type fixture struct {
 	server *httptest.Server
 	key    string
 }
+
+type nothing struct{}
+
+func (nothing) Problem(string) {}
 
 func newFixture(t *testing.T) *fixture {
 	f := &fixture{engine: &engine{list: login.Logins{Version: "v0"}, changed: make(chan struct{}), answers: make(chan login.Answering, 10)}}
@@ -102,6 +108,7 @@ func newFixture(t *testing.T) *fixture {
 	require.NoError(t, err)
 	handler, err = phoneapi.New(phoneapi.Options{
 		People: f.people, Engine: f.engine, Store: s, Texts: words, PublicURL: f.server.URL, Log: slog.New(slog.DiscardHandler),
+		Meter: nothing{}, Notice: func(login.Notice) {}, Record: func(_, _, _ string) error { return nil },
 	})
 	require.NoError(t, err)
 	return f

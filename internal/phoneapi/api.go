@@ -38,7 +38,20 @@ type Options struct {
 	Store     login.Store // one-time marks, and the clock
 	Texts     Texts
 	PublicURL string // what devices sign as aud
+	Meter     Meter
 	Log       *slog.Logger
+
+	// Notice tells the person's other devices. It never blocks.
+	Notice func(login.Notice)
+	// Record writes a change of who may confirm logins to the audit: by whom
+	// ("device:ID" or "backend:NAME"), what, and which device or account.
+	Record func(by, action, target string) error
+}
+
+// Meter counts. Its methods never block.
+type Meter interface {
+	// Problem counts a request that was answered with one.
+	Problem(code string)
 }
 
 // An API answers phones. It is an http.Handler; Serve gives it a server with
@@ -71,6 +84,7 @@ func (a *API) routes() {
 	register(api, http.MethodGet, "/v1/device", "device", "This device's record", 200, a.device)
 	register(api, http.MethodPatch, "/v1/device", "change-device", "Change this device's record", 200, a.change)
 	register(api, http.MethodDelete, "/v1/device", "sign-out", "Sign this device out for good", 204, a.signOut)
+	register(api, http.MethodPost, "/v1/device/activation", "activate-next", "An activation code for this person's next phone", 201, a.successor)
 	register(api, http.MethodGet, "/v1/logins", "logins", "The open logins of this device's person", 200, a.list)
 	register(api, http.MethodPost, "/v1/logins/{id}/answer", "answer", "Approve, deny or report a login", 200, a.answer)
 	a.mux.HandleFunc("GET /activate", a.activate)
@@ -150,7 +164,7 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err := a.authenticate(r, c); err != nil {
 		return err
 	}
-	if err := c.wellFormed(r.Method); err != nil {
+	if err := c.wellFormed(r); err != nil {
 		return err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(c.body))

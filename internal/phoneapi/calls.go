@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vssgate/internal/enrol"
+	"vssgate/internal/login"
 	"vssgate/internal/secret"
 )
 
@@ -44,11 +45,32 @@ func (a *API) enrol(ctx context.Context, in *enrolInput) (*enrolOutput, error) {
 	if err != nil {
 		return nil, a.refused(c, err)
 	}
-	a.Log.Info("device enrolled", "device", d.ID, "account", account.ID, "platform", d.Platform)
+	if err := a.announce(ctx, d, "device:"+d.ID); err != nil {
+		return nil, a.translate(c, err)
+	}
 	out := &enrolOutput{}
 	out.Body.DeviceID = d.ID
 	out.Body.Account = accountName{account.Username, account.DisplayName}
 	return out, nil
+}
+
+// announcedFor is how long one device is announced only once: a phone repeats
+// its enrolment when the answer was lost.
+const announcedFor = time.Hour
+
+// announce tells of a new device: the audit, and the person's other devices,
+// so that nobody gets one more unseen.
+func (a *API) announce(ctx context.Context, d enrol.Device, by string) error {
+	if first, err := a.Store.Count(ctx, "announced:"+d.ID, 1, announcedFor); err != nil || !first {
+		return err
+	}
+	a.Log.Info("device enrolled", "device", d.ID, "by", by, "account", d.Account, "platform", d.Platform)
+	a.Notice(login.Notice{Person: d.Person, Word: login.NoticeDevice, Except: d.ID})
+	err := a.Record(by, "device enrol", d.ID)
+	if err != nil { // the phone asks again, and it is told again
+		err = errors.Join(err, a.Store.Uncount(ctx, "announced:"+d.ID))
+	}
+	return err
 }
 
 // refused charges the address for an activation code that was refused: codes
@@ -111,6 +133,44 @@ func (a *API) signOut(ctx context.Context, _ *struct{}) (*struct{}, error) {
 	if _, err := a.People.Revoke(ctx, c.device.ID); err != nil {
 		return nil, a.translate(c, err)
 	}
+	// What it approved a moment ago is not to be collected any more.
+	err := a.Engine.Withdraw(ctx, c.device.Person, func(_, approver string) bool { return approver == c.device.ID })
+	if err == nil {
+		err = a.Record("device:"+c.device.ID, "device sign out", c.device.ID)
+	}
+	if err != nil {
+		return nil, a.translate(c, err)
+	}
 	a.Log.Info("device signed out for good", "device", c.device.ID)
 	return nil, nil
+}
+
+type activationOutput struct {
+	Body struct {
+		ActivationCode string    `json:"activation_code" doc:"For POST /v1/devices, once"`
+		Expires        time.Time `json:"expires"`
+		URL            string    `json:"url" doc:"The same for a QR code"`
+	}
+}
+
+// successor lets the old phone bring in the next one, without an administrator.
+func (a *API) successor(ctx context.Context, _ *struct{}) (*activationOutput, error) {
+	c := callOf(ctx)
+	if err := a.mayAct(c.device); err != nil {
+		return nil, a.translate(c, err)
+	}
+	act, account, err := a.People.AddSuccessor(ctx, c.device)
+	if errors.Is(err, enrol.ErrNotFound) {
+		err = problem(NotFound)
+	}
+	if err == nil {
+		err = a.Record("device:"+c.device.ID, "device add", account.ID)
+	}
+	if err != nil {
+		return nil, a.translate(c, err)
+	}
+	p := act.Print()
+	out := &activationOutput{}
+	out.Body.ActivationCode, out.Body.Expires, out.Body.URL = p.ActivationCode, p.Expires, p.URL
+	return out, nil
 }

@@ -6,8 +6,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"vssgate/internal/login"
 )
 
 func TestEnrolling(t *testing.T) {
@@ -164,6 +167,86 @@ func TestADevicesOwnRecord(t *testing.T) {
 	require.Equal(t, "revoked", d.call("POST", "/v1/devices", d.enrolment(f.activation())).code(), "for good")
 }
 
+func TestANewDeviceIsAnnouncedToTheOthersAndAudited(t *testing.T) {
+	f := newFixture(t)
+	d := f.newDevice()
+	e := d.enrolment(f.activation())
+	require.Equal(t, 201, d.call("POST", "/v1/devices", e).status)
+	require.Equal(t, 201, d.call("POST", "/v1/devices", e).status)
+	require.Equal(t, []login.Notice{{Person: f.person(d), Word: login.NoticeDevice, Except: d.id}}, f.notices, "once")
+	require.Equal(t, []string{"device:" + d.id + " device enrol " + d.id}, f.recorded)
+
+	f.full = errors.New("no space left on device")
+	d = f.newDevice()
+	e = d.enrolment(f.activation())
+	require.Equal(t, 503, d.call("POST", "/v1/devices", e).status, "none gets in unrecorded")
+	f.full = nil
+	require.Equal(t, 201, d.call("POST", "/v1/devices", e).status)
+	require.Contains(t, f.recorded, "device:"+d.id+" device enrol "+d.id)
+}
+
+func TestTheOldPhoneBringsInTheNextOne(t *testing.T) {
+	f := newFixture(t)
+	old, next, thief := f.enrolled(), f.newDevice(), f.newDevice()
+	for _, in := range []any{nil, map[string]any{}} {
+		got := old.call("POST", "/v1/device/activation", in)
+		require.Equal(t, 201, got.status, got.raw)
+		require.Equal(t, public+"/activate#"+got.body["activation_code"].(string), got.body["url"])
+	}
+	got := old.call("POST", "/v1/device/activation", nil)
+	expires, err := time.Parse(time.RFC3339, got.body["expires"].(string))
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().Add(10*time.Minute), expires, time.Minute)
+	require.Contains(t, f.recorded, "device:"+old.id+" device add uuid-ann")
+
+	code := got.body["activation_code"].(string)
+	require.Equal(t, 201, next.call("POST", "/v1/devices", next.enrolment(code)).status)
+	require.Equal(t, f.person(old), f.person(next))
+	require.Equal(t, "bad_activation", thief.call("POST", "/v1/devices", thief.enrolment(code)).code(), "once")
+
+	for range 2 {
+		require.Equal(t, 201, old.call("POST", "/v1/device/activation", nil).status)
+	}
+	got = old.call("POST", "/v1/device/activation", nil)
+	require.Equal(t, 429, got.status, "not without end")
+	require.Equal(t, "600", got.header.Get("Retry-After"))
+}
+
+func TestWhoBringsInNobody(t *testing.T) {
+	f := newFixture(t)
+	d := f.enrolled()
+	require.Equal(t, "unknown_device", f.newDevice().call("POST", "/v1/device/activation", nil).code())
+	d.call("PATCH", "/v1/device", map[string]any{"signed_in": false})
+	require.Equal(t, "signed_out", d.call("POST", "/v1/device/activation", nil).code())
+	d.call("PATCH", "/v1/device", map[string]any{"signed_in": true, "app_version": "1.6.7"})
+	require.Equal(t, "old_app", d.call("POST", "/v1/device/activation", nil).code())
+	d.call("PATCH", "/v1/device", map[string]any{"app_version": "1.6.8"})
+	f.full = errors.New("no space left on device")
+	require.Equal(t, 503, d.call("POST", "/v1/device/activation", nil).status, "nothing is given out unrecorded")
+	f.full = nil
+
+	_, err := f.people.SetNumbers(t.Context(), annIdentity, "7900000001", "") // the account is somebody else's now
+	require.NoError(t, err)
+	require.Equal(t, "not_found", d.call("POST", "/v1/device/activation", nil).code(), "never a key to another person's account")
+	_, err = f.people.Revoke(t.Context(), d.id)
+	require.NoError(t, err)
+	require.Equal(t, "revoked", d.call("POST", "/v1/device/activation", nil).code())
+}
+
+func TestWhoSignsOutForGoodTakesItsApprovalsAlong(t *testing.T) {
+	f := newFixture(t)
+	d, other := f.enrolled(), f.enrolled()
+	f.engine.answer = func(login.ID, login.Answering) (login.Answered, error) {
+		return login.Answered{Outcome: login.OutcomeRetry}, nil
+	}
+	for _, who := range []*device{d, other} {
+		require.Equal(t, 200, who.call("POST", "/v1/logins/"+login.NewID().String()+"/answer", map[string]any{"answer": "approve"}).status)
+	}
+	require.Equal(t, 204, d.call("DELETE", "/v1/device", nil).status)
+	require.Equal(t, []string{d.id}, f.engine.ended)
+	require.Contains(t, f.recorded, "device:"+d.id+" device sign out "+d.id)
+}
+
 func TestARevokedDeviceIsToldOnlyWithItsKey(t *testing.T) {
 	f := newFixture(t)
 	d, thief := f.enrolled(), f.newDevice()
@@ -259,6 +342,8 @@ func TestForgersAreShutOutAndTheirNeighboursAreNot(t *testing.T) {
 	}
 	require.Equal(t, "slow_down", thief.call("GET", "/v1/device", nil).code())
 	require.Equal(t, "slow_down", f.send("GET", "/v1/device", "x", nil).code())
+	require.Equal(t, 5, f.counted("unknown_device"))
+	require.Equal(t, 2, f.counted("slow_down"))
 	require.Equal(t, 200, honest.call("GET", "/v1/device", nil).status, "same address, known device")
 }
 

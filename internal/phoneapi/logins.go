@@ -18,6 +18,8 @@ type Engine interface {
 	// Answer takes an answer on. Its errors are those of package login;
 	// others mean that it could not be taken.
 	Answer(ctx context.Context, id login.ID, a login.Answering) (login.Answered, error)
+	// Withdraw ends the person's open logins that match account and approver.
+	Withdraw(ctx context.Context, person string, match func(account, approver string) bool) error
 }
 
 type listInput struct {

@@ -40,6 +40,18 @@ type engine struct {
 	answers []login.Answering
 	answer  func(login.ID, login.Answering) (login.Answered, error)
 	err     error
+	ended   []string // approver of each login that was withdrawn
+}
+
+func (e *engine) Withdraw(_ context.Context, person string, match func(account, approver string) bool) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, a := range e.answers {
+		if a.Person == person && match("", a.Device) {
+			e.ended = append(e.ended, a.Device)
+		}
+	}
+	return e.err
 }
 
 func newEngine() *engine {
@@ -128,6 +140,31 @@ type fixture struct {
 	server *httptest.Server
 	log    *bytes.Buffer
 	public string
+
+	mu       sync.Mutex
+	problems map[string]int
+	notices  []login.Notice
+	recorded []string
+	full     error // of the disk that the audit is on
+}
+
+func (f *fixture) Problem(code string) { f.mu.Lock(); f.problems[code]++; f.mu.Unlock() }
+
+func (f *fixture) counted(code string) int { f.mu.Lock(); defer f.mu.Unlock(); return f.problems[code] }
+
+func (f *fixture) notice(n login.Notice) {
+	f.mu.Lock()
+	f.notices = append(f.notices, n)
+	f.mu.Unlock()
+}
+
+func (f *fixture) record(by, action, target string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.full == nil {
+		f.recorded = append(f.recorded, by+" "+action+" "+target)
+	}
+	return f.full
 }
 
 const public = "https://otp.example.vn"
@@ -138,7 +175,7 @@ func newFixture(t testing.TB) *fixture { return newFixtureAt(t, public) }
 
 func newFixtureAt(t testing.TB, url string) *fixture {
 	t.Helper()
-	f := &fixture{t: t, engine: newEngine(), log: &bytes.Buffer{}, public: url}
+	f := &fixture{t: t, engine: newEngine(), log: &bytes.Buffer{}, public: url, problems: map[string]int{}}
 	s, err := store.OpenEmbedded(filepath.Join(t.TempDir(), "store.db"), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
@@ -149,7 +186,10 @@ func newFixtureAt(t testing.TB, url string) *fixture {
 	require.NoError(t, err)
 	words, err := texts.New(texts.Options{})
 	require.NoError(t, err)
-	f.api, err = New(Options{People: f.people, Engine: f.engine, Store: f.store, Texts: words, PublicURL: url + "/", Log: slog.New(slog.NewTextHandler(f.log, nil))})
+	f.api, err = New(Options{
+		People: f.people, Engine: f.engine, Store: f.store, Texts: words, PublicURL: url + "/", Log: slog.New(slog.NewTextHandler(f.log, nil)),
+		Meter: f, Notice: f.notice, Record: f.record,
+	})
 	require.NoError(t, err)
 	f.server = httptest.NewServer(f.api)
 	t.Cleanup(f.server.Close)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -62,6 +63,8 @@ type Problem struct {
 	Verdict    login.Reason `json:"verdict,omitempty" doc:"With ended: how the login ended"`
 	MinVersion string       `json:"min_version,omitempty" doc:"With old_app: the oldest VssID that is asked"`
 	Errors     []BadPlace   `json:"errors,omitempty" doc:"With bad_body: what is not as it should be"`
+
+	retry time.Duration // after which it may be otherwise; 0: a second
 }
 
 // A BadPlace says what is wrong where, without repeating what was sent.
@@ -86,7 +89,7 @@ func (p *Problem) ContentType(string) string { return "application/problem+json"
 // GetHeaders implements huma.HeadersError.
 func (p *Problem) GetHeaders() http.Header {
 	if p.Code == SlowDown || p.Code == Unavailable {
-		return http.Header{"Retry-After": {"1"}}
+		return http.Header{"Retry-After": {strconv.Itoa(int(max(p.retry, time.Second) / time.Second))}}
 	}
 	if p.Status == http.StatusUnauthorized {
 		return http.Header{"Www-Authenticate": {"Bearer"}} // RFC 9110 section 15.5.2
@@ -104,8 +107,9 @@ func (p *Problem) write(w http.ResponseWriter) {
 	_ = json.NewEncoder(w).Encode(p) // the phone has gone
 }
 
-// in puts the detail into words.
+// in counts the problem and puts it into words.
 func (a *API) in(lang string, p *Problem) *Problem {
+	a.Meter.Problem(string(p.Code))
 	p.Detail = a.Texts.Get(lang, "problem."+string(p.Code), nil)
 	if p.Code == OldApp {
 		p.MinVersion = a.People.MinVersion()
@@ -116,24 +120,26 @@ func (a *API) in(lang string, p *Problem) *Problem {
 // codes say what the errors of the parts behind the API mean to a phone. What
 // is not here is ours: unavailable.
 var codes = []struct {
-	err  error
-	code Code
+	err   error
+	code  Code
+	retry time.Duration
 }{
-	{errSignature, BadSignature},
-	{errKey, BadBody},
-	{enrol.ErrActivation, BadActivation},
-	{enrol.ErrTries, SlowDown},
-	{enrol.ErrFull, TooManyDevices},
-	{enrol.ErrKeyInUse, Conflict},
-	{enrol.ErrRevoked, Revoked},
-	{enrol.ErrPlatform, BadBody},
-	{enrol.ErrNotFound, UnknownDevice},
-	{login.ErrNotYours, NotFound},
-	{login.ErrSeveralLogins, SeveralLogins},
-	{login.ErrWrongNumber, WrongNumber},
-	{login.ErrNumberMissing, NumberMissing},
-	{login.ErrApprovalOff, ApprovalOff},
-	{login.ErrShown, ShownDiffers},
+	{errSignature, BadSignature, 0},
+	{errKey, BadBody, 0},
+	{enrol.ErrActivation, BadActivation, 0},
+	{enrol.ErrTries, SlowDown, 10 * time.Minute},
+	{enrol.ErrTooMany, SlowDown, 10 * time.Minute},
+	{enrol.ErrFull, TooManyDevices, 0},
+	{enrol.ErrKeyInUse, Conflict, 0},
+	{enrol.ErrRevoked, Revoked, 0},
+	{enrol.ErrPlatform, BadBody, 0},
+	{enrol.ErrNotFound, UnknownDevice, 0},
+	{login.ErrNotYours, NotFound, 0},
+	{login.ErrSeveralLogins, SeveralLogins, 0},
+	{login.ErrWrongNumber, WrongNumber, 0},
+	{login.ErrNumberMissing, NumberMissing, 0},
+	{login.ErrApprovalOff, ApprovalOff, 0},
+	{login.ErrShown, ShownDiffers, 0},
 }
 
 // translate makes a Problem of any error. One that is ours goes to the log.
@@ -150,7 +156,9 @@ func (a *API) translate(c *call, err error) *Problem {
 	}
 	for _, row := range codes {
 		if errors.Is(err, row.err) {
-			return a.in(c.lang, problem(row.code))
+			p := problem(row.code)
+			p.retry = row.retry
+			return a.in(c.lang, p)
 		}
 	}
 	if !errors.Is(err, context.Canceled) { // the phone has gone: nobody reads the answer

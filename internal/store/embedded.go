@@ -12,13 +12,14 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 
 	"vssgate/internal/login"
 )
 
-// Embedded is the login.Store of one node, with no server beside it. Everything
-// is held in memory; what is durable is committed to a bbolt file before anyone
-// can see it. See doc.go for what survives which stop.
+// Embedded is the login.Store of one node, with no server beside it. What is
+// durable is committed to a bbolt file before anyone can see it; of that keys and
+// indexes are held in memory, of the rest everything. See doc.go for what survives which stop.
 type Embedded struct {
 	path    string
 	log     *slog.Logger
@@ -122,6 +123,16 @@ func (e *Embedded) load() error {
 	return e.loadVolatile(now)
 }
 
+// unmap gives back the pages of the file that reading has made part of this
+// process; the kernel keeps them as long as it has room, and gives them again
+// without the disk. It may fail: nothing depends on it.
+func (e *Embedded) unmap() {
+	_ = e.db.View(func(tx *bolt.Tx) error {
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, e.db.Info().Data, uintptr(tx.Size()), unix.MADV_DONTNEED)
+		return nil
+	})
+}
+
 func (e *Embedded) loadDurable(tx *bolt.Tx) error {
 	err := tx.Bucket(bucketRecords).ForEach(func(k, v []byte) error {
 		rec, err := parseEntry(v)
@@ -129,7 +140,7 @@ func (e *Embedded) loadDurable(tx *bolt.Tx) error {
 			return fmt.Errorf("record %q: %w", k, errPacked)
 		}
 		rec.durable = true
-		e.table.put(rec)
+		e.table.put(rec.listing())
 		return nil
 	})
 	if err != nil {
@@ -199,9 +210,35 @@ func (e *Embedded) Load(ctx context.Context, key string) (r login.Record, err er
 		if rec == nil {
 			return login.ErrNotFound
 		}
-		r = rec.record(now)
+		r, err = e.read(rec, now)
+		return err
+	})
+	return r, err
+}
+
+// read is rec as callers see it. The value of a durable record is in the file
+// only: what is there is committed, and so at least as new as what the table
+// lists. ErrNotFound: it was deleted a moment ago. The caller holds the lock.
+func (e *Embedded) read(rec *entry, now int64) (r login.Record, err error) {
+	if !rec.durable {
+		return rec.record(now), nil
+	}
+	err = e.db.View(func(tx *bolt.Tx) error {
+		v := tx.Bucket(bucketRecords).Get([]byte(rec.key()))
+		if v == nil {
+			return login.ErrNotFound
+		}
+		whole, err := parseEntry(v)
+		if err != nil {
+			return fmt.Errorf("record %q: %w", rec.key(), err)
+		}
+		whole.durable = true
+		r = whole.record(now)
 		return nil
 	})
+	if s := e.saving[rec.key()]; errors.Is(err, login.ErrNotFound) && s != nil && s.next != nil {
+		return s.next.record(now), nil // it has just ceased to be durable
+	}
 	return r, err
 }
 
@@ -218,9 +255,9 @@ func (e *Embedded) Find(ctx context.Context, index, after string, limit int) (fo
 		}
 		err = e.enter(ctx, func() error {
 			before := len(found)
-			found = e.find(found, index, after, room)
+			found, err = e.find(found, index, after, room)
 			more = len(found)-before == room && len(found) != limit
-			return nil
+			return err
 		})
 		if len(found) > 0 {
 			after = found[len(found)-1].Key
@@ -232,16 +269,23 @@ func (e *Embedded) Find(ctx context.Context, index, after string, limit int) (fo
 	return found, nil
 }
 
-func (e *Embedded) find(found []login.Record, index, after string, room int) []login.Record {
+func (e *Embedded) find(found []login.Record, index, after string, room int) (_ []login.Record, err error) {
 	now := e.clock.now()
 	e.table.walk(index, after, func(rec *entry) bool {
-		if !past(rec.expires, now) {
-			found = append(found, rec.record(now))
-			room--
+		if past(rec.expires, now) {
+			return true
 		}
-		return room > 0
+		r, failed := e.read(rec, now)
+		switch {
+		case failed == nil:
+			found = append(found, r)
+			room--
+		case !errors.Is(failed, login.ErrNotFound):
+			err = failed
+		}
+		return room > 0 && err == nil
 	})
-	return found
+	return found, err
 }
 
 // Save implements login.Store.
@@ -342,14 +386,15 @@ func (e *Embedded) full(cond login.Condition, key string, now int64) bool {
 // stageRecord has a durable record written, or deleted, and then applies it.
 func (e *Embedded) stageRecord(key string, before []string, next *entry) *write {
 	w := &write{bucket: bucketRecords, key: key}
+	listed := next
 	if next != nil && next.durable {
-		w.value = appendEntry(nil, next)
+		w.value, listed = appendEntry(nil, next), next.listing()
 	}
 	e.saving[key] = &saving{write: w, next: next}
 	w.after = func(err error) {
 		delete(e.saving, key)
 		if err == nil {
-			e.apply(key, before, next)
+			e.apply(key, before, listed)
 		}
 	}
 	e.stage(w)
@@ -495,13 +540,20 @@ func (e *Embedded) Close() error {
 }
 
 // sweepEvery is how often one of the shards is swept: each of them every 26 s.
-const sweepEvery = 100 * time.Millisecond
+// Each unmapEvery sweeps the pages of the file are given back.
+const (
+	sweepEvery = 100 * time.Millisecond
+	unmapEvery = 100
+)
 
 func (e *Embedded) sweep() {
 	defer e.working.Done()
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	for {
+	for n := 0; ; n++ {
+		if n%unmapEvery == 0 { // for the first time after loading
+			e.unmap()
+		}
 		select {
 		case <-e.stop:
 			return

@@ -26,10 +26,11 @@ import (
 // single server, one behind Sentinel, or a Cluster. See doc.go for the order of
 // its writes.
 type Redis struct {
-	client redis.UniversalClient
-	log    *slog.Logger
-	parts  int
-	closed atomic.Bool
+	client  redis.UniversalClient
+	options RedisOptions
+	log     *slog.Logger
+	parts   int
+	closed  atomic.Bool
 }
 
 // RedisOptions say where Redis is. All nodes of an installation say the same.
@@ -63,7 +64,7 @@ func OpenRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	logTo(o.Log)
-	r := &Redis{client: redis.NewUniversalClient(o.universal()), log: o.Log, parts: 1}
+	r := &Redis{client: redis.NewUniversalClient(o.universal()), options: o, log: o.Log, parts: 1}
 	if o.Cluster {
 		r.parts = clusterParts
 	}

@@ -29,6 +29,7 @@ type reader struct {
 	*Redis
 	changed func(login.Change)
 	cursors []string // the last entry read, by part
+	last    []string // the record it named: a stream that began anew may use an entry's id again
 	failing bool
 }
 
@@ -39,7 +40,7 @@ func (r *Redis) Changes(ctx context.Context, changed func(login.Change)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	rd := &reader{Redis: r, changed: changed, cursors: make([]string, r.parts)}
+	rd := &reader{Redis: r, changed: changed, cursors: make([]string, r.parts), last: make([]string, r.parts)}
 	hints := r.client.Subscribe(ctx, channel)
 	defer hints.Close()
 	heard := hints.Channel()
@@ -151,7 +152,8 @@ func forgotten(info *redis.XInfoStream, cursor string) bool {
 	return info.EntriesAdded > info.Length && later(oldest, cursor)
 }
 
-// read tells what is behind the cursor.
+// read tells what is behind the cursor, and what is at it when that is not what
+// was read there.
 func (rd *reader) read(ctx context.Context, part int) error {
 	const most = 1000
 	for {
@@ -160,7 +162,11 @@ func (rd *reader) read(ctx context.Context, part int) error {
 			return err
 		}
 		for _, e := range entries {
-			rd.cursors[part] = e.ID
+			key, _ := e.Values["k"].(string)
+			if e.ID == rd.cursors[part] && key == rd.last[part] {
+				continue
+			}
+			rd.cursors[part], rd.last[part] = e.ID, key
 			rd.tell(e)
 		}
 		if len(entries) < most {
@@ -172,7 +178,7 @@ func (rd *reader) read(ctx context.Context, part int) error {
 func (rd *reader) readPage(ctx context.Context, part int, most int64) ([]redis.XMessage, error) {
 	ctx, cancel := limited(ctx)
 	defer cancel()
-	entries, err := rd.client.XRangeN(ctx, rd.streamKey(part), "("+rd.cursors[part], "+", most).Result()
+	entries, err := rd.client.XRangeN(ctx, rd.streamKey(part), rd.cursors[part], "+", most).Result()
 	if err != nil {
 		return nil, fmt.Errorf("redis: read changes: %w", err)
 	}

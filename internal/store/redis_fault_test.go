@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -480,6 +481,22 @@ func TestChangesAreToldThroughFaults(t *testing.T) {
 	await(t, heard, "empty server")
 }
 
+// A stream that begins anew within the same millisecond gives its first entry
+// the id that was read last.
+func TestAChangeIsToldWhoseEntryHasTheIdOfOneBefore(t *testing.T) {
+	r := openRedis(t, RedisOptions{Addresses: []string{testenv.Redis(t)}})
+	ctx := context.Background()
+	var told []string
+	rd := &reader{Redis: r, changed: func(c login.Change) { told = append(told, c.Key) }, cursors: []string{"0-0"}, last: []string{""}}
+	for _, key := range []string{"one", "two"} {
+		require.NoError(t, r.client.FlushAll(ctx).Err())
+		require.NoError(t, r.client.XAdd(ctx, &redis.XAddArgs{Stream: r.streamKey(0), ID: "7-0", Values: []string{"k", key, "n", "\x00"}}).Err())
+		rd.lookAll(ctx)
+		rd.lookAll(ctx)
+	}
+	require.Equal(t, []string{"one", "two"}, told, "each once")
+}
+
 func TestAReaderThatWasAwayTooLongLooksAtEverything(t *testing.T) {
 	for name, start := range redisKinds {
 		t.Run(name, func(t *testing.T) {
@@ -488,7 +505,7 @@ func TestAReaderThatWasAwayTooLongLooksAtEverything(t *testing.T) {
 			rec, err := r.Save(ctx, login.Record{Key: "missed", Value: []byte("x")}, login.Condition{})
 			require.NoError(t, err)
 			told := map[string]bool{}
-			rd := &reader{Redis: r, changed: func(c login.Change) { told[c.Key] = true }, cursors: make([]string, r.parts)}
+			rd := &reader{Redis: r, changed: func(c login.Change) { told[c.Key] = true }, cursors: make([]string, r.parts), last: make([]string, r.parts)}
 			rd.lookAll(ctx)
 			require.Equal(t, map[string]bool{"missed": true}, told)
 			clear(told)

@@ -24,7 +24,7 @@ type table struct {
 // one part at a time.
 const shards = 256
 
-// An entry is one record. Its fields change only with the table's lock held;
+// An entry is one record, or, where its value is elsewhere, the listing of one. Its fields change only with the table's lock held;
 // packed never changes, so strings cut from it may be handed out.
 type entry struct {
 	packed  string // key, index names, value: see pack.go
@@ -71,6 +71,14 @@ func (e *entry) lists(name string) bool {
 		s = s[1+s[0]:]
 	}
 	return false
+}
+
+// listing is e without its value.
+func (e *entry) listing() *entry {
+	_, value, _ := cutNames(e.packed[1+e.packed[0]:])
+	l := *e
+	l.packed = strings.Clone(e.packed[:len(e.packed)-len(value)])
+	return &l
 }
 
 // record is e as callers see it, with a value of their own.

@@ -5,10 +5,12 @@
 //
 // It imports nothing of the product, so every package's tests may use it.
 //
-//	ca.go        a fresh certificate authority and a certificate for 127.0.0.1
-//	slapd.go     OpenLDAP's slapd with people, groups and service accounts
-//	samba.go     a domain controller of Active Directory, by samba
-//	redis.go     redis-server, single, cluster or behind TLS
-//	postgres.go  PostgreSQL, as a program that asks RADIUS or LDAP
-//	node.go      the program itself
+//	ca.go          a fresh certificate authority and a certificate for 127.0.0.1
+//	slapd.go       OpenLDAP's slapd with people, groups and service accounts
+//	samba.go       a domain controller of Active Directory, by samba
+//	redis.go       redis-server, single, cluster or behind TLS
+//	freeradius.go  FreeRADIUS, which judges passwords or proxies
+//	child.go       the process of these: ended, started again, frozen
+//	postgres.go    PostgreSQL, as a program that asks RADIUS or LDAP
+//	node.go        the program itself
 package testenv

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"text/template"
 	"time"
@@ -44,12 +43,9 @@ type FreeRADIUS struct {
 	Addr   string // 127.0.0.1:PORT
 	CAFile string // signed its certificate
 
-	t       testing.TB
-	dir     string
-	opts    FreeRADIUSOptions
-	process *exec.Cmd
-	ended   chan struct{}
-	log     output
+	child
+	dir  string
+	opts FreeRADIUSOptions
 }
 
 // StartFreeRADIUS starts a server and stops it when the test ends.
@@ -58,7 +54,7 @@ func StartFreeRADIUS(t testing.TB, o FreeRADIUSOptions) *FreeRADIUS {
 	if _, err := exec.LookPath("freeradius"); err != nil {
 		t.Fatal("freeradius is missing: test/packages.sh installs it")
 	}
-	f := &FreeRADIUS{t: t, dir: t.TempDir(), opts: o}
+	f := &FreeRADIUS{child: child{t: t}, dir: t.TempDir(), opts: o}
 	ca := CA(t)
 	f.CAFile = ca.CAFile
 	f.write("users", f.users())
@@ -81,51 +77,20 @@ func (f *FreeRADIUS) Start() {
 	must(f.t, f.start())
 }
 
-// Stop ends the server. Stopping twice is harmless.
-func (f *FreeRADIUS) Stop() {
-	if f.process == nil {
-		return
-	}
-	_ = f.process.Process.Signal(syscall.SIGCONT) // it may be frozen
-	_ = f.process.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-f.ended:
-	case <-time.After(10 * time.Second):
-		_ = f.process.Process.Kill()
-		<-f.ended
-	}
-	f.process = nil
-}
-
-// Freeze stops the server's process without ending it: nobody answers. Thaw
-// lets it go on, with what came meanwhile.
-func (f *FreeRADIUS) Freeze() { must(f.t, f.process.Process.Signal(syscall.SIGSTOP)) }
-
-// Thaw ends Freeze.
-func (f *FreeRADIUS) Thaw() { must(f.t, f.process.Process.Signal(syscall.SIGCONT)) }
-
 // Log is what the server has written so far, with each packet.
 func (f *FreeRADIUS) Log() string { return f.log.String() }
 
 func (f *FreeRADIUS) start() error {
-	cmd := exec.Command("freeradius", "-d", f.dir, "-f", "-xx", "-l", "stdout")
-	cmd.Stdout, cmd.Stderr = &f.log, &f.log
 	seen := len(f.log.String())
-	if err := cmd.Start(); err != nil {
+	if err := f.run(exec.Command("freeradius", "-d", f.dir, "-f", "-xx", "-l", "stdout")); err != nil {
 		return err
 	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	f.process, f.ended = cmd, ended
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.Now().Add(20 * time.Second)
 	for !strings.Contains(f.log.String()[seen:], "Ready to process requests") {
 		select {
-		case <-ended:
+		case <-f.ended:
 			f.process = nil
 			return fmt.Errorf("freeradius ended:\n%s", f.log.String()[seen:])
 		case <-tick.C:

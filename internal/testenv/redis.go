@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -18,13 +17,10 @@ import (
 type RedisServer struct {
 	Addr string // 127.0.0.1:PORT
 
-	t        testing.TB
+	child
 	dir      string
 	args     []string
 	sentinel string // its configuration file, if it is a Sentinel
-	process  *exec.Cmd
-	ended    chan struct{} // closed when process has ended
-	log      output
 }
 
 // Redis starts a redis-server, stops it when the test ends, and returns its
@@ -62,7 +58,7 @@ func RedisTLS(t testing.TB, ca *Authority) (addr string) {
 	for range 5 {
 		addr = freeAddr(t)
 		_, port, _ := net.SplitHostPort(addr)
-		s := &RedisServer{t: t, dir: t.TempDir(), Addr: addr, args: []string{
+		s := &RedisServer{child: child{t: t}, dir: t.TempDir(), Addr: addr, args: []string{
 			"--port", "0", "--tls-port", port, "--tls-auth-clients", "no",
 			"--tls-cert-file", ca.CertFile, "--tls-key-file", ca.KeyFile, "--tls-ca-cert-file", ca.CAFile,
 		}}
@@ -82,7 +78,7 @@ func RedisSentinel(t testing.TB, primary *RedisServer, name string) (addr string
 	host, port, err := net.SplitHostPort(primary.Addr)
 	must(t, err)
 	for range 5 {
-		s := &RedisServer{t: t, dir: t.TempDir(), Addr: freeAddr(t)}
+		s := &RedisServer{child: child{t: t}, dir: t.TempDir(), Addr: freeAddr(t)}
 		s.sentinel = filepath.Join(s.dir, "sentinel.conf")
 		must(t, os.WriteFile(s.sentinel, fmt.Appendf(nil, "sentinel monitor %s %s %s 1\n", name, host, port), 0o600))
 		if err = s.start(); err == nil {
@@ -101,7 +97,7 @@ func StartRedis(t testing.TB, args ...string) *RedisServer {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatal("redis-server is missing: apt-get install redis-server")
 	}
-	s := &RedisServer{t: t, dir: t.TempDir(), args: args}
+	s := &RedisServer{child: child{t: t}, dir: t.TempDir(), args: args}
 	var err error
 	for range 5 { // somebody else may take the port meanwhile
 		s.Addr = freeAddr(t)
@@ -120,29 +116,6 @@ func (s *RedisServer) Start() {
 	must(s.t, s.start())
 }
 
-// Stop ends the server and all its connections. Stopping twice is harmless.
-func (s *RedisServer) Stop() {
-	if s.process == nil {
-		return
-	}
-	_ = s.process.Process.Signal(syscall.SIGCONT) // it may be frozen
-	_ = s.process.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-s.ended:
-	case <-time.After(10 * time.Second):
-		_ = s.process.Process.Kill()
-		<-s.ended
-	}
-	s.process = nil
-}
-
-// Freeze stops the server's process without ending it: connections are
-// accepted by the kernel and nobody answers. Thaw lets it go on.
-func (s *RedisServer) Freeze() { must(s.t, s.process.Process.Signal(syscall.SIGSTOP)) }
-
-// Thaw ends Freeze.
-func (s *RedisServer) Thaw() { must(s.t, s.process.Process.Signal(syscall.SIGCONT)) }
-
 func (s *RedisServer) start() error {
 	_, port, err := net.SplitHostPort(s.Addr)
 	if err != nil {
@@ -152,18 +125,10 @@ func (s *RedisServer) start() error {
 	if s.sentinel != "" {
 		args = []string{s.sentinel, "--sentinel", "--port", port, "--bind", "127.0.0.1", "--dir", s.dir}
 	}
-	cmd := exec.Command("redis-server", args...)
-	cmd.Stdout, cmd.Stderr = &s.log, &s.log
-	if err := cmd.Start(); err != nil {
+	if err := s.run(exec.Command("redis-server", args...)); err != nil {
 		return err
 	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	s.process, s.ended = cmd, ended
-	if err := listening(ended, s.Addr); err != nil {
+	if err := listening(s.ended, s.Addr); err != nil {
 		s.Stop()
 		return fmt.Errorf("redis-server: %w\n%s", err, s.log.String())
 	}

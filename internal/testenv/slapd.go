@@ -9,11 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"text/template"
 	"time"
@@ -75,13 +73,9 @@ type SlapdServer struct {
 	CA           *Authority // signed the server's certificate
 	CAFile       string
 
-	t       testing.TB
-	dir     string
-	process *exec.Cmd
-	ended   chan struct{} // closed when process has ended
-
+	child
+	dir    string
 	logged bool
-	log    output
 }
 
 const slapdConf = `
@@ -184,7 +178,7 @@ func Slapd(t testing.TB, o SlapdOptions) *SlapdServer {
 	}
 	s := &SlapdServer{
 		Base: SlapdBase, BindDN: SlapdBindDN, BindPassword: SlapdBindPassword,
-		CA: o.CA, CAFile: o.CA.CAFile, t: t, dir: t.TempDir(), logged: o.Log,
+		CA: o.CA, CAFile: o.CA.CAFile, child: child{t: t}, dir: t.TempDir(), logged: o.Log,
 	}
 	s.configure(o)
 	s.load(o)
@@ -216,7 +210,7 @@ rebind-as-user yes
 // upstream as whoever binds to it.
 func SlapdProxy(t testing.TB, upstream *SlapdServer) *SlapdServer {
 	t.Helper()
-	s := &SlapdServer{Base: SlapdBase, CA: upstream.CA, CAFile: upstream.CAFile, t: t, dir: t.TempDir()}
+	s := &SlapdServer{Base: SlapdBase, CA: upstream.CA, CAFile: upstream.CAFile, child: child{t: t}, dir: t.TempDir()}
 	var conf bytes.Buffer
 	must(t, template.Must(template.New("slapd.conf").Parse(slapdProxyConf)).Execute(&conf, struct {
 		CA       *Authority
@@ -317,55 +311,6 @@ func (s *SlapdServer) Start() {
 	must(s.t, s.start())
 }
 
-// Stop ends the server and all its connections. Stopping twice is harmless.
-func (s *SlapdServer) Stop() {
-	if s.process == nil {
-		return
-	}
-	_ = s.process.Process.Signal(syscall.SIGCONT) // it may be frozen
-	_ = s.process.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-s.ended:
-	case <-time.After(10 * time.Second):
-		_ = s.process.Process.Kill()
-		<-s.ended
-	}
-	s.process = nil
-}
-
-// Freeze stops the server's process without ending it: connections are
-// accepted by the kernel and nobody answers. It returns when all its threads
-// stand still. Thaw lets it go on.
-func (s *SlapdServer) Freeze() {
-	s.t.Helper()
-	must(s.t, s.process.Process.Signal(syscall.SIGSTOP))
-	for !frozen(s.t, s.process.Process.Pid) {
-		runtime.Gosched()
-	}
-}
-
-// frozen reads the state of each thread, the field after the name in
-// parentheses (proc_pid_stat(5)).
-func frozen(t testing.TB, pid int) bool {
-	t.Helper()
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-	must(t, err)
-	for _, file := range files {
-		stat, err := os.ReadFile(file)
-		must(t, err)
-		if _, state, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(state, "T") {
-			return false
-		}
-	}
-	return len(files) > 0
-}
-
-// Thaw ends Freeze.
-func (s *SlapdServer) Thaw() {
-	s.t.Helper()
-	must(s.t, s.process.Process.Signal(syscall.SIGCONT))
-}
-
 // Log returns what slapd logged of its operations so far; SlapdOptions.Log
 // switches it on. One line for each, like `BIND dn="..." method=128`.
 func (s *SlapdServer) Log() string { return s.log.String() }
@@ -375,19 +320,12 @@ func (s *SlapdServer) start() error {
 	if s.logged {
 		level = "stats"
 	}
-	cmd := exec.Command(sbin("slapd"), "-f", s.conf(), "-d", level,
-		"-h", "ldap://"+s.Addr+"/ ldaps://"+s.LDAPSAddr+"/")
-	cmd.Stderr = &s.log
-	if err := cmd.Start(); err != nil {
+	err := s.run(exec.Command(sbin("slapd"), "-f", s.conf(), "-d", level,
+		"-h", "ldap://"+s.Addr+"/ ldaps://"+s.LDAPSAddr+"/"))
+	if err != nil {
 		return err
 	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	s.process, s.ended = cmd, ended
-	if err := listening(ended, s.Addr, s.LDAPSAddr); err != nil {
+	if err := listening(s.ended, s.Addr, s.LDAPSAddr); err != nil {
 		s.Stop()
 		return fmt.Errorf("slapd: %w\n%s", err, s.Log())
 	}

@@ -46,6 +46,7 @@ type ended struct {
 	client   string
 	frontEnd login.FrontEnd
 	factor   string
+	wouldBe  string // observed: what would have been
 	requests int
 	pushes   int
 	took     time.Duration

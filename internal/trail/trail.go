@@ -147,23 +147,22 @@ func (t *Trail) join(e *entry, was login.ID) {
 // settle notes the end of a login, if this is one.
 func (t *Trail) settle(e *entry, ev login.Event, at time.Time) {
 	if e.ended != nil {
-		if ev.Kind == login.EventDropped && e.ended.stage == NoAnswer { // the front end knows better why
+		switch {
+		case ev.Kind == login.EventDropped && e.ended.stage == NoAnswer: // the front end knows better why
 			e.ended.stage, e.ended.reason = Dropped, ev.Word
+		case ev.Record != nil: // a waiting request was told before
+			e.ended = endedBy(ev.Record, at)
 		}
 		return
 	}
 	switch {
 	case ev.Record != nil:
-		r := ev.Record
-		e.ended = &ended{
-			at: at, stage: Ended, reason: string(r.Reason), username: r.Username, account: r.Account, nas: r.NAS, client: r.Client, frontEnd: r.FrontEnd,
-			factor: string(r.Factor), requests: r.Requests, pushes: r.Pushes, took: r.Took,
-		}
+		e.ended = endedBy(ev.Record, at)
 		if e.from == "" {
-			e.from = r.From
+			e.from = ev.Record.From
 		}
 		if len(e.events) == 1 { // it began on another node, or before the start
-			e.began = at.Add(-r.Took)
+			e.began = at.Add(-ev.Record.Took)
 			e.events[0].at = e.at(at)
 		}
 	case ev.Kind == login.EventDropped:
@@ -185,6 +184,14 @@ func (t *Trail) settle(e *entry, ev login.Event, at time.Time) {
 	}
 	if gone, full := into.push(e.id, most); full {
 		delete(t.entries, gone)
+	}
+}
+
+// endedBy is what the audit record says.
+func endedBy(r *login.AuditRecord, at time.Time) *ended {
+	return &ended{
+		at: at, stage: Ended, reason: string(r.Reason), username: r.Username, account: r.Account, nas: r.NAS, client: r.Client, frontEnd: r.FrontEnd,
+		factor: string(r.Factor), wouldBe: string(r.WouldBe), requests: r.Requests, pushes: r.Pushes, took: r.Took,
 	}
 }
 

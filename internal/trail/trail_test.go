@@ -46,7 +46,7 @@ func asks(id login.ID, word string) login.Event {
 func ends(id login.ID, reason login.Reason, took time.Duration) login.Event {
 	return login.Event{Attempt: id, Kind: login.EventEnded, Word: string(reason), Record: &login.AuditRecord{
 		Attempt: id, FrontEnd: login.RADIUS, Client: "hq-vpn", NAS: "fw1", From: "203.0.113.7", Account: "id-1", Username: "an.nv",
-		Accepted: reason == login.Accepted, Reason: reason, Factor: login.FactorApproval, Requests: 2, Pushes: 1, Took: took}}
+		Accepted: reason == login.Accepted, Reason: reason, Factor: login.FactorApproval, WouldBe: login.NoDevice, Requests: 2, Pushes: 1, Took: took}}
 }
 
 func replies(id login.ID, r login.Reply) login.Event {
@@ -97,6 +97,7 @@ func TestALoginIsToldInItsOrder(t *testing.T) {
 	require.Equal(t, 5*time.Millisecond, l.Events[4].Took)
 	require.Equal(t, []string{"an.nv", "An.NV", "hq-vpn", "203.0.113.7", "fw1", "id-1", "thumbprint", Ended, "accepted", "approval"},
 		[]string{l.Username, l.Typed, l.Name, l.From, l.NAS, l.Account, l.Device, l.Stage, l.Reason, l.Factor})
+	require.Equal(t, "no_device", l.WouldBe)
 	require.Equal(t, start, l.Created)
 	require.Equal(t, 300120*time.Millisecond, l.Ended.Sub(l.Created))
 	require.NotContains(t, fmt.Sprintf("%+v %+v", l, d.entries[id]), "a secret")
@@ -147,6 +148,17 @@ func TestWhatNeverBecameALoginIsListedToo(t *testing.T) {
 		elsewhere: "ended bad_password"}, stages)
 	require.Zero(t, d.open)
 	require.Equal(t, elsewhere, d.Logins(all, 1)[0].ID, "the newest first")
+}
+
+func TestTheRecordMayComeAfterTheReply(t *testing.T) {
+	d := newDesk(t)
+	id := login.ID{1}
+	d.after(0, asks(id, login.AsksAnew))
+	d.after(1, replies(id, login.Reply{Kind: login.Reject, Reason: login.Denied}))
+	d.after(1, ends(id, login.Denied, time.Second))
+	l := d.only(id)
+	require.Equal(t, []string{Ended, "denied", "an.nv", "id-1", "fw1"}, []string{l.Stage, l.Reason, l.Username, l.Account, l.NAS})
+	require.Len(t, d.recent.ids, 1)
 }
 
 func TestAnInterimReplyLeavesALoginOpen(t *testing.T) {

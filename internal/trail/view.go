@@ -24,6 +24,7 @@ type Login struct {
 	Created  time.Time
 	Ended    time.Time // zero: open
 	Factor   string
+	WouldBe  string // observed: what would have been without that
 	Device   string
 	Requests int
 	Pushes   int
@@ -87,7 +88,7 @@ func (t *Trail) view(e *entry, events bool) Login {
 		l.Stage = Open
 	}
 	if x := e.ended; x != nil {
-		l.Stage, l.Reason, l.Ended, l.Account, l.NAS, l.Factor, l.Requests, l.Pushes, l.Took = x.stage, x.reason, x.at, x.account, x.nas, x.factor, x.requests, x.pushes, x.took
+		l.Stage, l.Reason, l.Ended, l.Account, l.NAS, l.Factor, l.WouldBe, l.Requests, l.Pushes, l.Took = x.stage, x.reason, x.at, x.account, x.nas, x.factor, x.wouldBe, x.requests, x.pushes, x.took
 		if x.username != "" {
 			l.Username = x.username
 		}

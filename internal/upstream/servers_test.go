@@ -13,7 +13,7 @@ import (
 
 func TestTheNextServerIsAskedAndTheDeadOnePassedOver(t *testing.T) {
 	dead, alive := startFake(t, silence), startFake(t, always(reject))
-	b := newBench(t, Options{Timeout: 200 * time.Millisecond}, dead, alive)
+	b := newBench(t, Options{Timeout: 2 * time.Second}, dead, alive)
 	checked, err := b.check(t, pap("an.nv"), "secret")
 	require.NoError(t, err)
 	require.Equal(t, login.FirstWrong, checked.First)

@@ -110,7 +110,10 @@ func (u *udp) noAnswer(w *waiter, sent int, err error) error {
 
 // take finds a free Identifier, on a new socket if need be.
 func (u *udp) take(ctx context.Context) (*socket, byte, *waiter, error) {
-	if s, id, w := u.free(); s != nil {
+	u.mu.Lock()
+	s, id, w := u.free()
+	u.mu.Unlock()
+	if s != nil {
 		return s, id, w, nil
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", u.address)
@@ -120,20 +123,23 @@ func (u *udp) take(ctx context.Context) (*socket, byte, *waiter, error) {
 	_ = conn.(*net.UDPConn).SetReadBuffer(readBuffer) // the kernel may allow less; that is no failure
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.closed || len(u.sockets) >= maxSockets {
-		conn.Close()
-		return nil, 0, nil, wire.ErrBusy
+	if s, id, w = u.free(); s != nil || u.closed || len(u.sockets) >= maxSockets {
+		conn.Close() // others have opened one meanwhile, or there are enough
+		if s == nil {
+			err = wire.ErrBusy
+		}
+		return s, id, w, err
 	}
-	s := &socket{conn: conn, last: byte(rand.N(256)), waiting: map[byte]*waiter{}}
+	s = &socket{conn: conn, last: byte(rand.N(256)), waiting: map[byte]*waiter{}}
 	u.sockets = append(u.sockets, s)
 	u.readers.Go(func() { u.read(s) })
-	id, w := s.identifier()
+	id, w = s.identifier()
 	return s, id, w, nil
 }
 
+// free takes an Identifier of a socket that is there; nil: there is none. It is
+// called with u.mu held.
 func (u *udp) free() (*socket, byte, *waiter) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
 	for _, s := range u.sockets {
 		if len(s.waiting) < 256 {
 			id, w := s.identifier()

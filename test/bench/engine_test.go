@@ -95,6 +95,7 @@ type nobodyPrompts struct{}
 func (nobodyPrompts) Ready() bool         { return true }
 func (nobodyPrompts) Prompt(login.Prompt) {}
 func (nobodyPrompts) Closed(login.Prompt) {}
+func (nobodyPrompts) Notice(login.Notice) {}
 
 type nothing struct{}
 

@@ -7,6 +7,7 @@
 //	programs_test.go  ldap-utils and python-ldap, in every mode
 //	applications_test.go  programs that people log in to: Dovecot, Squid, Perl, Python
 //	postgres_test.go  PostgreSQL's ldap method
+//	told_test.go      what users read, and what the log has of it
 //	reload_test.go    certificates that change
 //	hold_test.go      connections: pipelined, left, denied, lost, restarted
 //	remember_test.go  an application that binds twice
@@ -45,6 +46,7 @@ const (
 	mail    = "127.0.0.3" // mode append
 	codes   = "127.0.0.4" // mode hold, approval off: codes only
 	twice   = "127.0.0.5" // mode hold, remembers for a minute
+	hanoi   = "127.0.0.6" // mode append, in Vietnamese
 	nowhere = "127.0.0.9" // no application
 
 	vpn = "127.0.0.1" // a NAS: challenge, approval off
@@ -140,6 +142,7 @@ ldap:
     - {name: mail, addresses: [` + mail + `], mode: append}
     - {name: twice, addresses: [` + twice + `], hold: 50s, remember: 1m}
     - {name: codes, addresses: [` + codes + `], hold: 1s, approval: off}
+    - {name: hanoi, addresses: [` + hanoi + `], mode: append, language: vi}
 `
 
 // certify puts the certificate of an authority where vssgate finds its own.

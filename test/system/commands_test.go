@@ -93,7 +93,7 @@ func TestAWholeLifeWithCommandsAlone(t *testing.T) {
 	for _, change := range s.Changes() {
 		did = append(did, change.Action)
 	}
-	require.Equal(t, []string{"account set", "device add", "device revoke"}, did)
+	require.Equal(t, []string{"account set", "device add", "device enrol", "device revoke"}, did)
 	s.Verify()
 }
 

@@ -104,7 +104,7 @@ func (r *reader) types(line string) {
 	}
 	line = strings.NewReplacer("./bin/vssgate", "vssgate", "/tmp/vssgate", r.dir+"/etc", "http://127.0.0.1:8080", "http://"+r.site.Phones,
 		"http://127.0.0.1:9290", "http://"+r.site.Metrics, " CODE", " "+r.activation).Replace(line)
-	if strings.HasPrefix(line, "vssgate login") || strings.HasPrefix(line, "vssgate account") || strings.HasPrefix(line, "vssgate device") || strings.HasPrefix(line, "vssgate nas") {
+	if strings.HasPrefix(line, "vssgate login") || strings.HasPrefix(line, "vssgate account") || strings.HasPrefix(line, "vssgate device") || strings.HasPrefix(line, "vssgate nas") || strings.HasPrefix(line, "vssgate doctor") {
 		line += " --config " + r.site.Config
 	}
 	require.Regexp(r.t, `^(vssgate|make -n|curl) `, line, "no test runs this command")

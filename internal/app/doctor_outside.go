@@ -1,0 +1,205 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"vssgate/internal/config"
+	"vssgate/internal/login"
+	"vssgate/internal/store"
+)
+
+// clockDrift is how far this machine's clock may be from the store's: people are
+// told times by the one and deadlines hold by the other.
+const clockDrift = 2 * time.Second
+
+// store examines the store: the embedded one only for its folder, since the
+// daemon that runs has its file.
+func (d *doctor) store(ctx context.Context) {
+	r := d.app.config.Store.Redis
+	if r == nil {
+		found := "embedded, one node; no daemon has it open that this configuration's admin.socket knows"
+		if d.daemon != nil {
+			found = "embedded, one node; open by the running daemon"
+		}
+		d.say(Finding{Check: "store", Target: filepath.Join(d.app.config.DataDir, "vssgate.db"), Result: Fine, Found: found})
+		return
+	}
+	var s *store.Redis
+	const do = "check addresses, the firewall, username, password and tls of store.redis; try: redis-cli -h HOST -p PORT ping"
+	open := d.try(ctx, "store.redis", fmt.Sprint(r.Addresses), do, func(ctx context.Context) (_ string, err error) {
+		s, err = d.app.openRedis(ctx)
+		return "answers, and runs our scripts", err
+	})
+	if !open {
+		return
+	}
+	defer s.Close()
+	d.try(ctx, "store.redis", "clock", "run chrony or ntpd on this machine and on that of Redis", func(ctx context.Context) (string, error) { return clocks(ctx, s) })
+	faults, err := s.Survey(ctx)
+	if err != nil {
+		d.say(Finding{Check: "store.redis", Target: "settings", Result: Warning, Found: err.Error(), Do: "give the user of store.redis the right to INFO: +info"})
+		return
+	}
+	for _, f := range faults {
+		finding := Finding{Check: "store.redis", Target: "settings of " + f.Server, Result: Warning, Found: f.What, Do: f.Do}
+		if f.Unsafe {
+			finding.Result = Failed
+		}
+		d.say(finding)
+	}
+	if len(faults) == 0 {
+		d.say(Finding{Check: "store.redis", Target: "settings", Result: Fine, Found: "nothing is evicted, all is written to disk and to replicas"})
+	}
+}
+
+// clocks compares this machine's with the store's, which decides.
+func clocks(ctx context.Context, s login.Store) (string, error) {
+	begun := time.Now()
+	there, err := s.Now(ctx)
+	if err != nil {
+		return "", err
+	}
+	took := time.Since(begun)
+	off := there.Sub(begun.Add(took / 2)).Abs().Round(time.Millisecond)
+	if off > clockDrift+took/2 {
+		return "", fmt.Errorf("this machine's clock and the store's are %s apart: phones are told to mend their clocks, and records of nodes do not fit together", off)
+	}
+	return fmt.Sprintf("%s from this machine's", off), nil
+}
+
+// firstFactor tries each server of a first factor alone: one of them that is
+// dead is passed over by the daemon, and so not noticed until the other is.
+func (d *doctor) firstFactor(ctx context.Context, c config.FirstFactor) {
+	check := "first_factors." + c.Name
+	switch {
+	case c.LDAP != nil:
+		for _, url := range c.LDAP.URLs {
+			d.directory(ctx, check, url, c)
+		}
+	case c.RADIUS != nil:
+		for _, s := range c.RADIUS.Servers {
+			d.upstream(ctx, check, s, c)
+		}
+	default:
+		d.try(ctx, check, c.File, "mend the file", func(context.Context) (string, error) {
+			_, err := d.app.newFirstFactor(c)
+			return "can be read", err
+		})
+	}
+}
+
+// errEnough ends a listing of users.
+var errEnough = errors.New("enough")
+
+// directory binds as the service account at one server, looks at the base DNs
+// and finds a user.
+func (d *doctor) directory(ctx context.Context, check, url string, c config.FirstFactor) {
+	dir, err := d.app.newLDAP(c.Name, c.LDAP, []string{url}, c.LDAP.StartTLS, c.LDAP.CAFile)
+	if err != nil {
+		d.say(Finding{Check: check, Target: url, Result: Failed, Found: err.Error(), Do: "mend " + check})
+		return
+	}
+	defer dir.Close()
+	const bindHint = "check the address, the firewall, ca_file and the name in the server's certificate, bind_dn with its password, and base_dns; try: ldapwhoami -x -H URL -D BIND_DN -W"
+	if !d.try(ctx, check, url+" bind", bindHint, func(ctx context.Context) (string, error) {
+		return "the service account may bind and sees base_dns", dir.Ping(ctx)
+	}) {
+		return
+	}
+	var one login.Identity
+	searched := func(ctx context.Context) (string, error) {
+		err := dir.Each(ctx, "", func(who login.Identity) error { one = who; return errEnough })
+		if err != nil && !errors.Is(err, errEnough) {
+			return "", err
+		}
+		if one.ID == "" {
+			return "", fmt.Errorf("no entry below base_dns matches user_filter with an attribute %s", c.LDAP.Attributes.ID)
+		}
+		back, err := dir.Resolve(ctx, one.Username)
+		if err == nil && back.ID != one.ID {
+			err = errors.New("a user that was listed is not found by the name in attributes.username")
+		}
+		return "users are found, and have an id", err
+	}
+	d.try(ctx, check, url+" search", "check base_dns, user_filter and attributes, and that the service account may read those", searched)
+}
+
+// upstream asks one RADIUS server about somebody who cannot exist. A refusal is
+// what is wanted: the server is there, knows this machine and its secret.
+func (d *doctor) upstream(ctx context.Context, check string, s config.RADIUSServer, c config.FirstFactor) {
+	one := *c.RADIUS
+	one.Servers = []config.RADIUSServer{s}
+	if d.app.directories[one.IdentifyWith] == nil { // says who users are; nobody is asked that here
+		d.app.directories[one.IdentifyWith] = &firstFactor{FirstFactor: anybody{}}
+	}
+	const do = "is it up, and is this machine a client there with the same shared secret? A server says nothing to a client that it does not know; over tls look at the certificates of both sides"
+	d.try(ctx, check, s.Address, do, func(ctx context.Context) (string, error) {
+		links := len(d.app.links)
+		f, err := d.app.newUpstream(c.Name, &one)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		ctx, cancel := context.WithCancel(ctx)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for _, l := range d.app.links[links:] {
+				_ = l.Run(ctx)
+			}
+		}()
+		defer func() { cancel(); <-ended }()
+		return asked(ctx, f)
+	})
+}
+
+// anybody says of every name that there is somebody.
+type anybody struct{ login.FirstFactor }
+
+func (anybody) Resolve(_ context.Context, username string) (login.Identity, error) {
+	return login.Identity{ID: username, Username: username}, nil
+}
+
+// asked is how a first factor answers about somebody who does not exist. A link
+// over TLS may need a moment until it stands.
+func asked(ctx context.Context, f login.FirstFactor) (string, error) {
+	nobody := login.Identity{Username: "vssgate-doctor-" + rand.Text()[:8]}
+	for {
+		begun := time.Now()
+		said, err := f.Check(ctx, nobody, []byte(rand.Text()))
+		switch {
+		case err == nil && said.First == login.FirstRight:
+			return "", fmt.Errorf("it accepts %s with a random password: it lets everybody in", nobody.Username)
+		case err == nil:
+			return "answers, and refuses somebody who does not exist", nil
+		case time.Since(begun) > time.Second || ctx.Err() != nil:
+			return "", err
+		}
+		select {
+		case <-ctx.Done():
+			return "", err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// push fetches a token with the credentials, and lets FCM judge a message that
+// it is not to deliver.
+func (d *doctor) push(ctx context.Context) {
+	if d.app.config.Push.FCM == nil {
+		return
+	}
+	const do = "check push.fcm: the service account's key must be valid and its role include cloudmessaging.messages.create in that project; is the endpoint reachable, perhaps through proxy?"
+	d.try(ctx, "push.fcm", d.app.config.Push.FCM.Endpoint, do, func(ctx context.Context) (string, error) {
+		sender, err := d.app.newFCM()
+		if err != nil {
+			return "", err
+		}
+		return "the credentials are good, and messages of this project are taken", sender.DryRun(ctx)
+	})
+}
