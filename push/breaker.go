@@ -1,6 +1,8 @@
 package push
 
 import (
+	"context"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -65,4 +67,50 @@ func (b *breaker) fails(now time.Time, atOnce bool) (pause time.Duration, opened
 	b.pause = min(lastPause, max(firstPause, 2*b.pause))
 	b.until = now.Add(b.pause)
 	return b.pause, true
+}
+
+// A guard makes the calls to one service: each within its time, and none while
+// there is no hope.
+type guard struct {
+	breaker breaker
+	log     *slog.Logger
+}
+
+// Ready tells whether a message would be tried now.
+func (g *guard) Ready() bool { return g.breaker.ready(time.Now()) }
+
+// send makes one call, unless it is too late for it or the breaker is open.
+func (g *guard) send(ctx context.Context, m Message, call func(context.Context) Outcome) Outcome {
+	now := time.Now()
+	if m.Kind == Login && !now.Before(m.Expires) {
+		return Outcome{Result: TooLate}
+	}
+	if !g.breaker.allow(now) {
+		return Outcome{Result: BreakerOpen}
+	}
+	bounded, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	o := call(bounded)
+	if ctx.Err() == nil { // otherwise it was the caller who had no time
+		g.note(o)
+	}
+	return o
+}
+
+// note tells the breaker and, when that opens or closes it, the log.
+func (g *guard) note(o Outcome) {
+	switch o.Result {
+	case Throttled: // the service works, and we are too many: neither good nor bad
+	case Misconfigured, Unavailable, Unreachable, Timeout, Malformed:
+		if pause, opened := g.breaker.fails(time.Now(), o.Result == Misconfigured); opened {
+			g.log.Error("nothing is pushed for a while: users are told to open VssID", "why", o.Result, "pause", pause, "error", o.Err)
+		}
+	default:
+		if g.breaker.works() {
+			g.log.Info("pushing again")
+		}
+		if o.Result == SenderMismatch {
+			g.log.Error("a device's push token belongs to another Firebase project: check push.fcm against the VssID app", "error", o.Err)
+		}
+	}
 }

@@ -1,11 +1,11 @@
-// Package push tells phones through Firebase Cloud Messaging that a login
-// waits, and that it has ended. A message carries the login's id and its
-// deadline: no code, number, name or address. The app fetches those with its
-// own key.
+// Package push tells phones that a login waits, and that it has ended: through
+// Firebase Cloud Messaging, or through VssID's own push service (a webhook). A
+// message carries the login's id and its deadline: no code, number, name or
+// address. The app fetches those with its own key.
 //
 //	core -> Prompter.Prompt(login, person)      returns at once
 //	        worker  -> Devices.Targets(person)  whom to tell
-//	                -> FCM.Send, one call per device, side by side
+//	                -> Sender.Send, one call per device, side by side
 //	                <- unregistered             -> Devices.ForgetToken
 //	core -> Prompter.Closed(login, person)      the same, with "login.closed"
 //	core -> Prompter.Notice(person, word)       the same, with "notice"
@@ -19,6 +19,6 @@
 // of the configuration, open the breaker; a full queue sheds, counted.
 //
 // Map: prompter.go (queue and workers; implements login.Prompter), fcm.go (the
-// connection to FCM), message.go (what is sent), outcome.go (what came of it),
-// breaker.go (when not to try).
+// connection to FCM), message.go (what it is sent), outcome.go (what came of it),
+// webhook.go (the same for VssID's own service), breaker.go (when not to try).
 package push

@@ -43,11 +43,10 @@ type Options struct {
 
 // FCM sends to Firebase Cloud Messaging. It is safe for concurrent use.
 type FCM struct {
-	client  *fcm.Client
-	tokens  *tokens
-	alerts  Alerts
-	breaker breaker
-	log     *slog.Logger
+	guard
+	client *fcm.Client
+	tokens *tokens
+	alerts Alerts
 }
 
 // NewFCM reads the credentials; it does not yet connect: see Check.
@@ -76,7 +75,7 @@ func NewFCM(o Options) (*FCM, error) {
 	if err != nil {
 		return nil, fmt.Errorf("push: %w", err)
 	}
-	return &FCM{client: client, tokens: source, alerts: o.Alerts, log: o.Log}, nil
+	return &FCM{guard: guard{log: o.Log}, client: client, tokens: source, alerts: o.Alerts}, nil
 }
 
 // newClient hands the library our own HTTP client: given credentials, it would
@@ -160,9 +159,6 @@ func (t *tokens) forget() {
 	t.current = source
 }
 
-// Ready tells whether a message would be tried now.
-func (f *FCM) Ready() bool { return f.breaker.ready(time.Now()) }
-
 // Check fetches a bearer: it fails early where Send would fail late, and ends
 // the breaker's pause once the credentials are good. It takes at most a few
 // seconds.
@@ -208,25 +204,16 @@ func (f *FCM) DryRun(ctx context.Context) error {
 // Send tells one device. It takes no longer than CallTimeout and ctx allow,
 // and answers BreakerOpen without trying while there is no hope.
 func (f *FCM) Send(ctx context.Context, t Target, m Message) Outcome {
-	if m.Kind == Login && !time.Now().Before(m.Expires) {
-		return Outcome{Result: TooLate}
-	}
-	if !f.breaker.allow(time.Now()) {
-		return Outcome{Result: BreakerOpen}
-	}
-	call, cancel := context.WithTimeout(ctx, CallTimeout)
-	defer cancel()
-	o := f.try(call, t, m)
-	if o.Result == refusedBearer {
-		f.tokens.forget() // revoked before its time: a new one may do
-		if o = f.try(call, t, m); o.Result == refusedBearer {
-			o.Result = Misconfigured
+	return f.send(ctx, m, func(ctx context.Context) Outcome {
+		o := f.try(ctx, t, m)
+		if o.Result == refusedBearer {
+			f.tokens.forget() // revoked before its time: a new one may do
+			if o = f.try(ctx, t, m); o.Result == refusedBearer {
+				o.Result = Misconfigured
+			}
 		}
-	}
-	if ctx.Err() == nil { // otherwise it was the caller who had no time
-		f.note(o)
-	}
-	return o
+		return o
+	})
 }
 
 // refusedBearer never leaves Send.
@@ -252,24 +239,6 @@ func (f *FCM) try(ctx context.Context, t Target, m Message) Outcome {
 		return Outcome{Result: Malformed, Err: errors.New("FCM answered 200 without a message id")}
 	}
 	return Outcome{Result: Sent}
-}
-
-// note tells the breaker and, when that opens or closes it, the log.
-func (f *FCM) note(o Outcome) {
-	switch o.Result {
-	case Throttled: // FCM works, and we are too many: neither good nor bad
-	case Misconfigured, Unavailable, Unreachable, Timeout, Malformed:
-		if pause, opened := f.breaker.fails(time.Now(), o.Result == Misconfigured); opened {
-			f.log.Error("nothing is pushed for a while: users are told to open VssID", "why", o.Result, "pause", pause, "error", o.Err)
-		}
-	default:
-		if f.breaker.works() {
-			f.log.Info("pushing again")
-		}
-		if o.Result == SenderMismatch {
-			f.log.Error("a device's push token belongs to another Firebase project: check push.fcm against the VssID app", "error", o.Err)
-		}
-	}
 }
 
 // unauthenticated tells a bearer that Google does not know from a key that

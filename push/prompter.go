@@ -10,8 +10,10 @@ import (
 	"vssgate/internal/login"
 )
 
-// Sender tells one device. FCM is one.
+// Sender tells one device. FCM is one, Webhook another.
 type Sender interface {
+	// Check asks the service without telling anybody, in a few seconds.
+	Check(ctx context.Context) error
 	// Send takes no longer than CallTimeout and ctx allow.
 	Send(ctx context.Context, t Target, m Message) Outcome
 	// Ready tells whether a message would be tried now.
@@ -22,8 +24,9 @@ type Sender interface {
 type Devices interface {
 	// Targets are the person's usable devices that have a push token.
 	Targets(ctx context.Context, person string) ([]Target, error)
-	// ForgetToken drops the device's push token; the device itself stays.
-	ForgetToken(ctx context.Context, device string) error
+	// ForgetToken drops that push token of the device; the device itself stays,
+	// and so does a token that it has brought meanwhile.
+	ForgetToken(ctx context.Context, device, token string) error
 }
 
 // Meter counts what became of messages. It never blocks.
@@ -139,9 +142,17 @@ func (p *Prompter) enqueue(j job) {
 	}
 }
 
-// Run works until ctx ends, and returns when its last worker has.
+// Run works until ctx ends, and returns when its last worker has. It asks the
+// service first, so that what is wrong is told before the first login.
 func (p *Prompter) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
+	if p.sender != nil {
+		workers.Go(func() {
+			if err := p.sender.Check(ctx); err != nil && ctx.Err() == nil {
+				p.log.Warn("nothing can be pushed as things are; vssgate doctor says what to do", "error", err)
+			}
+		})
+	}
 	for _, q := range p.queues {
 		workers.Go(func() { p.work(ctx, q) })
 	}
@@ -202,12 +213,12 @@ func (p *Prompter) tell(ctx, call context.Context, j job, t Target) {
 	o := p.sender.Send(call, t, j.message())
 	p.outcome(j.kind, j.prompt.Login, o.Result)
 	log := p.log.With("login", j.prompt.Login.Trace(), "account", j.prompt.Account, "device", t.Device, "kind", j.kind, "outcome", o.Result)
-	switch o.Result {
-	case Sent:
+	switch {
+	case o.Result == Sent:
 		log.Debug("pushed")
-	case Unregistered, SenderMismatch, BadToken:
+	case o.Result == Unregistered, o.Result == SenderMismatch, o.Result == BadToken:
 		p.forget(ctx, t, log)
-	case Throttled, Unavailable:
+	case o.RetryAfter > 0:
 		p.again(j, t, o, log)
 	default:
 		log.Warn("not pushed", "error", o.Err)
@@ -226,7 +237,7 @@ func (j job) message() Message {
 func (p *Prompter) forget(ctx context.Context, t Target, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
 	defer cancel()
-	if err := p.devices.ForgetToken(ctx, t.Device); err != nil {
+	if err := p.devices.ForgetToken(ctx, t.Device, t.Token); err != nil {
 		log.Warn("push token of no use, and not forgotten", "error", err)
 		return
 	}
@@ -237,7 +248,7 @@ func (p *Prompter) forget(ctx context.Context, t Target, log *slog.Logger) {
 func (p *Prompter) again(j job, t Target, o Outcome, log *slog.Logger) {
 	j.target, j.tries = t, j.tries+1
 	late := !time.Now().Add(o.RetryAfter).Before(j.prompt.Expires)
-	if o.RetryAfter == 0 || late || j.kind == Closed || j.tries >= maxTries || !p.putOff(j, o.RetryAfter) {
+	if late || j.kind == Closed || j.tries >= maxTries || !p.putOff(j, o.RetryAfter) {
 		p.outcome(j.kind, j.prompt.Login, NotRetried)
 		log.Warn("not pushed", "error", o.Err)
 		return

@@ -1,8 +1,10 @@
 package push
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -207,6 +209,18 @@ func TestNothingIsSentWhileNotReady(t *testing.T) {
 	none.Closed(login.Prompt{})
 }
 
+func TestWhatIsWrongIsToldBeforeTheFirstLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		w := newWorld(t, "phone")
+		w.prompter.log = slog.New(slog.NewTextHandler(&said, nil))
+		w.sender.checked = errors.New("the key was revoked")
+		w.run(t)
+		synctest.Wait()
+		require.Contains(t, said.String(), "the key was revoked")
+	})
+}
+
 func TestDevicesThatCannotBeLookedUpAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -335,9 +349,12 @@ type sender struct {
 	results map[string][]Outcome // by device, in order; then Sent
 	takes   time.Duration
 	broken  bool
+	checked error
 }
 
 func (s *sender) Ready() bool { return !s.broken }
+
+func (s *sender) Check(context.Context) error { return s.checked }
 
 func (s *sender) Send(ctx context.Context, t Target, m Message) Outcome {
 	s.mu.Lock()
@@ -374,7 +391,7 @@ type devices struct {
 
 func (d *devices) Targets(context.Context, string) ([]Target, error) { return d.targets, d.err }
 
-func (d *devices) ForgetToken(_ context.Context, device string) error {
+func (d *devices) ForgetToken(_ context.Context, device, _ string) error {
 	if d.told != nil {
 		d.told <- device
 	}

@@ -168,51 +168,12 @@ func (a *App) buildPeople(context.Context) error {
 	if err != nil {
 		return err
 	}
-	var sender push.Sender
-	if c.Push.FCM != nil {
-		if sender, err = a.newFCM(); err != nil {
-			return err
-		}
+	sender, err := a.pushService()
+	if err != nil {
+		return err
 	}
 	a.prompter = push.NewPrompter(sender, targets{a.people}, push.PrompterOptions{Log: a.log, Meter: a.metrics, Trail: a.trail})
 	return nil
-}
-
-// alerts are the texts that iOS falls back to.
-func (a *App) alerts() push.Alerts {
-	word := func(key string) string { return a.texts.Get("vi", key, nil) }
-	all := push.Alerts{Login: push.Alert{Title: word("push.title"), Body: word("push.body")}, Notices: map[login.NoticeWord]push.Alert{}}
-	for _, w := range login.NoticeWords {
-		all.Notices[w] = push.Alert{Title: word("notice.title"), Body: word("notice." + string(w))}
-	}
-	return all
-}
-
-func (a *App) newFCM() (*push.FCM, error) {
-	f := a.config.Push.FCM
-	credentials, err := os.ReadFile(f.CredentialsFile)
-	if err != nil {
-		return nil, fmt.Errorf("push.fcm.credentials_file: %w", err)
-	}
-	sender, err := push.NewFCM(push.Options{
-		CredentialsJSON: credentials, ProjectID: f.ProjectID, Endpoint: f.Endpoint, Proxy: f.Proxy, Log: a.log, Alerts: a.alerts(),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("push.fcm: %w", err)
-	}
-	return sender, nil
-}
-
-// targets gives push the devices that enrol knows.
-type targets struct{ *enrol.People }
-
-func (t targets) Targets(ctx context.Context, person string) ([]push.Target, error) {
-	known, err := t.People.Targets(ctx, person)
-	all := make([]push.Target, len(known))
-	for i, k := range known {
-		all[i] = push.Target{Device: k.Device, Platform: k.Platform, Token: k.Token}
-	}
-	return all, err
 }
 
 func (a *App) buildEngine(context.Context) error {

@@ -188,18 +188,27 @@ func asked(ctx context.Context, f login.FirstFactor) (string, error) {
 	}
 }
 
-// push fetches a token with the credentials, and lets FCM judge a message that
-// it is not to deliver.
+// push asks what phones are told through, without telling anybody: FCM judges a
+// message that it is not to deliver.
 func (d *doctor) push(ctx context.Context) {
-	if d.app.config.Push.FCM == nil {
-		return
+	if f := d.app.config.Push.FCM; f != nil {
+		const do = "check push.fcm: the service account's key must be valid and its role include cloudmessaging.messages.create in that project; is the endpoint reachable, perhaps through proxy?"
+		d.try(ctx, "push.fcm", f.Endpoint, do, func(ctx context.Context) (string, error) {
+			sender, err := d.app.newFCM()
+			if err != nil {
+				return "", err
+			}
+			return "the credentials are good, and messages of this project are taken", sender.DryRun(ctx)
+		})
 	}
-	const do = "check push.fcm: the service account's key must be valid and its role include cloudmessaging.messages.create in that project; is the endpoint reachable, perhaps through proxy?"
-	d.try(ctx, "push.fcm", d.app.config.Push.FCM.Endpoint, do, func(ctx context.Context) (string, error) {
-		sender, err := d.app.newFCM()
-		if err != nil {
-			return "", err
-		}
-		return "the credentials are good, and messages of this project are taken", sender.DryRun(ctx)
-	})
+	if d.app.config.Push.Webhook != nil {
+		const do = "check push.webhook: url, token_file and ca_file must be those of VssID's push service, and it must answer {\"type\": \"check\"} with 2xx (docs/push.md)"
+		d.try(ctx, "push.webhook", "", do, func(ctx context.Context) (string, error) {
+			sender, err := d.app.newWebhook()
+			if err != nil {
+				return "", err
+			}
+			return "the service takes messages", sender.Check(ctx)
+		})
+	}
 }

@@ -100,7 +100,7 @@ func (d *decoder) check(c *Config) {
 	d.checkSecondFactor(&c.SecondFactor)
 	d.checkPolicies(c)
 	d.checkVssID(&c.VssID)
-	d.checkFCM(c.Push.FCM)
+	d.checkPush(&c.Push)
 	d.checkRADIUS(c)
 	d.checkLDAP(c)
 	if len(c.RADIUS.Clients)+len(c.LDAP.Clients) == 0 && !d.isBroken("radius.clients") && !d.isBroken("ldap.clients") {

@@ -56,6 +56,40 @@ func (d *decoder) checkPublicURL(v *VssID) {
 	}
 }
 
+func (d *decoder) checkPush(p *Push) {
+	if p.Webhook != nil && *p.Webhook == (Webhook{}) && d.anyWritten("push.webhook", "url", "token_file", "ca_file") {
+		p.Webhook = nil // keys with their defaults are as good as left out
+	}
+	if p.FCM != nil && p.Webhook != nil {
+		d.wrong("push.webhook", "stands beside push.fcm: phones would be told twice; give one of them")
+	}
+	d.checkFCM(p.FCM)
+	d.checkWebhook(p.Webhook)
+}
+
+func (d *decoder) checkWebhook(w *Webhook) {
+	if w == nil || d.isBroken("push.webhook") {
+		return
+	}
+	if w.URL == "" {
+		d.wrong("push.webhook.url", "is missing: where VssID's own push service takes messages, like https://push.example.vn/vssgate")
+	} else if u := d.webURL("push.webhook.url", w.URL); u != nil {
+		d.checkWebhookURL(u, w)
+	}
+	d.authorities("push.webhook.ca_file", &w.CAFile)
+}
+
+func (d *decoder) checkWebhookURL(u *url.URL, w *Webhook) {
+	switch {
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		d.wrong("push.webhook.url", "would take push tokens unencrypted; use https://") // not quoted: a key may be in it
+	case u.Fragment != "":
+		d.wrong("push.webhook.url", "ends in #..., which is never sent; take that out")
+	case w.Token == "" && !loopback(u.Hostname()):
+		d.warn("push.webhook.token", "is missing: the service cannot tell who asks it to push; give token_file")
+	}
+}
+
 func (d *decoder) checkFCM(f *FCM) {
 	if f == nil || d.isBroken("push.fcm") {
 		return

@@ -201,7 +201,8 @@ type VssID struct {
 
 // Push says how phones are told. Left out, they see logins when VssID is opened.
 type Push struct {
-	FCM *FCM `yaml:"fcm"` // nil: nothing is pushed
+	FCM     *FCM     `yaml:"fcm"`     // or
+	Webhook *Webhook `yaml:"webhook"` // both nil: nothing is pushed
 }
 
 // FCM is Firebase Cloud Messaging.
@@ -210,6 +211,13 @@ type FCM struct {
 	ProjectID       string `yaml:"project_id"`       // default the one in credentials_file
 	Endpoint        string `yaml:"endpoint"`         // with /v1; default Google's
 	Proxy           string `yaml:"proxy"`            // URL; default none
+}
+
+// Webhook is VssID's own push service.
+type Webhook struct {
+	URL    string        `yaml:"url"`     // https://; http:// on this machine only
+	Token  secret.Secret `yaml:"token"`   // sent as bearer; default none
+	CAFile string        `yaml:"ca_file"` // absolute; default the system's authorities
 }
 
 // RADIUS is the front end of NASes.

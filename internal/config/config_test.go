@@ -222,6 +222,10 @@ ldap: {tls: {cert_file: server.crt, key_file: open.server.key}}
 		"4:32: warning: push.fcm.credentials_file: others may read DIR/open.fcm.json; do: chmod 600 DIR/open.fcm.json",
 		"5:47: warning: ldap.tls.key_file: others may read DIR/open.server.key; do: chmod 600 DIR/open.server.key",
 	}},
+	{"a webhook that everybody may ask", general + nas + "push: {webhook: {url: \"https://push.example.vn/vssgate\"}}\n", []string{
+		"4:17: warning: push.webhook.token is missing: the service cannot tell who asks it to push; give token_file",
+	}},
+	{"a webhook with its defaults, which is none", general + nas + "push: {fcm: {credentials_file: fcm.json}, webhook: {url: \"\", token_file: \"\", ca_file: \"\"}}\n", nil},
 	{"codes that live long", general + nas + "second_factor: {valid_for: 2m1s}\n", []string{
 		"4:28: warning: second_factor.valid_for: 2m1s is longer than the 2m for which codes of VssID are to be valid",
 	}},

@@ -5,6 +5,5 @@ package config
 // left out of the path.
 var later = map[string]bool{
 	"vssid.backend_tokens": true,
-	"push.webhook":         true,
 	"alerts":               true,
 }

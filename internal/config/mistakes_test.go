@@ -386,6 +386,15 @@ metrics: {listen: "127.0.0.1:9290"}
 		"3:13: push.fcm.credentials_file is missing: the key file of the service account that may send messages",
 		"3:24: push.fcm.endpoint: https://fcm.googleapis.com; want https://HOST/v1 (http:// on this machine only)",
 	}},
+	{"both ways to push", general + "push: {fcm: {credentials_file: fcm.json}, webhook: {url: \"http://push.example.vn/?key=47114711\", token_file: none.token, ca_file: fcm.json}}\n", []string{
+		"3:52: push.webhook: stands beside push.fcm: phones would be told twice; give one of them",
+		"3:58: push.webhook.url: would take push tokens unencrypted; use https://",
+		"3:110: push.webhook.token_file: no such file or directory; want the path of a file that holds the secret",
+		"3:131: push.webhook.ca_file: DIR/fcm.json: no certificate in it; want PEM, beginning with -----BEGIN CERTIFICATE-----",
+	}},
+	{"a webhook that is nowhere", general + "push: {webhook: {token: x}}\n", []string{
+		"3:17: push.webhook.url is missing: where VssID's own push service takes messages, like https://push.example.vn/vssgate",
+	}},
 	{"push without a project", general + "push: {fcm: {credentials_file: homeless.json}}\n", []string{"3:13: push.fcm.project_id is missing, here and in DIR/homeless.json"}},
 	{"listening", general + "radius: {listen: [\"127.0.0.1\", \"vpn.example.vn:1812\", \"[::1]:1812\", \"[::1]:1812\", \"127.0.0.1:70000\", \":radius\"]}\nmetrics: {listen: \"\"}\n", []string{
 		`3:19: radius.listen[0]: "127.0.0.1"; want ADDRESS:PORT, like "127.0.0.1:1812" or "[::1]:1812"`,

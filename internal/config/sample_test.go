@@ -73,24 +73,38 @@ func TestInitNeverOverwrites(t *testing.T) {
 // space behind its sign.
 var commentedOut = regexp.MustCompile(`(?m)^#([a-z]|  )`)
 
-// everything is the sample with each key in force, and the files it names.
+// everything is the sample with each key in force, and the files it names;
+// where keys exclude each other, the first.
 func everything(t *testing.T) (path string, src []byte) {
 	t.Helper()
 	dir := folder(t)
 	for name, from := range map[string]string{"ldap.crt": "server.crt", "ldap.key": "server.key", "radius.crt": "server.crt", "radius.key": "server.key", "nas-ca.pem": "ca.pem"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(read(t, filepath.Join(dir, from))), 0o600))
 	}
-	for _, name := range []string{"hq-vpn.secret", "hq-vpn.previous", "billing.secret", "upstream.secret", "redis.password", "ldap.password"} {
+	for _, name := range []string{"hq-vpn.secret", "hq-vpn.previous", "billing.secret", "upstream.secret", "redis.password", "ldap.password", "push.token"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("sixteen-letters-"+name+"\n"), 0o600))
 	}
-	return filepath.Join(dir, "vssgate.yaml"), []byte(commentedOut.ReplaceAllString(string(configs.Sample), "$1"))
+	return filepath.Join(dir, "vssgate.yaml"), without(t, inForce, "  webhook:")
+}
+
+var inForce = []byte(commentedOut.ReplaceAllString(string(configs.Sample), "$1"))
+
+// without is a configuration without the one line that begins so.
+func without(t *testing.T, src []byte, begins string) []byte {
+	t.Helper()
+	line := regexp.MustCompile("(?m)^" + begins + ".*\n")
+	require.Len(t, line.FindAll(src, -1), 1)
+	return line.ReplaceAll(src, nil)
 }
 
 func TestTheSampleExplainsEveryAcceptedKey(t *testing.T) {
 	path, src := everything(t)
 	c, problems := config.Parse(path, src)
 	require.NotNil(t, c, problems.Error())
-	written := config.Written(path, src)
+	c, problems = config.Parse(path, without(t, inForce, "  fcm:"))
+	require.NotNil(t, c, problems.Error())
+	require.Equal(t, "sixteen-letters-push.token", c.Push.Webhook.Token.Reveal())
+	written := config.Written(path, inForce)
 	for _, key := range config.AllKeys {
 		twin, isFile := strings.CutSuffix(key, "_file")
 		if !isFile {

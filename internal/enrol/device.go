@@ -192,15 +192,17 @@ func (p *People) Targets(ctx context.Context, person string) (targets []Target, 
 	return targets, err
 }
 
-// ForgetToken drops the device's push token, which the push service no longer
-// knows; the device and its key stay. A device that is gone has none.
-func (p *People) ForgetToken(ctx context.Context, device string) error {
-	none := ""
-	_, err := p.Update(ctx, device, Change{PushToken: &none})
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrRevoked) {
+// ForgetToken drops a push token that the push service no longer knows; the
+// device and its key stay. One that the device has brought since stays too. A
+// device that is gone has none.
+func (p *People) ForgetToken(ctx context.Context, device, token string) error {
+	_, err := edit(ctx, p, deviceKey(device), func(r *deviceRecord, _ login.Record) error {
+		if r.PushToken == token {
+			r.PushToken = ""
+		}
 		return nil
-	}
-	if err != nil {
+	})
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("forget push token of device %s: %w", device, err)
 	}
 	return nil

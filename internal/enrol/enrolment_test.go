@@ -302,14 +302,18 @@ func TestPromptsGoToDevicesThatCanBeTold(t *testing.T) {
 	in := true
 	_, err = f.Update(t.Context(), told.ID, Change{SignedIn: &in})
 	require.NoError(t, err)
-	require.NoError(t, f.ForgetToken(t.Context(), told.ID))
+	require.NoError(t, f.ForgetToken(t.Context(), told.ID, "the one before"))
+	targets, err = f.Targets(t.Context(), told.Person)
+	require.NoError(t, err)
+	require.Len(t, targets, 1, "the device has brought another since")
+	require.NoError(t, f.ForgetToken(t.Context(), told.ID, told.PushToken.Reveal()))
 	targets, err = f.Targets(t.Context(), told.Person)
 	require.NoError(t, err)
 	require.Empty(t, targets, "token forgotten")
 
 	saves := f.store.saves.Load()
-	require.NoError(t, f.ForgetToken(t.Context(), told.ID))
-	require.NoError(t, f.ForgetToken(t.Context(), "gone"))
+	require.NoError(t, f.ForgetToken(t.Context(), told.ID, told.PushToken.Reveal()))
+	require.NoError(t, f.ForgetToken(t.Context(), "gone", "x"))
 	require.Equal(t, saves, f.store.saves.Load(), "nothing to write")
 }
 

@@ -1,14 +1,18 @@
-// Package prompts_test runs the whole program with a strict fake of FCM beside
-// it: what phones are told, what they are not, and that a login never needs it.
+// Package prompts_test runs the whole program with a strict fake of FCM, or of
+// VssID's own push service, beside it: what phones are told, what they are not, and that a login never needs it.
 package prompts_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +26,7 @@ import (
 	"vssgate/internal/testenv"
 	"vssgate/radius"
 	"vssgate/test/fakefcm"
+	"vssgate/test/fakewebhook"
 )
 
 // Personal data that must never leave for FCM.
@@ -34,33 +39,44 @@ const (
 	shared      = "a shared secret of some length"
 )
 
-// world is a node with a fake FCM, one user, an Android and an iOS phone.
+// world is a node with something to push through, one user, an Android and an
+// iOS phone.
 type world struct {
 	*testing.T
 	fcm     *fakefcm.Server
 	node    *testenv.Node
 	android *phone.Client
+	code    string // of the last login
 }
 
+// start is a world with a fake FCM.
 func start(t *testing.T) *world {
 	t.Helper()
 	fcm := fakefcm.Run(t)
+	file := filepath.Join(t.TempDir(), "fcm.json")
+	require.NoError(t, os.WriteFile(file, fcm.CredentialsJSON(), 0o600))
+	w := startWith(t, fmt.Sprintf("fcm: {credentials_file: %s, endpoint: %q}", file, fcm.Endpoint()))
+	w.fcm = fcm
+	return w
+}
+
+func startWith(t *testing.T, push string) *world {
+	t.Helper()
 	hash, err := argon2id.CreateHash(userSecret, &argon2id.Params{Memory: 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
 	require.NoError(t, err)
 	dir := t.TempDir()
 	users := fmt.Sprintf("- {username: %s, password_hash: %q, display_name: %q, bhxh_number: %q}\n", userName, hash, displayName, number)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "users.yaml"), []byte(users), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "fcm.json"), fcm.CredentialsJSON(), 0o600))
-	w := &world{T: t, fcm: fcm}
+	w := &world{T: t}
 	w.node = testenv.StartNode(t, fmt.Sprintf(`
 language: en
 second_factor: {push_limit: {count: 1000, within: 10m}} # the limit is not what is tried here
 first_factors: [{name: local, file: %[1]s/users.yaml}]
-push: {fcm: {credentials_file: %[1]s/fcm.json, endpoint: "%[2]s"}}
+push: {%[2]s}
 radius:
   listen: ["127.0.0.1:0"]
   clients: [{name: hq-vpn, addresses: [127.0.0.1], secret: %[3]q, approval: off}]
-`, dir, fcm.Endpoint(), shared))
+`, dir, push, shared))
 	w.android = w.enrol("android", "token-of-the-android-phone")
 	w.enrol("ios", "token-of-the-ios-phone")
 	return w
@@ -98,7 +114,8 @@ func (w *world) login() (prompt string) {
 	list, err := w.android.Logins(ctx, 5*time.Second, "")
 	require.NoError(w, err)
 	require.Len(w, list.Logins, 1)
-	q.State, q.Password = asked.State, []byte(list.Logins[0].Code)
+	w.code = list.Logins[0].Code
+	q.State, q.Password = asked.State, []byte(w.code)
 	done, err := nas.Ask(ctx, q)
 	require.NoError(w, err)
 	require.Equal(w, radius.Accept, done.Code, done.Text)
@@ -111,26 +128,66 @@ func TestBothPhonesAreToldThatALoginWaitsAndThatItEnded(t *testing.T) {
 	require.Contains(t, prompt, "Enter the 6-digit code shown in VssID")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	_, err := w.fcm.Wait(ctx, 4)
+	_, err := w.fcm.Wait(ctx, 5)
 	require.NoError(t, err)
-	told := map[string][]string{}
+	told, logins := map[string][]string{}, map[string]bool{}
 	for _, m := range w.fcm.Messages() {
 		told[m.Token] = append(told[m.Token], m.Data["type"])
-		require.Equal(t, w.fcm.Messages()[0].Data["login_id"], m.Data["login_id"])
+		logins[m.Data["login_id"]] = true
 	}
 	require.Equal(t, map[string][]string{
-		"token-of-the-android-phone": {"login", "login.closed"},
+		"token-of-the-android-phone": {"notice", "login", "login.closed"}, // that there is another phone
 		"token-of-the-ios-phone":     {"login", "login.closed"},
 	}, told)
+	require.Len(t, logins, 2, "one, and none of the notice")
 	require.Empty(t, w.fcm.Refusals(), "the strict fake found nothing wrong")
 
-	raw := string(w.fcm.Raw())
-	require.Contains(t, raw, "token-of-the-android-phone")
-	for _, personal := range []string{userName, displayName, "Nguy", userSecret, number, station, "hq-vpn", "203.0.113"} {
-		require.NotContains(t, raw, personal)
-	}
-	require.Eventually(t, func() bool { return strings.Contains(w.metrics(), `vssgate_pushes_total{outcome="sent"} 4`) },
+	w.nothingPersonal(string(w.fcm.Raw()))
+	require.Eventually(t, func() bool { return strings.Contains(w.metrics(), `vssgate_pushes_total{outcome="sent"} 5`) },
 		10*time.Second, 10*time.Millisecond, "FCM has them before the node hears so")
+}
+
+// nothingPersonal looks through all that has left for a push service.
+func (w *world) nothingPersonal(raw string) {
+	w.Helper()
+	require.Contains(w, raw, "token-of-the-android-phone")
+	code := w.code
+	require.Len(w, code, 6)
+	for _, personal := range []string{
+		userName, displayName, "Nguy", "Phone of", userSecret, number, number[6:], station, "203.0.113", "hq-vpn", "127.0.0.1:1812", code, code[:3] + " " + code[3:], shared,
+	} {
+		for _, form := range []string{personal, url.QueryEscape(personal), hex.EncodeToString([]byte(personal)), base64.StdEncoding.EncodeToString([]byte(personal)), strings.Trim(strconv.QuoteToASCII(personal), `"`)} {
+			require.NotContains(w, raw, form, personal)
+		}
+	}
+}
+
+func TestVssIDsOwnServiceIsToldInsteadOfFCM(t *testing.T) {
+	ca := testenv.CA(t)
+	service := fakewebhook.Run(t, &ca.Cert)
+	token := filepath.Join(t.TempDir(), "push.token")
+	require.NoError(t, os.WriteFile(token, []byte(service.Token+"\n"), 0o600))
+	w := startWith(t, fmt.Sprintf("webhook: {url: %q, token_file: %s, ca_file: %s}", service.URL, token, ca.CAFile))
+	w.login()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	messages, err := service.Wait(ctx, 5)
+	require.NoError(t, err)
+	told := map[string][]string{}
+	for _, m := range messages {
+		told[m["push_token"]] = append(told[m["push_token"]], m["type"])
+	}
+	require.Equal(t, map[string][]string{
+		"token-of-the-android-phone": {"notice", "login", "login.closed"},
+		"token-of-the-ios-phone":     {"login", "login.closed"},
+	}, told)
+	require.Empty(t, service.Refusals())
+	w.nothingPersonal(service.Raw())
+	require.NotContains(t, w.node.Output(), service.Token)
+
+	service.Script(fakewebhook.Says(http.StatusUnauthorized, ""), fakewebhook.Says(http.StatusUnauthorized, ""))
+	require.NotContains(t, w.login(), "will not be notified", "not known to be refused yet")
+	require.Eventually(t, func() bool { return strings.Contains(w.login(), "This time your phone will not be notified") }, 20*time.Second, 50*time.Millisecond)
 }
 
 func TestFCMDownChangesNothingButThePromptsText(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"vssgate/internal/app"
 	"vssgate/internal/testenv"
 	"vssgate/test/fakefcm"
+	"vssgate/test/fakewebhook"
 	"vssgate/test/site"
 )
 
@@ -63,6 +64,20 @@ func withEverything(t *testing.T) (s *site.Site, redis *testenv.RedisServer, rad
 			redis.Addr, credentials, fcm.Endpoint(), ca.CertFile, ca.KeyFile),
 	})
 	return s, redis, radius, fcm
+}
+
+func TestDoctorAsksVssIDsOwnPushService(t *testing.T) {
+	service := fakewebhook.Run(t, nil)
+	s := site.New(t, site.Options{More: fmt.Sprintf("push: {webhook: {url: %q, token: %q}}\n", service.URL, service.Token)})
+	all, code := examined(t, s)
+	require.Empty(t, failed(t, all))
+	require.Zero(t, code)
+	require.Equal(t, "the service takes messages", found(all, "push.webhook", "").Found)
+	service.Token = "another"
+	all, code = examined(t, s)
+	require.NotZero(t, code)
+	require.Equal(t, app.Failed, found(all, "push.webhook", "").Result)
+	require.Contains(t, found(all, "push.webhook", "").Do, "token_file")
 }
 
 func TestDoctorTriesEveryDependency(t *testing.T) {

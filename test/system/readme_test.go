@@ -219,6 +219,8 @@ func exampleFile(t *testing.T, ca *testenv.Authority, key string) []byte {
 		return []byte(readFile(t, ca.KeyFile))
 	case "previous_secret_file":
 		return []byte("a-secret-of-an-example-before\n")
+	case "credentials_file":
+		return []byte(`{"type": "service_account", "project_id": "vssid", "client_email": "push@vssid", "private_key": "a key"}`)
 	case "file":
 		return []byte("[]\n")
 	}

@@ -1,0 +1,72 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"vssgate/internal/enrol"
+	"vssgate/internal/login"
+	"vssgate/push"
+)
+
+// pushService is what phones are told through; nil: nothing is configured.
+func (a *App) pushService() (push.Sender, error) {
+	switch {
+	case a.config.Push.FCM != nil:
+		return a.newFCM()
+	case a.config.Push.Webhook != nil:
+		return a.newWebhook()
+	}
+	return nil, nil
+}
+
+func (a *App) newFCM() (*push.FCM, error) {
+	f := a.config.Push.FCM
+	credentials, err := os.ReadFile(f.CredentialsFile)
+	if err != nil {
+		return nil, fmt.Errorf("push.fcm.credentials_file: %w", err)
+	}
+	made, err := push.NewFCM(push.Options{
+		CredentialsJSON: credentials, ProjectID: f.ProjectID, Endpoint: f.Endpoint, Proxy: f.Proxy, Log: a.log, Alerts: a.alerts(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("push.fcm: %w", err)
+	}
+	return made, nil
+}
+
+func (a *App) newWebhook() (*push.Webhook, error) {
+	w := a.config.Push.Webhook
+	roots, err := Authorities(w.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("push.webhook.ca_file: %w", err)
+	}
+	made, err := push.NewWebhook(push.WebhookOptions{URL: w.URL, Token: w.Token, Roots: roots, Log: a.log})
+	if err != nil {
+		return nil, fmt.Errorf("push.webhook: %w", err)
+	}
+	return made, nil
+}
+
+// alerts are the texts that iOS falls back to.
+func (a *App) alerts() push.Alerts {
+	word := func(key string) string { return a.texts.Get("vi", key, nil) }
+	all := push.Alerts{Login: push.Alert{Title: word("push.title"), Body: word("push.body")}, Notices: map[login.NoticeWord]push.Alert{}}
+	for _, w := range login.NoticeWords {
+		all.Notices[w] = push.Alert{Title: word("notice.title"), Body: word("notice." + string(w))}
+	}
+	return all
+}
+
+// targets gives push the devices that enrol knows.
+type targets struct{ *enrol.People }
+
+func (t targets) Targets(ctx context.Context, person string) ([]push.Target, error) {
+	known, err := t.People.Targets(ctx, person)
+	all := make([]push.Target, len(known))
+	for i, k := range known {
+		all[i] = push.Target{Device: k.Device, Platform: k.Platform, Token: k.Token}
+	}
+	return all, err
+}
