@@ -31,12 +31,10 @@ var ADAttributes = Attributes{ID: objectGUID, Username: "sAMAccountName", Displa
 // that domain. DOMAIN\user and plain names are a sAMAccountName. The DN found is
 // bound, so that nobody is let in by another password than his own.
 func (d domains) meanings(name string) (all []string) {
-	user := d.cut(name)
-	qualified := user != name
-	if !qualified || !strings.Contains(name, `\`) {
+	if !strings.Contains(name, `\`) {
 		all = append(all, name)
 	}
-	if user, ok := typedName(user); ok && qualified && !strings.Contains(user, "@") {
+	if user, ok := typedName(d.cut(name)); ok && user != name && !strings.ContainsAny(user, `@\`) {
 		all = append(all, user)
 	}
 	return all

@@ -53,6 +53,7 @@ type LDAP struct {
 	filter     userFilter
 	ad         bool
 	nested     bool
+	maxGroups  int
 	domains    domains
 	attributes Attributes
 	nobody     string
@@ -69,7 +70,7 @@ var _ login.FirstFactor = (*LDAP)(nil)
 // NewLDAP checks the options. It connects on first use.
 func NewLDAP(o LDAPOptions) (*LDAP, error) {
 	d := &LDAP{name: o.Name, log: o.Log, timeout: o.Timeout, domains: newDomains(o.Domains), attributes: o.Attributes,
-		ad: o.AD, nested: o.NestedGroups}
+		ad: o.AD, nested: o.NestedGroups, maxGroups: maxGroups}
 	if d.log == nil {
 		d.log = slog.Default()
 	}

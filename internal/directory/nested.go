@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -56,8 +57,8 @@ func (d *LDAP) within(who login.Identity, ask func(context.Context) ([]string, e
 		ctx, cancel := context.WithTimeout(ctx, d.timeout)
 		defer cancel()
 		groups, err := ask(ctx)
-		if err == nil && len(groups) > maxGroups {
-			err = errTooMany
+		if err == nil && len(groups) > d.maxGroups {
+			err = d.tooMany()
 		}
 		if err != nil {
 			return nil, fmt.Errorf("first factor %s: groups of account %s: %w", d.name, who.ID, err)
@@ -66,7 +67,7 @@ func (d *LDAP) within(who login.Identity, ask func(context.Context) ([]string, e
 	}
 }
 
-var errTooMany = fmt.Errorf("more than %d groups", maxGroups)
+func (d *LDAP) tooMany() error { return fmt.Errorf("more than %d groups", d.maxGroups) }
 
 // chain asks Active Directory for all groups of an account in its own domain,
 // the primary one too.
@@ -87,13 +88,13 @@ func (d *LDAP) chain(ctx context.Context, entry *ldap.Entry) ([]string, error) {
 	return append(primary, above...), err
 }
 
-// listed returns the DNs of what a filter finds, at most maxGroups and one.
+// listed returns the DNs of what a filter finds, within the bound.
 func (d *LDAP) listed(ctx context.Context, base, filter string) (dns []string, err error) {
 	err = d.searching(ctx, func(c *conn) error {
 		dns = nil // of a connection that was lost half-way
 		return c.pages(base, filter, []string{"1.1"}, func(entry *ldap.Entry) error {
-			if dns = append(dns, entry.DN); len(dns) > maxGroups {
-				return errTooMany
+			if dns = append(dns, entry.DN); len(dns) > d.maxGroups {
+				return d.tooMany()
 			}
 			return nil
 		})
@@ -110,8 +111,8 @@ func (d *LDAP) upward(ctx context.Context, groups []string) ([]string, error) {
 		if err != nil || name == "" || seen[name] {
 			continue
 		}
-		if seen[name] = true; len(seen) > maxGroups {
-			return nil, errTooMany
+		if seen[name] = true; len(seen) > d.maxGroups {
+			return nil, d.tooMany()
 		}
 		all = append(all, next[0])
 		above, err := d.groupsOf(ctx, next[0])
@@ -156,7 +157,7 @@ func (d *LDAP) entry(ctx context.Context, dn, attribute string) (entry *ldap.Ent
 // memberOf;range=0-1499 ([MS-ADTS] section 3.1.1.3.1.3.3).
 type span struct {
 	values []string
-	next   int // where the next part begins; 0: this is the last one
+	next   int // where the next span begins; 0: this is the last one; negative: that cannot be read
 }
 
 // rangeOf tells whether an entry shows only a part of an attribute.
@@ -166,12 +167,14 @@ func rangeOf(entry *ldap.Entry, name string) (s span, partial bool) {
 		if len(a.Name) < len(prefix) || !strings.EqualFold(a.Name[:len(prefix)], prefix) {
 			continue
 		}
-		_, last, _ := strings.Cut(a.Name[len(prefix):], "-")
-		n, err := strconv.Atoi(last)
-		if err != nil || n < 0 { // "*"
-			n = -1
+		s = span{values: a.Values}
+		if _, last, _ := strings.Cut(a.Name[len(prefix):], "-"); last != "*" {
+			n, err := strconv.ParseInt(last, 10, 32)
+			if s.next = int(n) + 1; err != nil {
+				s.next = -1
+			}
 		}
-		return span{values: a.Values, next: n + 1}, true
+		return s, true
 	}
 	return span{}, false
 }
@@ -182,26 +185,29 @@ func baseName(name string) string {
 	return base
 }
 
-// ranges reads the other parts of the groups, from the first one on.
-func (d *LDAP) ranges(ctx context.Context, entry *ldap.Entry, p span) ([]string, error) {
-	all := p.values
-	for p.next > 0 {
-		if len(all) > maxGroups || len(p.values) == 0 {
-			return nil, errTooMany
+// ranges reads the other spans of the groups, from the first one on.
+func (d *LDAP) ranges(ctx context.Context, entry *ldap.Entry, s span) ([]string, error) {
+	all := s.values
+	for s.next != 0 {
+		switch {
+		case s.next < 0:
+			return nil, errors.New("the directory tells a part of a list, and not which")
+		case len(all) > d.maxGroups:
+			return nil, d.tooMany()
 		}
-		more, err := d.entry(ctx, entry.DN, fmt.Sprintf("%s;range=%d-*", baseName(d.attributes.Groups), p.next))
+		more, err := d.entry(ctx, entry.DN, fmt.Sprintf("%s;range=%d-*", baseName(d.attributes.Groups), s.next))
 		if err != nil {
 			return nil, err
 		}
 		if more == nil {
 			return nil, fmt.Errorf("%s is gone", entry.DN)
 		}
-		before := p.next
+		before := s.next
 		var ok bool
-		if p, ok = rangeOf(more, d.attributes.Groups); !ok || p.next != 0 && p.next <= before {
-			return nil, fmt.Errorf("the directory does not go on with its list from %d", before)
+		if s, ok = rangeOf(more, d.attributes.Groups); !ok || s.next > 0 && s.next <= before {
+			return nil, fmt.Errorf("the directory's list does not go on from %d", before)
 		}
-		all = append(all, p.values...)
+		all = append(all, s.values...)
 	}
 	return all, nil
 }

@@ -45,7 +45,8 @@ type world struct {
 	changed string // the password, since it was changed
 	path    string // the store's file
 	former  string
-	groups  []string // that "an" is in
+	groups  []string                 // that "an" is in
+	later   func() ([]string, error) // asked for all of them; nil: nobody is
 }
 
 const (
@@ -57,7 +58,11 @@ const (
 func (w *world) Resolve(_ context.Context, name string) (login.Identity, error) {
 	switch name {
 	case "an", "AN":
-		return login.Identity{ID: ident, Username: "an", DN: "uid=an", Groups: w.groups}, nil
+		who := login.Identity{ID: ident, Username: "an", DN: "uid=an", Groups: w.groups}
+		if w.later != nil {
+			who.AllGroups = func(context.Context) ([]string, error) { return w.later() }
+		}
+		return who, nil
 	case "binh":
 		return login.Identity{ID: "uuid-2", Username: "binh", DN: "uid=binh"}, nil
 	}

@@ -2,6 +2,8 @@ package login_test
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,5 +170,27 @@ func TestPoliciesSeeAllGroupsAndTheLoginKeepsFew(t *testing.T) {
 		require.Equal(w, 3, seen)
 		w.approve("")
 		require.Equal(w, []string{"cn=a"}, p.is(login.Accept, login.Accepted).Identity.Groups)
+	})
+}
+
+func TestGroupsAreCompletedWhenThePasswordIsRight(t *testing.T) {
+	in(t, func(w *world) {
+		asked := 0
+		w.groups, w.later = []string{"cn=a"}, func() ([]string, error) { asked++; return []string{"cn=a", "cn=above"}, nil }
+		w.ruled(login.Rule{Name: "above", Match: func(_ *login.Request, who *login.Identity) bool { return slices.Contains(who.Groups, "cn=above") }, Require: login.RequireNever, Date: time.Now().Add(time.Hour)})
+		w.ask(client(login.Hold, login.ApprovalSimple), saying("wrong")).is(login.Reject, login.BadPassword)
+		require.Zero(w, asked, "strangers cannot make the directory work")
+		reply := w.ask(client(login.Hold, login.ApprovalSimple)).is(login.Accept, login.Accepted)
+		require.Equal(w, 1, asked)
+		require.Equal(w, []string{"cn=a", "cn=above"}, reply.Identity.Groups)
+	})
+}
+
+// Which rule is somebody's cannot be told without the groups.
+func TestGroupsThatCannotBeAskedForGiveNoAnswer(t *testing.T) {
+	in(t, func(w *world) {
+		w.later = func() ([]string, error) { return nil, errors.New("directory is down") }
+		w.ruled(login.Rule{Require: login.RequireNever, Date: time.Now().Add(time.Hour)})
+		w.ask(client(login.Hold, login.ApprovalSimple)).is(login.NoAnswer, login.Unavailable)
 	})
 }

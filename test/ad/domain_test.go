@@ -158,6 +158,10 @@ func TestActiveDirectory(t *testing.T) {
 		{"every form of a name is one account or nobody", namesAreOneAccount},
 		{"every form of a DN is one account or nobody", dnsAreOneAccount},
 		{"whom we find is whom the controller binds", foundIsBound},
+		{"groups of groups are asked for when the password is right", groupsAreNested},
+		{"the primary group counts, though it is in no list", primaryGroupCounts},
+		{"a list that comes in parts is read to its end", partsAreRead},
+		{"groups that cannot be asked for let nobody in", unknownGroupsAreAnError},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, d) })
 	}

@@ -1,0 +1,51 @@
+package directory
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"vssgate/internal/testenv"
+)
+
+// tower is groups in groups, the last one in the first one; user 2 is in the
+// first.
+func tower(height int) string {
+	var b strings.Builder
+	for n := range height {
+		member := floor(n - 1)
+		if n == 0 {
+			member = testenv.UserDN(2)
+		}
+		fmt.Fprintf(&b, "dn: %s\nobjectClass: groupOfNames\ncn: floor%d\nmember: %s\nmemberOf: %s\n\n", floor(n), n, member, floor((n+1)%height))
+	}
+	fmt.Fprintf(&b, "dn: uid=deep,%s\nobjectClass: inetOrgPerson\nuid: deep\ncn: Deep\nsn: D\nmemberOf: %s\nmemberOf: cn=gone,%s\n\n",
+		testenv.SlapdPeople, floor(0), testenv.SlapdGroups)
+	return b.String()
+}
+
+func floor(n int) string { return fmt.Sprintf("cn=floor%d,%s", n, testenv.SlapdGroups) }
+
+func TestGroupsOfGroupsAreFollowedUpToTheirEnd(t *testing.T) {
+	o := options(testenv.Slapd(t, testenv.SlapdOptions{LDIF: tower(20)}))
+	who := resolve(t, open(t, o), "deep")
+	require.Nil(t, who.AllGroups, "what nobody asked for is not asked")
+	require.Len(t, who.Groups, 2)
+
+	o.NestedGroups = true
+	d := open(t, o)
+	who = resolve(t, d, "deep")
+	require.NoError(t, who.Complete(t.Context()))
+	require.Len(t, who.Groups, 21, "a ring ends, and a group that is gone has no groups")
+	require.Contains(t, who.Groups, floor(19))
+
+	d.maxGroups = 20
+	who = resolve(t, d, "deep")
+	require.ErrorContains(t, who.Complete(t.Context()), "more than 20 groups")
+	d.maxGroups = 21
+	who = resolve(t, d, "deep")
+	require.NoError(t, who.Complete(t.Context()))
+	require.Nil(t, resolve(t, d, "nobody").AllGroups)
+}
