@@ -48,10 +48,16 @@ type Samba struct {
 	log     output
 }
 
-// StartSamba provisions a domain, changes it as LDIF says, and starts the
-// controller and stops it when the test ends. It takes some ten seconds: share
+// SambaOptions say what the domain holds besides what every domain does.
+type SambaOptions struct {
+	LDIF string   // changes, as ldbmodify takes them
+	Aged []string // DNs of accounts whose password is from 2018: domains let them expire after six weeks
+}
+
+// StartSamba provisions a domain, starts the controller and stops it when the
+// test ends. It takes some ten seconds: share
 // it among subtests.
-func StartSamba(t testing.TB, ldif string) *Samba {
+func StartSamba(t testing.TB, o SambaOptions) *Samba {
 	t.Helper()
 	for _, name := range []string{"samba", "samba-tool", "ldbmodify"} {
 		if _, err := exec.LookPath(sbin(name)); err != nil {
@@ -66,9 +72,26 @@ func StartSamba(t testing.TB, ldif string) *Samba {
 	s.run(nil, "samba-tool", "domain", "provision", "--realm="+strings.ToUpper(SambaRealm), "--domain="+SambaDomain, "--server-role=dc",
 		"--dns-backend=NONE", "--host-name=dc1", "--host-ip="+host, "--adminpass="+SambaAdminPassword,
 		"--configfile="+s.conf(), "--quiet")
-	s.run(strings.NewReader(ldif), "ldbmodify", "-H", filepath.Join(s.dir, "private", "sam.ldb"), "--configfile="+s.conf())
+	database := filepath.Join(s.dir, "private", "sam.ldb")
+	s.modify(database, o.LDIF)
+	if len(o.Aged) > 0 { // below what refuses to set that time
+		s.modify(filepath.Join(database+".d", strings.ToUpper(SambaBase)+".ldb"), aged(o.Aged))
+	}
 	s.start(host)
 	return s
+}
+
+func (s *Samba) modify(database, ldif string) {
+	s.t.Helper()
+	s.run(strings.NewReader(ldif), "ldbmodify", "-H", database, "--configfile="+s.conf())
+}
+
+func aged(dns []string) string {
+	var b strings.Builder
+	for _, dn := range dns {
+		fmt.Fprintf(&b, "dn: %s\nchangetype: modify\nreplace: pwdLastSet\npwdLastSet: 131592384000000000\n\n", dn)
+	}
+	return b.String()
 }
 
 // SambaPassword is an attribute of LDIF that sets a password.

@@ -4,6 +4,10 @@
 //	domain_test.go   the domain, and whom it holds
 //	names_test.go    names of every form: one account, or nobody
 //	groups_test.go   groups in groups, the primary group, long lists
+//	reasons_test.go  why a bind is refused, by RADIUS and by LDAP
+//	proxy_test.go    binds through the LDAP front end
+//	link_test.go     ldaps, StartTLS and whom to trust
+//	site_test.go     the program in front of the domain
 //
 // A domain takes seconds to set up, so all tests share one.
 package ad_test
@@ -61,7 +65,7 @@ var (
 	off      = user{cn: "Off", sam: "off", upn: "off@vss.test", more: "userAccountControl: 514\n"}
 	gone     = user{cn: "Gone", sam: "gone", upn: "gone@vss.test", more: "accountExpires: 125911584000000000\n"} // 1 January 2000
 	fresh    = user{cn: "Fresh", sam: "fresh", upn: "fresh@vss.test", more: "pwdLastSet: 0\n"}
-	stale    = user{cn: "Stale", sam: "stale", upn: "stale@vss.test"} // its password lives for a second
+	stale    = user{cn: "Stale", sam: "stale", upn: "stale@vss.test"} // its password is from 2018
 	clumsy   = user{cn: "Clumsy", sam: "clumsy", upn: "clumsy@vss.test"}
 	sleeper  = user{cn: "Sleeper", sam: "sleeper", upn: "sleeper@vss.test", more: "logonHours:: AAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"} // never
 	everyone = []user{an, binh, chi, dung, em, anh, bare, phuc, off, gone, fresh, stale, clumsy, sleeper}
@@ -106,26 +110,11 @@ displayName: partner
 
 `
 
-// Password settings of some users, in units of 100 ns, the negative of a time.
-const policies = `dn: CN=short lived,CN=Password Settings Container,CN=System,` + base + `
+// Clumsy is locked after two wrong passwords. Times are negative, in units of 100 ns.
+const policies = `dn: CN=two tries,CN=Password Settings Container,CN=System,` + base + `
 changetype: add
 objectClass: msDS-PasswordSettings
 msDS-PasswordSettingsPrecedence: 1
-msDS-PasswordReversibleEncryptionEnabled: FALSE
-msDS-PasswordHistoryLength: 0
-msDS-PasswordComplexityEnabled: FALSE
-msDS-MinimumPasswordLength: 0
-msDS-MinimumPasswordAge: 0
-msDS-MaximumPasswordAge: -10000000
-msDS-LockoutThreshold: 0
-msDS-LockoutObservationWindow: -6000000000
-msDS-LockoutDuration: -6000000000
-msDS-PSOAppliesTo: CN=Stale,` + people + `
-
-dn: CN=two tries,CN=Password Settings Container,CN=System,` + base + `
-changetype: add
-objectClass: msDS-PasswordSettings
-msDS-PasswordSettingsPrecedence: 2
 msDS-PasswordReversibleEncryptionEnabled: FALSE
 msDS-PasswordHistoryLength: 0
 msDS-PasswordComplexityEnabled: FALSE
@@ -146,7 +135,7 @@ type domain struct {
 }
 
 func TestActiveDirectory(t *testing.T) {
-	d := &domain{Samba: testenv.StartSamba(t, ldif()), roots: x509.NewCertPool()}
+	d := &domain{Samba: testenv.StartSamba(t, testenv.SambaOptions{LDIF: ldif(), Aged: []string{stale.dn()}}), roots: x509.NewCertPool()}
 	pem, err := os.ReadFile(d.CAFile)
 	require.NoError(t, err)
 	require.True(t, d.roots.AppendCertsFromPEM(pem))
@@ -162,6 +151,12 @@ func TestActiveDirectory(t *testing.T) {
 		{"the primary group counts, though it is in no list", primaryGroupCounts},
 		{"a list that comes in parts is read to its end", partsAreRead},
 		{"groups that cannot be asked for let nobody in", unknownGroupsAreAnError},
+		{"connections are encrypted, and the controller is who it says", linksAreEncryptedAndVerified},
+		{"why the controller refuses a bind", reasonsAreToldApart},
+		{"every form of a name is held as one account", formsAreHeldAsOneAccount},
+		{"names of nobody and empty passwords are refused", namesOfNobodyAreRefused},
+		{"an application's account passes as it is", serviceAccountPassesAsItIs},
+		{"success is the controller's own answer", successIsTheControllersOwn},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, d) })
 	}
