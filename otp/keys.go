@@ -22,15 +22,16 @@ type Purpose string
 
 // The purposes that exist. A new one needs no change to the key file.
 const (
-	PurposeCode   Purpose = "code"   // codes that people type
-	PurposeJoin   Purpose = "join"   // what says that two requests are one login
-	PurposeSeal   Purpose = "seal"   // what is kept in the store
-	PurposeState  Purpose = "state"  // RADIUS State
-	PurposeAudit  Purpose = "audit"  // the chain of the audit
-	PurposeNumber Purpose = "number" // finding a person by social insurance number
+	PurposeCode     Purpose = "code"     // codes that people type
+	PurposeJoin     Purpose = "join"     // what says that two requests are one login
+	PurposeSeal     Purpose = "seal"     // what is kept in the store
+	PurposeState    Purpose = "state"    // RADIUS State
+	PurposeAudit    Purpose = "audit"    // the chain of the audit
+	PurposeNumber   Purpose = "number"   // finding a person by social insurance number
+	PurposeFallback Purpose = "fallback" // recovery and help-desk codes, and those used last
 )
 
-var purposes = []Purpose{PurposeCode, PurposeJoin, PurposeSeal, PurposeState, PurposeAudit, PurposeNumber}
+var purposes = []Purpose{PurposeCode, PurposeJoin, PurposeSeal, PurposeState, PurposeAudit, PurposeNumber, PurposeFallback}
 
 // KeySize is the length of an installation key in bytes.
 const KeySize = 32
