@@ -13,6 +13,7 @@ import (
 
 	"vssgate/internal/admin"
 	"vssgate/internal/enrol"
+	"vssgate/internal/login"
 )
 
 func accountCommand(w *where) *cobra.Command {
@@ -30,7 +31,8 @@ the configuration or --socket. What changes or reveals something is audited.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(accountListCommand(w), accountShowCommand(w), accountSetCommand(w), accountAssignCommand(w), accountUnlockCommand(w),
-		accountRemoveCommand(w), accountImportCommand(w), accountExportCommand(w))
+		accountRemoveCommand(w), accountImportCommand(w), accountExportCommand(w),
+		accountTOTPCommand(w), accountRecoveryCommand(w), accountHelpCommand(w))
 	return cmd
 }
 
@@ -91,6 +93,8 @@ func state(a admin.Account) string {
 		return "no: locked until `vssgate account unlock`"
 	case a.Locked:
 		return "no: locked until " + a.LockedUntil.Local().Format(time.DateTime)
+	case a.Fallbacks != nil && (a.Problem == string(login.NoDevice) || a.Problem == string(login.OldApp)):
+		return "by its own codes, where second_factor.factors allows them: " + a.Problem
 	case a.Problem != "":
 		return "no: " + a.Problem
 	}
@@ -134,6 +138,7 @@ func showAccount(out io.Writer, a admin.Account) {
 	fmt.Fprintf(t, "can log in\t%s\n", state(a))
 	t.Flush()
 	showAssignments(out, a.Assignments)
+	showFallbacks(out, a.Fallbacks)
 	showDevices(out, a.Devices)
 }
 

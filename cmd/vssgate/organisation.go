@@ -72,7 +72,11 @@ and why. The directory is not touched: who logs in again begins anew.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.User = args[0]
 			return call(cmd, w, asJSON, "/account/remove", in, func(out io.Writer, r admin.Removed) {
-				fmt.Fprintf(out, "removed: %s, with %d numbers and %d devices. Kept:\n", r.Account, r.Numbers, r.Devices)
+				codes := ""
+				if r.Codes {
+					codes = ", the codes of its own"
+				}
+				fmt.Fprintf(out, "removed: %s%s, with %d numbers and %d devices. Kept:\n", r.Account, codes, r.Numbers, r.Devices)
 				for _, kept := range r.Kept {
 					fmt.Fprintf(out, "- %s\n", kept)
 				}

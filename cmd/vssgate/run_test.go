@@ -179,7 +179,7 @@ func TestCommandsThatAreThere(t *testing.T) {
 		"demo", "serve", "init", "check", "doctor", "version",
 		"try radius", "try ldap",
 		"account list", "account show", "account set", "account assign", "account unlock",
-		"account remove", "account import", "account export",
+		"account remove", "account import", "account export", "account totp", "account recovery-codes", "account help-code",
 		"audit export", "audit verify",
 		"emergency on", "emergency off", "emergency status",
 		"rollout report",

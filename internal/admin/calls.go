@@ -42,6 +42,7 @@ type Removed struct {
 	Account string   `json:"account"`
 	Numbers int      `json:"numbers"`
 	Devices int      `json:"devices"`
+	Codes   bool     `json:"codes"` // authenticator app, recovery or help-desk codes
 	Kept    []string `json:"kept"`
 }
 
@@ -101,6 +102,7 @@ type Account struct {
 	Locked      bool       `json:"locked"`
 	LockedUntil *time.Time `json:"locked_until,omitempty"`
 	Devices     []Device   `json:"devices"`
+	Fallbacks   *Fallbacks `json:"fallbacks,omitempty"` // codes of its own
 
 	Assignments []Assignment `json:"assignments,omitempty"` // of an organisation's account, oldest first
 }

@@ -130,7 +130,7 @@ func (a *App) removeAccount(ctx context.Context, by string, in admin.Remove) (ad
 	if err != nil {
 		return admin.Removed{}, err
 	}
-	return admin.Removed{Account: account.Username, Numbers: done.Numbers, Devices: done.Devices, Kept: []string{
+	return admin.Removed{Account: account.Username, Numbers: done.Numbers, Devices: done.Devices, Codes: done.Codes, Kept: []string{
 		fmt.Sprintf("audit records, for %s (audit.keep): who logged in and who changed what must stay provable", a.config.Audit.Keep),
 		"that the keys of erased devices are revoked, without name or owner: a stolen phone must not come back",
 		"how many codes were wrong lately, under a pseudonym: removing an account must not unlock it",

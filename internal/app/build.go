@@ -186,7 +186,7 @@ func (a *App) buildEngine(context.Context) error {
 			PushLimit: login.Limit{Count: s.PushLimit.Count, Within: s.PushLimit.Within},
 			Factors:   factorSet(s.Factors), Rules: rules(s.Policies),
 		},
-		Store: a.store, Keys: a.keys, People: a.people, Prompter: a.prompter, Auditor: a.audit, Meter: a.metrics, Log: a.log, Trail: a.trail,
+		Store: a.store, Keys: a.keys, People: a.people, Fallbacks: a.people, Prompter: a.prompter, Auditor: a.audit, Meter: a.metrics, Log: a.log, Trail: a.trail,
 		InGroup: inGroup, KeepGroups: keepGroups(a.config), Patience: patience, MaxBusy: maxBusy,
 	})
 	return nil

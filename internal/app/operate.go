@@ -25,6 +25,9 @@ func (a *App) commands() *admin.Mux {
 	admin.Handle(m, "/account/remove", a.removeAccount)
 	admin.Handle(m, "/account/import", a.importAccounts)
 	admin.Handle(m, "/account/export", a.exportAccounts)
+	admin.Handle(m, "/account/totp", a.totp)
+	admin.Handle(m, "/account/recovery-codes", a.recoveryCodes)
+	admin.Handle(m, "/account/help-code", a.helpCode)
 	admin.Handle(m, "/device/add", a.addDevice)
 	admin.Handle(m, "/device/list", a.listDevices)
 	admin.Handle(m, "/device/revoke", a.revokeDevice)
@@ -110,6 +113,9 @@ func (a *App) describe(ctx context.Context, account enrol.Account, id *login.Ide
 	}
 	locked, until, err := a.engine.LockedUntil(ctx, account.ID)
 	if err != nil {
+		return out, err
+	}
+	if out.Fallbacks, err = a.fallbacks(ctx, account); err != nil {
 		return out, err
 	}
 	if out.Locked = locked; locked && !until.IsZero() {

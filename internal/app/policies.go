@@ -13,7 +13,9 @@ import (
 	"vssgate/internal/login"
 )
 
-var allowed = map[string]login.FactorSet{"approve": login.AllowApprove, "code": login.AllowCode}
+var allowed = map[string]login.FactorSet{
+	"approve": login.AllowApprove, "code": login.AllowCode, "totp": login.AllowTOTP, "recovery": login.AllowRecovery, "help": login.AllowHelp,
+}
 
 func factorSet(names []string) (set login.FactorSet) {
 	for _, name := range names {

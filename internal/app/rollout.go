@@ -87,6 +87,9 @@ func (r *report) add(ctx context.Context, who login.Identity) error {
 		}
 	}
 	problem, err := r.app.people.Peek(ctx, who, r.out.At)
+	if err == nil {
+		problem, err = r.app.phoneless(ctx, r.request, who, problem, r.out.At)
+	}
 	if err != nil {
 		return err
 	}

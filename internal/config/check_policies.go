@@ -7,7 +7,14 @@ import (
 )
 
 // factors are the second factors there are, in the order of contract and help.
-var factors = []string{"approve", "code"}
+var factors = []string{"approve", "code", "totp", "recovery", "help"}
+
+// withoutPhone is what it means that a factor needs no phone.
+var withoutPhone = map[string]string{
+	"totp":     "codes of authenticator apps count: they name no login, so one that is read to somebody lets him in with the password for a minute and a half",
+	"recovery": "printed recovery codes count: whoever has an account's list and its password needs no phone",
+	"help":     "help-desk codes count: who may run vssgate account help-code can let anybody in whose password he knows; each is in the audit",
+}
 
 func (d *decoder) checkPolicies(c *Config) {
 	s := &c.SecondFactor
@@ -23,6 +30,9 @@ func (d *decoder) checkPolicies(c *Config) {
 func (d *decoder) checkFactors(path string, given []string) {
 	for i, f := range given {
 		d.oneOf(position(path, i), f, factors...)
+		if means := withoutPhone[f]; means != "" {
+			d.warn(position(path, i), "%s", means)
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"vssgate/internal/directory"
@@ -142,7 +141,7 @@ type SecondFactor struct {
 	NumberDigits int           `yaml:"number_digits"` // 2 to 6; default 2, easily remembered from one screen to the other
 	PushLimit    PushLimit     `yaml:"push_limit"`
 	Grace        time.Duration `yaml:"grace"`    // default 60s: an approval that came when nobody waited can be collected so long
-	Factors      []string      `yaml:"factors"`  // of approve and code; default both
+	Factors      []string      `yaml:"factors"`  // of approve, code, totp, recovery and help; default approve and code: the others need no phone
 	Policies     []Policy      `yaml:"policies"` // the first that matches decides; default none: the second factor is always needed
 }
 
@@ -396,7 +395,7 @@ func Default() *Config {
 		SecondFactor: SecondFactor{
 			ValidFor: 2 * time.Minute, CodeDigits: 6, WrongCodes: 3, Lockout: Lockout{After: 5, For: 15 * time.Minute, StopAfter: 100},
 			Approval: "number", NumberDigits: 2, PushLimit: PushLimit{Count: 3, Within: 10 * time.Minute}, Grace: time.Minute,
-			Factors: slices.Clone(factors),
+			Factors: []string{"approve", "code"},
 		},
 		VssID:   VssID{Listen: "127.0.0.1:8080", MinVersion: "1.6.8", Platforms: []string{"ios", "android"}, MaxDevices: 5},
 		RADIUS:  RADIUS{Listen: []string{"127.0.0.1:1812"}, MaxHeld: 200000},

@@ -226,6 +226,11 @@ ldap: {tls: {cert_file: server.crt, key_file: open.server.key}}
 		"4:17: warning: push.webhook.token is missing: the service cannot tell who asks it to push; give token_file",
 	}},
 	{"a webhook with its defaults, which is none", general + nas + "push: {fcm: {credentials_file: fcm.json}, webhook: {url: \"\", token_file: \"\", ca_file: \"\"}}\n", nil},
+	{"factors that need no phone", general + nas + "second_factor: {factors: [approve, code, totp, recovery, help]}\n", []string{
+		"4:42: warning: second_factor.factors[2]: codes of authenticator apps count: they name no login, so one that is read to somebody lets him in with the password for a minute and a half",
+		"4:48: warning: second_factor.factors[3]: printed recovery codes count: whoever has an account's list and its password needs no phone",
+		"4:58: warning: second_factor.factors[4]: help-desk codes count: who may run vssgate account help-code can let anybody in whose password he knows; each is in the audit",
+	}},
 	{"codes that live long", general + nas + "second_factor: {valid_for: 2m1s}\n", []string{
 		"4:28: warning: second_factor.valid_for: 2m1s is longer than the 2m for which codes of VssID are to be valid",
 	}},

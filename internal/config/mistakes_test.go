@@ -156,7 +156,7 @@ ldap: {require_tls: false, clients: [{name: a, addresses: [10.1.2.3], first_fact
     - {match: {group: "cn=,=", under: x, client: [hq-vpn, nobody], network: 10.0.0.0/33}}
     - {match: {who: me}, require: never, until: soon, why: "asked"}
 `, []string{
-		`4:22: second_factor.factors[1]: "sms"; want approve or code`,
+		`4:22: second_factor.factors[1]: "sms"; want approve, code, totp, recovery or help`,
 		"6:7: second_factor.policies[0].why is missing: why these may log in on the password alone, and who allowed it",
 		"6:7: second_factor.policies[0].until is missing; write until when the second factor is not needed, like 2027-01-31",
 		"7:7: second_factor.policies[1].date is missing; write from when on the second factor is needed, like 2027-03-01",

@@ -197,11 +197,11 @@ func (r accountRecord) numbered(numbers ...secret.Secret) accountRecord {
 // out gets no prompt, but its owner can sign in and see the code.
 func (o *Options) judge(person string, devices []Device) login.Account {
 	if len(devices) == 0 {
-		return login.Account{Problem: login.NoDevice}
+		return login.Account{Person: person, Problem: login.NoDevice, Notify: login.PushMissing}
 	}
 	usable := slices.DeleteFunc(devices, func(d Device) bool { return o.tooOld(d) })
 	if len(usable) == 0 {
-		return login.Account{Problem: login.OldApp}
+		return login.Account{Person: person, Problem: login.OldApp, Notify: login.PushMissing}
 	}
 	a := login.Account{Person: person, Notify: notify(usable)}
 	for _, d := range usable {

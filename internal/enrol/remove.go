@@ -10,8 +10,9 @@ import (
 
 // Removed says what Remove erased.
 type Removed struct {
-	Numbers int // the person's numbers, when this was their last account
-	Devices int // the person's devices, likewise
+	Numbers int  // the person's numbers, when this was their last account
+	Devices int  // the person's devices, likewise
+	Codes   bool // codes of the account's own
 }
 
 // Remove erases an account, and the person behind it when it was their last
@@ -26,6 +27,9 @@ func (p *People) Remove(ctx context.Context, account string) (done Removed, err 
 	persons := map[string]bool{r.Person: r.Person != ""}
 	for _, held := range r.Assignments {
 		persons[held.Person] = true
+	}
+	if done.Codes, err = p.eraseCodes(ctx, account); err != nil {
+		return done, fmt.Errorf("account %s: %w", account, err)
 	}
 	if err := p.erase(ctx, rec); err != nil {
 		return done, fmt.Errorf("account %s: %w", account, err)
@@ -43,6 +47,17 @@ func (p *People) Remove(ctx context.Context, account string) (done Removed, err 
 		}
 	}
 	return done, nil
+}
+
+func (p *People) eraseCodes(ctx context.Context, account string) (had bool, err error) {
+	rec, err := p.store.Load(ctx, fallbackKey(account))
+	if errors.Is(err, login.ErrNotFound) {
+		return false, nil
+	}
+	if err == nil {
+		err = p.erase(ctx, rec)
+	}
+	return true, err
 }
 
 func (p *People) removePerson(ctx context.Context, person string, done *Removed) error {

@@ -61,7 +61,12 @@ type Attempt struct {
 	Who      Identity
 	Person   string    // opaque id of the person whose devices answer
 	Factors  FactorSet // which second factors count
-	WouldBe  Reason    // let in by a rule: what would have been; such an attempt is never stored
+
+	// Phoneless: no phone can confirm this login, only codes of the account's own
+	// can, of these kinds. 0: a phone can.
+	Phoneless FactorSet
+
+	WouldBe  Reason // let in by a rule: what would have been; such an attempt is never stored
 	Created  time.Time
 	Deadline time.Time
 

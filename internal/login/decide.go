@@ -68,6 +68,8 @@ type Facts struct {
 	Gone      bool      // the asker has left
 	CanAsk    bool      // the asker can show a challenge
 	Code      CodeState //
+	CodeIs    Factor    // CodeRight: what it is a code of
+	Begins    bool      // the code came with the password that begins a login
 	First     First     // its password
 	Refused   Reason    // First is FirstWrong: how
 	Rule      string    // lets in without a second factor
@@ -143,15 +145,17 @@ func Decide(a *Attempt, f *Facts, p *Policy, now time.Time) Action {
 		return Action{Kind: ActCount}
 	case f.Code == CodeCounted:
 		return Action{Kind: ActCompare}
-	case !a.Prompted:
-		return Action{Kind: ActPrompt}
+	case f.Code == CodeWrong && f.Begins && !a.Prompted:
+		return end(BadCode)
 	case f.Code == CodeWrong && f.CanAsk:
 		return Action{Kind: ActAsk, Prompt: PromptWrongCode}
 	case f.Code == CodeWrong:
 		return Action{Kind: ActTell, Reason: WrongCode}
-	case f.Mode == Challenge && f.CanAsk && f.HoldUntil.IsZero():
+	case !a.Prompted:
+		return Action{Kind: ActPrompt}
+	case f.CanAsk && (f.Mode == Challenge && f.HoldUntil.IsZero() || a.Phoneless != 0):
 		return Action{Kind: ActAsk}
-	case f.Mode == Append:
+	case f.Mode == Append || a.Phoneless != 0:
 		return Action{Kind: ActTell, Reason: AppendNeeded}
 	case now.Before(f.HoldUntil):
 		return Action{Kind: ActWait, Until: f.HoldUntil}
@@ -163,7 +167,7 @@ func Decide(a *Attempt, f *Facts, p *Policy, now time.Time) Action {
 }
 
 // grant is by what a request whose password is right may be let in now: a
-// written rule; the right code before the deadline; an approval given before
+// written rule; a right code before the deadline; an approval given before
 // the deadline and younger than grace, for the newest request of its chain.
 func (f *Facts) grant(a *Attempt, p *Policy, now time.Time) Factor {
 	switch {
@@ -172,7 +176,7 @@ func (f *Facts) grant(a *Attempt, p *Policy, now time.Time) Factor {
 	case f.Problem != "":
 		return FactorNone
 	case f.Code == CodeRight && now.Before(a.Deadline):
-		return FactorCode
+		return f.CodeIs
 	case f.Code == NoCode && a.approved(now, p.Grace) && a.Answer.letsIn(a, f.Chain):
 		return FactorApproval
 	}

@@ -44,7 +44,16 @@ func TestDecide(t *testing.T) {
 	first := func(first First, why Reason) func(*Facts) {
 		return func(f *Facts) { f.First, f.Refused = first, why }
 	}
-	code := func(c CodeState) func(*Facts) { return func(f *Facts) { f.Code = c } }
+	code := func(c CodeState) func(*Facts) {
+		return func(f *Facts) {
+			if f.Code = c; c == CodeRight {
+				f.CodeIs = FactorCode
+			}
+		}
+	}
+	phoneless := func(a *Attempt) { a.Phoneless = AllowTOTP }
+	begins := func(f *Facts) { f.Chain, f.Entered, f.Begins = -1, false, true }
+	unprompted := func(a *Attempt) { a.Prompted, a.Chains = false, nil }
 	challenged := func(f *Facts) { f.Mode, f.CanAsk, f.HoldUntil, f.Then = Challenge, true, time.Time{}, ThenChallenge }
 	noFacts := (*Facts)(nil)
 	minute := began.Add(time.Minute)
@@ -96,6 +105,15 @@ func TestDecide(t *testing.T) {
 		{"a counted code is compared", open(func(a *Attempt) { a.Counted = 3 }), asks(code(CodeCounted)), minute, Action{Kind: ActCompare}},
 		{"the right code lets in", open(func(a *Attempt) { a.Counted, a.Wrong = 3, 2 }), asks(code(CodeRight)), minute, Action{Kind: ActAccept, Reason: Accepted, Factor: FactorCode}},
 		{"the right code lets in by the appended way", open(), asks(code(CodeRight), func(f *Facts) { f.Chain, f.Entered = -1, false }), minute, Action{Kind: ActAccept, Reason: Accepted, Factor: FactorCode}},
+		{"a code of the account's own lets in and is named", open(), asks(code(CodeRight), func(f *Facts) { f.CodeIs = FactorTOTP }), minute, Action{Kind: ActAccept, Reason: Accepted, Factor: FactorTOTP}},
+		{"a right code of nobody knows what does not", open(), asks(code(CodeRight), func(f *Facts) { f.CodeIs = FactorNone }), minute, Action{Kind: ActWait, Until: began.Add(90 * time.Second)}},
+		{"a code of the account's own at the deadline is too late", open(), asks(code(CodeRight), func(f *Facts) { f.CodeIs = FactorHelp }), deadline, Action{Kind: ActEnd, Reason: Expired}},
+		{"a wrong code that came with the password opens no login", open(unprompted), asks(code(CodeWrong), begins), minute, Action{Kind: ActEnd, Reason: BadCode}},
+		{"it does not end a login that others wait in", open(), asks(code(CodeWrong), begins), minute, Action{Kind: ActTell, Reason: WrongCode}},
+		{"a wrong code prompts nobody", open(unprompted), asks(code(CodeWrong), func(f *Facts) { f.Chain, f.Entered = -1, false }), minute, Action{Kind: ActTell, Reason: WrongCode}},
+		{"no phone can confirm: a request that cannot be asked is not held", open(phoneless), asks(), minute, Action{Kind: ActTell, Reason: AppendNeeded}},
+		{"no phone can confirm: `ok` is asked again at once", open(phoneless), asks(challenged, func(f *Facts) { f.HoldUntil = minute.Add(time.Second) }), minute, Action{Kind: ActAsk}},
+		{"no phone can confirm: hold, then challenge, asks at once", open(phoneless), asks(func(f *Facts) { f.CanAsk, f.Then = true, ThenChallenge }), minute, Action{Kind: ActAsk}},
 		{"an approval lets the newest request of its chain in", open(answered(approved)), asks(), minute, Action{Kind: ActAccept, Reason: Accepted, Factor: FactorApproval}},
 		{"an approval with a number lets no other chain in", open(answered(approved), func(a *Attempt) { a.Chains = append(a.Chains, Chain{Newest: "r2", Number: "77"}) }),
 			asks(func(f *Facts) { f.Request, f.Chain = "r2", 1 }), minute, Action{Kind: ActWait, Until: began.Add(90 * time.Second)}},

@@ -37,6 +37,7 @@
 //	settle.go   saving, verdicts, the one audit record
 //	prompt.go   the one prompt of a login: claimed, sent, passed on to the next
 //	guess.go    codes counted before they are compared; lockout
+//	fallback.go codes of an account's own: authenticator app, recovery, help desk
 //	answer.go   what phones see and say
 //	event.go    what is told of a login to who follows it
 //	overview.go what administrators see of open logins

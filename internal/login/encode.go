@@ -74,6 +74,7 @@ func (a *Attempt) visit(f *fields) {
 	flag(f, 29, &a.Owed)
 	flag(f, 30, &a.Proof)
 	number(f, 31, &a.Factors)
+	number(f, 32, &a.Phoneless)
 }
 
 // visitFrom leaves out an origin that is the station, as most are.

@@ -16,17 +16,19 @@ import (
 	"vssgate/otp"
 )
 
-// Options is what an Engine is made of. All fields but Trail are needed.
+// Options is what an Engine is made of. All fields but Fallbacks and Trail are
+// needed.
 type Options struct {
-	Policy   Policy
-	Store    Store
-	Keys     *otp.Keys
-	People   People
-	Prompter Prompter
-	Auditor  Auditor
-	Meter    Meter
-	Log      *slog.Logger
-	Trail    Trail // may be nil: nobody is told what happens to logins
+	Policy    Policy
+	Store     Store
+	Keys      *otp.Keys
+	People    People
+	Fallbacks Fallbacks // may be nil: accounts have no codes of their own
+	Prompter  Prompter
+	Auditor   Auditor
+	Meter     Meter
+	Log       *slog.Logger
+	Trail     Trail // may be nil: nobody is told what happens to logins
 
 	// InGroup tells whether one of a user's groups is the group with that DN,
 	// however they are spelt; nil: nobody is in any. For emergencies.
@@ -96,6 +98,7 @@ type work struct {
 	secret   []byte    // MAC of client, name and password: see Attempt.Secret
 	scope    []byte    // MAC of where it came from: see Attempt.Scope
 	code     string    // the code that came, if any
+	begins   FactorSet // that code is to begin a login: what the account has; see fallback.go
 	guess    []byte    // what makes this guess known again
 	identity *Identity // whom the directory knows
 	checked  *Checked  // nil: not asked

@@ -86,7 +86,7 @@ func (w *world) Check(_ context.Context, id login.Identity, pw []byte) (login.Ch
 
 func (w *world) Account(context.Context, login.Identity) (login.Account, error) {
 	if w.problem != "" {
-		return login.Account{Problem: w.problem, Former: w.former}, nil
+		return login.Account{Problem: w.problem, Former: w.former, Person: w.person, Notify: login.PushMissing}, nil
 	}
 	return login.Account{Person: cmp.Or(w.person, person), Notify: login.PushReady, CanNumber: true, CanSimple: true}, nil
 }
@@ -238,7 +238,7 @@ func (p *pending) waits() {
 func (p *pending) is(kind login.ReplyKind, reason login.Reason) login.Reply {
 	p.w.Helper()
 	r := p.got()
-	require.Equal(p.w, kind, r.Kind, "reason %s", r.Reason)
+	require.Equal(p.w, kind, r.Kind, "reason %s, factor %s", r.Reason, r.Factor)
 	require.Equal(p.w, reason, r.Reason)
 	return r
 }

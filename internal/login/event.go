@@ -13,8 +13,8 @@ const (
 	EventAgain                        // the very same packet came again, unanswered so far
 	EventResent                       // the very same packet came again and got the same answer
 	EventChecked                      // the first factor was asked (right, relayed, unreachable, throttled, or a Reason), Took
-	EventCode                         // a code came (right, wrong, locked)
-	EventPrompt                       // the prompt was claimed (sent, waits, not_allowed, not_ready, limit)
+	EventCode                         // a code came (right, totp, recovery, help, wrong, locked)
+	EventPrompt                       // the prompt was claimed (sent, waits, no_phone, not_allowed, not_ready, limit)
 	EventPush                         // a device was told (a push outcome)
 	EventPhone                        // a phone answered (an AnswerKind), Device
 	EventHeld                         // the request waits, for Took at most
@@ -134,6 +134,8 @@ func (a *Attempt) promptWord(ready bool) string {
 		return "sent"
 	case a.Waiting:
 		return "waits"
+	case a.Phoneless != 0:
+		return "no_phone"
 	case a.Notify == PushNotAllowed:
 		return "not_allowed"
 	case a.Notify == PushMissing || !ready:

@@ -92,8 +92,8 @@ func (e *Engine) answerState(ctx context.Context, s *saved, q *asking, chain int
 	q.facts.CanAsk, q.facts.Then = true, ThenChallenge
 	q.facts.Self = e.Keys.MAC(otp.PurposeJoin, []byte("said"), r.State, r.Password, []byte(r.NAS), []byte(r.Station))
 	q.guess = q.facts.Self
-	if said := bytes.ReplaceAll(r.Password, []byte(" "), nil); otp.IsCode(said, e.Policy.CodeDigits) { // VssID shows it as 123 456
-		q.code, q.facts.Code = string(said), CodeUncounted
+	if q.code = e.Policy.codeOf(r.Password, s.Attempt.Factors); q.code != "" {
+		q.facts.Code = CodeUncounted
 	} else {
 		q.facts.HoldUntil = s.rec.Read.Add(r.Client.Hold)
 	}
@@ -114,19 +114,27 @@ func (e *Engine) findByPassword(ctx context.Context, q *asking) (*saved, error) 
 	if r.Rule != "" {
 		return e.fresh(q), nil
 	}
+	if s, err := e.proven(ctx, q); s != nil || err != nil {
+		return s, err
+	}
+	return e.fresh(q), nil
+}
+
+// proven finds the attempt whose password q repeats, as it was or with a code
+// behind it.
+func (e *Engine) proven(ctx context.Context, q *asking) (*saved, error) {
 	if s, err := e.joinable(ctx, q); s != nil || err != nil {
 		return s, err
 	}
-	cut, code, ok := cutCode(r.Password, r.Client.Separator, e.Policy.CodeDigits)
-	if ok && len(cut) == 0 {
-		return e.refuse(q, EmptyPassword), nil
-	}
-	if ok {
-		if s, err := e.appended(ctx, q, cut, code); s != nil || err != nil {
+	for _, way := range e.Policy.cuts(q.req, e.Policy.mayUse()) {
+		if len(way.password) == 0 {
+			return e.refuse(q, EmptyPassword), nil
+		}
+		if s, err := e.appended(ctx, q, way); s != nil || err != nil {
 			return s, err
 		}
 	}
-	return e.fresh(q), nil
+	return nil, nil
 }
 
 // findByProof: a login that shows no password. The same proof again is the same
@@ -208,7 +216,7 @@ func (e *Engine) joinable(ctx context.Context, q *asking) (*saved, error) {
 func (q *asking) joins(e *Engine, s *saved) error {
 	q.move(e, s.Attempt.ID)
 	q.is(s.Attempt.Who)
-	q.facts.First = FirstRight
+	q.facts.First, q.facts.Begins = FirstRight, false
 	q.holds(s.rec.Read)
 	return nil
 }
@@ -223,9 +231,9 @@ func (q *asking) holds(now time.Time) {
 // appended finds the login that an appended code belongs to: one of this user
 // at this client whose password, already found right, is the part before it.
 // An open one is preferred, from the same place, the youngest first.
-func (e *Engine) appended(ctx context.Context, q *asking, cut []byte, code string) (*saved, error) {
+func (e *Engine) appended(ctx context.Context, q *asking, way cut) (*saved, error) {
 	r := q.req
-	secret := e.secretOf(r, cut)
+	secret := e.secretOf(r, way.password)
 	all, err := e.findAll(ctx, e.nameIndex(r.FrontEnd, r.Client.Name, r.Username))
 	if err != nil {
 		return nil, err
@@ -239,14 +247,14 @@ func (e *Engine) appended(ctx context.Context, q *asking, cut []byte, code strin
 	if best == nil {
 		return nil, nil
 	}
-	if alone, err := e.alone(ctx, q, best, cut); alone || err != nil {
+	if alone, err := e.alone(ctx, q, best, way.password); alone || err != nil {
 		return nil, err
 	}
 	q.move(e, best.Attempt.ID)
 	q.is(best.Attempt.Who)
-	q.code, q.guess = code, []byte(q.facts.Request)
+	q.code, q.guess = way.code, []byte(q.facts.Request)
 	q.facts.Chain, q.facts.Code, q.facts.CanAsk = -1, CodeUncounted, false
-	r.Password = cut
+	r.Password = way.password
 	if !r.OwnCheck {
 		q.facts.First = FirstRight
 	}
@@ -255,7 +263,8 @@ func (e *Engine) appended(ctx context.Context, q *asking, cut []byte, code strin
 
 // alone makes q's password the part before the code, where the code has let
 // somebody in already and what it confirmed is remembered: a NAS sends what was
-// typed once to its portal and to its gateway.
+// typed once to its portal and to its gateway. Then, and where the code may
+// begin another login (anew), it does not belong to the one that has ended.
 func (e *Engine) alone(ctx context.Context, q *asking, s *saved, cut []byte) (bool, error) {
 	a := &s.Attempt
 	if a.Verdict == nil || q.facts.asksAgain(a.Verdict, s.rec.Read) {
@@ -266,7 +275,10 @@ func (e *Engine) alone(ctx context.Context, q *asking, s *saved, cut []byte) (bo
 	known, err := e.remembers(ctx, q, a.Person, s.rec.Read)
 	if !known || err != nil {
 		q.secret, q.identity = full, who
-		return false, err
+		if err != nil {
+			return false, err
+		}
+		return e.anew(ctx, a)
 	}
 	q.req.Password, q.identity = cut, &Identity{}
 	e.placeOf(q)
@@ -313,7 +325,9 @@ func (q *asking) move(e *Engine, id ID) {
 // this node alone.
 func (e *Engine) fresh(q *asking) *saved {
 	r := q.req
-	q.facts.Chain, q.facts.Entered = 0, false
+	if q.facts.Entered = false; !q.facts.Begins {
+		q.facts.Chain = 0
+	}
 	approval := r.Client.Approval
 	if approval == ApprovalNumber && r.NoChallenge {
 		approval = ApprovalOff // nobody would see the number

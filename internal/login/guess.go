@@ -91,9 +91,13 @@ func (e *Engine) count(ctx context.Context, s *saved, q *asking) error {
 
 // compare compares q's code, in constant time.
 func (e *Engine) compare(ctx context.Context, s *saved, q *asking) error {
-	if s.Attempt.Factors.Has(AllowCode) && e.Keys.VerifyCode(s.Attempt.ID[:], e.Policy.CodeDigits, q.code) {
-		q.facts.Code = CodeRight
-		e.told(Event{Attempt: s.Attempt.ID, Kind: EventCode, Word: "right"})
+	is, err := e.whichCode(ctx, &s.Attempt, q)
+	if err != nil {
+		return err
+	}
+	if is != FactorNone {
+		q.facts.Code, q.facts.CodeIs = CodeRight, is
+		e.told(Event{Attempt: s.Attempt.ID, Kind: EventCode, Word: codeWord(is)})
 		return nil
 	}
 	q.facts.Code = CodeWrong
@@ -103,6 +107,14 @@ func (e *Engine) compare(ctx context.Context, s *saved, q *asking) error {
 	}
 	e.blame(&s.Attempt, q)
 	return e.saveEntry(ctx, s, q, Condition{})
+}
+
+// codeWord is which code was right, in a word.
+func codeWord(is Factor) string {
+	if is == FactorCode {
+		return "right"
+	}
+	return string(is)
 }
 
 // blame notes in the attempt that q's code was wrong.

@@ -14,12 +14,34 @@ type People interface {
 
 // An Account is what the decision needs to know of one.
 type Account struct {
-	Person    string    // opaque; "" when Problem says why
+	Person    string    // opaque; "" when Problem says why: all but no_device and old_app do
 	Former    string    // who must not answer for it any more: their open logins of it are to end; "" nobody
 	Problem   Reason    // "": usable
 	Notify    PushState // whether a prompt can reach a device
 	CanNumber bool      // some device can type a number
 	CanSimple bool      // some device can approve without one
+}
+
+// Fallbacks knows the codes that accounts have of their own, for when no phone
+// is at hand: of an authenticator app, from a printed list, from the help desk.
+type Fallbacks interface {
+	// Fallbacks tells which kinds of them an account has now (AllowTOTP,
+	// AllowRecovery, AllowHelp), and for which person they were made.
+	Fallbacks(ctx context.Context, account string) (kinds FactorSet, person string, err error)
+
+	// UseFallback tells which kind of code that is, FactorNone when it is none,
+	// and has it marked as used, committed on all nodes, before it returns. Each
+	// code is good for one attempt, which may ask again.
+	UseFallback(ctx context.Context, c FallbackCode) (Factor, error)
+}
+
+// A FallbackCode is what somebody typed whose password is right.
+type FallbackCode struct {
+	Attempt ID
+	Account string    // directory id
+	Person  string    // whose the account is: codes made for another do not count
+	Kinds   FactorSet // those that count
+	Code    string    // without spaces
 }
 
 // A Prompt is what a person's devices are told: no code, no number, no name.

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -77,6 +78,11 @@ func (p *Policy) matching(r *Request, who *Identity, now time.Time) Rule {
 		}
 	}
 	return Rule{}
+}
+
+// FactorsFor are the second factors that count for a request of that user.
+func (p *Policy) FactorsFor(r *Request, who *Identity, now time.Time) FactorSet {
+	return cmp.Or(p.matching(r, who, now).Factors, p.Factors)
 }
 
 // WouldLetIn is by which rule such a request would be let in on the first

@@ -2,7 +2,6 @@ package login
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -41,7 +40,7 @@ func (e *Engine) check(ctx context.Context, s *saved, q *asking) (finished bool,
 			e.finish(q, *other.reply)
 			return true, nil
 		}
-		joined, err := e.joinable(ctx, q)
+		joined, err := e.proven(ctx, q)
 		if err != nil {
 			return false, err
 		}
@@ -94,6 +93,11 @@ func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 	if err != nil {
 		e.told(Event{Attempt: q.id, Kind: EventChecked, Word: "unreachable"})
 		return e.unreachable(q, "resolve the user name", err)
+	}
+	if s.rec.Version == 0 {
+		if err := e.cutFallback(ctx, q, &id); err != nil {
+			return err
+		}
 	}
 	taken, allowed, err := e.allow(ctx, q, id)
 	if err != nil {
@@ -305,6 +309,11 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 		return nil, err
 	}
 	policy := e.Policy.matching(r, &id, now)
+	factors := e.Policy.FactorsFor(r, &id, now)
+	phoneless, err := e.fallBack(ctx, q, &account, factors)
+	if err != nil {
+		return nil, err
+	}
 	rule, err := e.rule(ctx, q, account, policy, now)
 	if err != nil {
 		return nil, err
@@ -332,7 +341,8 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	q.holds(now)
 	s := e.fresh(q)
 	a := &s.Attempt
-	a.limit(cmp.Or(policy.Factors, e.Policy.Factors))
+	a.limit(factors)
+	a.Phoneless = phoneless
 	a.Person, a.Notify, a.Number, a.Simple = account.Person, account.Notify, account.CanNumber, account.CanSimple
 	a.Created, a.Deadline = now, now.Add(e.Policy.ValidFor)
 	if a.CodesSeen, err = e.codesSeen(ctx, id.ID); err != nil {

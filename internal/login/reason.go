@@ -51,4 +51,12 @@ const (
 	FactorNone     Factor = ""
 	FactorCode     Factor = "code"
 	FactorApproval Factor = "approval"
+	FactorTOTP     Factor = "totp"     // a code of an authenticator app
+	FactorRecovery Factor = "recovery" // a printed code
+	FactorHelp     Factor = "help"     // a code of the help desk
 )
+
+// typed tells whether that factor is a code that somebody typed.
+func (f Factor) typed() bool {
+	return f == FactorCode || f == FactorTOTP || f == FactorRecovery || f == FactorHelp
+}

@@ -208,6 +208,7 @@ const (
 	PromptNotificationsOff PromptText = "prompt.notifications_off"
 	PromptAgain            PromptText = "prompt.again"
 	PromptWrongCode        PromptText = "prompt.wrong_code"
+	PromptFallback         PromptText = "prompt.fallback" // Reply.Codes says which
 )
 
 // A Reply answers one request. Front ends turn it into packets and texts.
@@ -219,6 +220,7 @@ type Reply struct {
 	Tries    int           // wrong_code: how many tries are left
 	Until    time.Time     // locked_out: until when; zero: until an administrator unlocks
 	Approval Approval      // append_needed: simple has a text of its own
+	Codes    FactorSet     // no phone can confirm: the codes that can; 0: a phone can
 	Required time.Time     // Accept without a phone that could confirm: since when one will be needed; zero otherwise
 	ValidFor time.Duration // how long the code is valid
 	State    []byte        // Ask, Relay

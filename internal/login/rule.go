@@ -110,9 +110,9 @@ func (e *Engine) remembers(ctx context.Context, q *asking, person string, now ti
 func (e *Engine) remember(ctx context.Context, a *Attempt, q *asking) {
 	key := e.placeToRemember(q.req, a.Who.ID)
 	m := remembered{Secret: a.Secret, Person: a.Person, At: a.Verdict.At}
-	switch a.Verdict.Factor {
-	case FactorCode:
-	case FactorApproval:
+	switch by := a.Verdict.Factor; {
+	case by.typed():
+	case by == FactorApproval:
 		m.At = a.Answer.At
 	default:
 		return

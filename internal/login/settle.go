@@ -280,8 +280,11 @@ func (e *Engine) ask(ctx context.Context, s *saved, q *asking, text PromptText) 
 	}
 	a := &s.Attempt
 	c := a.Chains[q.facts.Chain]
-	r := Reply{Kind: Ask, Prompt: text, Number: c.Number, State: c.State, Approval: a.Approval, Tries: max(e.Policy.WrongCodes-a.Counted, 0)}
-	if text == "" {
+	r := Reply{Kind: Ask, Prompt: text, Number: c.Number, State: c.State, Approval: a.Approval, Tries: max(e.Policy.WrongCodes-a.Counted, 0), Codes: a.Phoneless}
+	switch {
+	case a.Phoneless != 0 && text != PromptWrongCode:
+		r.Prompt = PromptFallback
+	case text == "":
 		r.Prompt = e.promptText(a, c.Number)
 	}
 	e.finish(q, r)
@@ -320,7 +323,7 @@ func (e *Engine) tell(ctx context.Context, s *saved, q *asking, reason Reason) e
 	if a.Verdict == nil {
 		e.Log.Info("login answered for now", "trace", a.ID.Trace(), "client", a.Client, "account", a.Who.ID, "username", a.Who.Username, "reason", string(reason))
 	}
-	e.finish(q, Reply{Kind: Reject, Reason: reason, Approval: approval, Tries: max(e.Policy.WrongCodes-a.Counted, 0), Until: q.until})
+	e.finish(q, Reply{Kind: Reject, Reason: reason, Approval: approval, Tries: max(e.Policy.WrongCodes-a.Counted, 0), Until: q.until, Codes: a.Phoneless})
 	return nil
 }
 
@@ -361,6 +364,9 @@ func (e *Engine) end(ctx context.Context, s *saved, q *asking, act Action) error
 		return err
 	}
 	r := Reply{Kind: Reject, Reason: act.Reason, Until: q.until}
+	if act.Reason == BadCode && q.facts.Begins {
+		r.Codes = q.begins // what the account has
+	}
 	if q.facts.First == FirstWrong && q.checked != nil {
 		r.Data = q.checked.Relay
 	}
@@ -423,7 +429,7 @@ func (e *Engine) validUntil(a *Attempt, act Action) time.Time {
 		return time.Time{}
 	case act.Factor == FactorApproval:
 		return a.Answer.At.Add(e.Policy.Grace)
-	case act.Factor == FactorCode:
+	case act.Factor.typed():
 		return a.Deadline
 	}
 	return time.Time{}
@@ -482,7 +488,8 @@ func (e *Engine) closeBooks(ctx context.Context, s *saved) error {
 	if err := e.save(ctx, s, Condition{}); err != nil && !errors.Is(err, ErrConflict) {
 		return err
 	}
-	if a.Verdict.Factor == FactorCode {
+	e.noticeUse(a)
+	if a.Verdict.Factor.typed() {
 		if err := e.clearGuesses(ctx, a); err != nil {
 			return err
 		}

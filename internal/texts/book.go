@@ -37,6 +37,7 @@ const (
 	varFrom
 	varUsername
 	varCode
+	varCodes
 )
 
 // variables are their names in the text files.
@@ -45,7 +46,7 @@ var variables = map[string]variable{
 	"Valid": varValid, "Grace": varGrace, "ReportLock": varReportLock, "Hold": varHold, "Left": varLeft,
 	"Until": varUntil, "Clock": varClock, "Date": varDate,
 	"How": varHow, "Joined": varJoined, "Separator": varSeparator,
-	"Client": varClient, "From": varFrom, "Username": varUsername, "Code": varCode,
+	"Client": varClient, "From": varFrom, "Username": varUsername, "Code": varCode, "Codes": varCodes,
 }
 
 // A book is every text of one language, compiled.

@@ -7,6 +7,8 @@ import (
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
+
+	"vssgate/internal/login"
 )
 
 // values are what the variables of a text stand for.
@@ -26,6 +28,7 @@ type values struct {
 	from       string
 	username   string
 	code       string
+	codes      login.FactorSet // of the account's own, that can confirm
 
 	now  time.Time
 	zone *time.Location
@@ -66,6 +69,8 @@ func (b *book) fill(dst []byte, what variable, v *values) []byte {
 		return v.date.In(v.zone).AppendFormat(dst, dateForm)
 	case varHow:
 		return b.put(dst, howKey(v.separator), v)
+	case varCodes:
+		return b.codes(dst, v.codes)
 	case varJoined:
 		return b.put(dst, joinedKey(v.separator), v)
 	}
@@ -85,6 +90,25 @@ func (b *book) fillString(dst []byte, what variable, v *values) []byte {
 	case varCode:
 		half := len(v.code) / 2
 		return append(append(append(dst, v.code[:half]...), ' '), v.code[half:]...)
+	}
+	return dst
+}
+
+// codes names codes of an account's own; all there are where none is said.
+func (b *book) codes(dst []byte, which login.FactorSet) []byte {
+	names := []struct {
+		kind login.FactorSet
+		key  string
+	}{{login.AllowTOTP, "codes.totp"}, {login.AllowHelp, "codes.help"}, {login.AllowRecovery, "codes.recovery"}}
+	first := true
+	for _, n := range names {
+		if which != 0 && which&n.kind == 0 {
+			continue
+		}
+		if !first {
+			dst = b.put(dst, "codes.or", &values{})
+		}
+		dst, first = b.put(dst, n.key, &values{}), false
 	}
 	return dst
 }

@@ -19,6 +19,8 @@ const (
 	keyForGood     = "locked_out.for_good"
 	keyNoBackend   = "no_device.no_backend"
 
+	keyOwn = ".own" // behind a key: said to who has codes of the account's own and no phone
+
 	keyBeforePolicy = "accept.before_policy"
 )
 
@@ -67,7 +69,7 @@ func (t *Texts) values(c *login.Client, r login.Reply) values {
 	if r.Kind == login.Ask {
 		v.avoid = len(r.Number)
 	}
-	v.date = r.Required
+	v.date, v.codes = r.Required, r.Codes
 	return v
 }
 
@@ -91,6 +93,8 @@ func promptKey(r login.Reply) string {
 	switch {
 	case r.Prompt == login.PromptNumber && r.Number == "", r.Prompt == "":
 		return string(login.PromptCode)
+	case r.Prompt == login.PromptWrongCode && r.Codes != 0:
+		return string(r.Prompt) + keyOwn
 	case r.Prompt == login.PromptWrongCode && digits(r.Tries) == len(r.Number):
 		return keyUncounted
 	}
@@ -98,11 +102,14 @@ func promptKey(r login.Reply) string {
 }
 
 func (t *Texts) reasonKey(r login.Reply) string {
+	if r.Codes != 0 && (r.Reason == login.AppendNeeded || r.Reason == login.BadCode) {
+		return string(r.Reason) + keyOwn
+	}
 	switch r.Reason {
 	case login.EmptyPassword, login.AccountLocked:
 		return string(login.BadPassword)
 	case login.WrongCode:
-		return string(login.PromptWrongCode)
+		return promptKey(login.Reply{Prompt: login.PromptWrongCode, Codes: r.Codes, Tries: r.Tries})
 	case login.AppendNeeded:
 		if r.Approval == login.ApprovalSimple {
 			return keyAppendShort

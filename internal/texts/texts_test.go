@@ -16,7 +16,7 @@ import (
 
 var prompts = []login.PromptText{
 	login.PromptCode, login.PromptNumber, login.PromptSimple, login.PromptNoPush,
-	login.PromptNotificationsOff, login.PromptAgain, login.PromptWrongCode, "",
+	login.PromptNotificationsOff, login.PromptAgain, login.PromptWrongCode, login.PromptFallback, "",
 }
 
 var reasons = []login.Reason{
@@ -26,14 +26,21 @@ var reasons = []login.Reason{
 	login.AppendNeeded, login.HoldOver, login.WrongCode, login.CodeUsed, login.BadState, login.Unavailable,
 }
 
+const ownCodes = login.AllowTOTP | login.AllowRecovery | login.AllowHelp
+
 const longURL = "https://user.baohiemxahoi.gov.vn/" + "tai-khoan/thong-tin-ca-nhan/khai-bao-ma-so-bao-hiem-xa-hoi/"
 
 // everyReply calls f with each reply there is, with its longest values.
 func everyReply(f func(name string, r login.Reply)) {
 	for _, number := range []string{"", "42", "4217", "421794"} {
 		for _, p := range prompts {
-			f(fmt.Sprintf("%s number %q", p, number), login.Reply{Kind: login.Ask, Prompt: p, Number: number, Tries: 10,
-				ValidFor: 10 * time.Minute, Trace: "K7QF2D"})
+			for _, codes := range []login.FactorSet{0, login.AllowTOTP, ownCodes} {
+				if codes != 0 && number != "" {
+					continue // no phone can confirm: there is nobody to type it
+				}
+				f(fmt.Sprintf("%s number %q codes %d", p, number, codes), login.Reply{Kind: login.Ask, Prompt: p, Number: number, Tries: 10,
+					ValidFor: 10 * time.Minute, Trace: "K7QF2D", Codes: codes})
+			}
 		}
 	}
 	far := time.Date(2027, 12, 31, 23, 59, 0, 0, time.UTC)
@@ -42,6 +49,8 @@ func everyReply(f func(name string, r login.Reply)) {
 			for _, approval := range []login.Approval{login.ApprovalSimple, login.ApprovalNumber} {
 				f(fmt.Sprint(why, until, approval), login.Reply{Kind: login.Reject, Reason: why, Until: until,
 					Approval: approval, Tries: 10, ValidFor: 10 * time.Minute, Trace: "K7QF2D"})
+				f(fmt.Sprint(why, until, approval, "own codes"), login.Reply{Kind: login.Reject, Reason: why, Until: until,
+					Approval: approval, Tries: 10, ValidFor: 10 * time.Minute, Trace: "K7QF2D", Codes: ownCodes})
 			}
 		}
 	}
@@ -240,4 +249,17 @@ func BenchmarkReply(b *testing.B) {
 	for b.Loop() {
 		texts.Reply(c, r)
 	}
+}
+
+func TestWithoutAPhoneTheTextsNameTheAccountsOwnCodes(t *testing.T) {
+	texts := must(t, Options{})
+	ask := login.Reply{Kind: login.Ask, Prompt: login.PromptFallback, Codes: login.AllowTOTP | login.AllowRecovery, ValidFor: 2 * time.Minute, Trace: "K7QF2D"}
+	require.Equal(t, "Hãy nhập tại đây trong 2 phút: mã 6 số của ứng dụng xác thực hoặc một mã khôi phục chưa dùng. [K7QF2D]", texts.Reply(client("vi", ","), ask))
+	wrong := login.Reply{Kind: login.Ask, Prompt: login.PromptWrongCode, Codes: login.AllowHelp, Tries: 1, Trace: "K7QF2D"}
+	require.Equal(t, "Wrong code, or one that was used. 1 try left. Enter the 8-digit code from the help desk. [K7QF2D]", texts.Reply(client("en", ","), wrong))
+	needed := login.Reply{Kind: login.Reject, Reason: login.AppendNeeded, Approval: login.ApprovalSimple, Codes: login.AllowTOTP, Trace: "K7QF2D"}
+	require.Equal(t, "Password correct. Log in again with password, comma, code as the password. The code is the 6-digit code of your authenticator app. [K7QF2D]",
+		texts.Reply(client("en", ","), needed))
+	began := login.Reply{Kind: login.Reject, Reason: login.BadCode, Codes: login.AllowRecovery, Trace: "K7QF2D"}
+	require.Equal(t, "Wrong code, or one that was used. Log in again with an unused recovery code. [K7QF2D]", texts.Reply(client("en", ","), began))
 }

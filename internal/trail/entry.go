@@ -59,6 +59,7 @@ type said struct {
 	prompt   uint16
 	approval uint16
 	tries    uint8
+	codes    login.FactorSet
 	number   bool
 	until    int64 // Unix; 0: none
 }

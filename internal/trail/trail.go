@@ -243,7 +243,7 @@ func replyWord(r *login.Reply) string {
 func (t *Trail) saidOf(r *login.Reply) said {
 	s := said{
 		kind: r.Kind, reason: t.words.of(string(r.Reason)), prompt: t.words.of(string(r.Prompt)), approval: t.words.of(string(r.Approval)),
-		tries: uint8(min(r.Tries, 255)), number: r.Number != "",
+		tries: uint8(min(r.Tries, 255)), number: r.Number != "", codes: r.Codes,
 	}
 	if !r.Until.IsZero() {
 		s.until = r.Until.Unix()

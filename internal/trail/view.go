@@ -117,7 +117,7 @@ func (t *Trail) reply(e *entry) *login.Reply {
 	}
 	r := &login.Reply{
 		Kind: s.kind, Reason: login.Reason(t.words.all[s.reason]), Prompt: login.PromptText(t.words.all[s.prompt]), Tries: int(s.tries),
-		Approval: login.Approval(t.words.all[s.approval]), Attempt: e.id, Trace: e.id.Trace(),
+		Approval: login.Approval(t.words.all[s.approval]), Attempt: e.id, Trace: e.id.Trace(), Codes: s.codes,
 	}
 	if s.number {
 		r.Number = "**"
