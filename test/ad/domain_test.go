@@ -6,6 +6,7 @@
 //	groups_test.go   groups in groups, the primary group, long lists
 //	reasons_test.go  why a bind is refused, by RADIUS and by LDAP
 //	proxy_test.go    binds through the LDAP front end
+//	commands_test.go what administrators see, and renamed users
 //	link_test.go     ldaps, StartTLS and whom to trust
 //	site_test.go     the program in front of the domain
 //
@@ -68,7 +69,8 @@ var (
 	stale    = user{cn: "Stale", sam: "stale", upn: "stale@vss.test"} // its password is from 2018
 	clumsy   = user{cn: "Clumsy", sam: "clumsy", upn: "clumsy@vss.test"}
 	sleeper  = user{cn: "Sleeper", sam: "sleeper", upn: "sleeper@vss.test", more: "logonHours:: AAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"} // never
-	everyone = []user{an, binh, chi, dung, em, anh, bare, phuc, off, gone, fresh, stale, clumsy, sleeper}
+	guest    = user{cn: "Guest", sam: "visitor", upn: "visitor@vss.test", more: "userWorkstations: OTHERPC\n"}
+	everyone = []user{an, binh, chi, dung, em, anh, bare, phuc, off, gone, fresh, stale, clumsy, sleeper, guest}
 )
 
 // ldif is what the domain holds besides what every domain does.
@@ -157,6 +159,9 @@ func TestActiveDirectory(t *testing.T) {
 		{"names of nobody and empty passwords are refused", namesOfNobodyAreRefused},
 		{"an application's account passes as it is", serviceAccountPassesAsItIs},
 		{"success is the controller's own answer", successIsTheControllersOwn},
+		{"commands see the domain as logins do", commandsSeeTheDomain},
+		{"a policy is for those in groups of its group", policiesSeeGroupsOfGroups},
+		{"a renamed user stays who he is", renamedIsTheSame},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, d) })
 	}

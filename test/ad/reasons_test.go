@@ -33,6 +33,7 @@ func reasonsAreToldApart(t *testing.T, d *domain) {
 		{fresh, fresh.password(), "password_expired", "data 773, password must be changed", expiredText},
 		{stale, stale.password(), "password_expired", "data 532, password expired", expiredText},
 		{sleeper, sleeper.password(), "not_allowed", "data 530, not permitted to log on at this time", notHereText},
+		{guest, guest.password(), "not_allowed", "data 531, not permitted to log on at this workstation", notHereText},
 		{clumsy, clumsy.password(), "account_locked", "data 775, account locked", wrongText},
 		{an, "wrong", "bad_password", "data 52e, wrong password", wrongText},
 		{off, "wrong", "bad_password", "data 52e, wrong password", wrongText}, // only who knows the password learns more

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 	"github.com/stretchr/testify/require"
@@ -29,7 +30,7 @@ type world struct {
 func (d *domain) world(t *testing.T, more string) *world {
 	t.Helper()
 	w := &world{Site: site.New(t, site.Options{Slapd: &testenv.SlapdServer{}}), domain: d, t: t} // the directory is another
-	w.Configure(fmt.Sprintf(configuration, d.LDAPSURI, d.CAFile, reader, readerPassword, people, more, w.Secret, app))
+	w.Configure(fmt.Sprintf(configuration, d.LDAPSURI, d.CAFile, reader, readerPassword, people, more, w.Secret, app, time.Now().AddDate(0, 0, 7).Format(time.DateOnly)))
 	w.Start()
 	return w
 }
@@ -37,7 +38,9 @@ func (d *domain) world(t *testing.T, more string) *world {
 const configuration = `
 language: en
 throttle: {per_account: 1000, per_source: 1000}
-second_factor: {push_limit: {count: 1000, within: 10m}}
+second_factor:
+  push_limit: {count: 1000, within: 10m}
+  policies: [{match: {group: "` + ring2 + `"}, require: never, until: "%[9]s", why: "a group of a group"}]
 first_factors:
   - name: domain
     ldap:
