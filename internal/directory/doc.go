@@ -12,6 +12,8 @@
 //	group.go   groups that a configuration names, and whether somebody is in them
 //	servers.go several servers: which to try, TLS, StartTLS
 //	pool.go    the connections that are kept
+//	conn.go    one of them: it asks, and waits for the answer
+//	message.go what is asked and answered, as bytes
 //	service.go the account that searches
 //	file.go    File: a few users in a YAML file, for places without a directory
 //

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -236,7 +237,7 @@ func (d *LDAP) search(ctx context.Context, base string, scope int, filter string
 	var found []*ldap.Entry
 	err := d.searching(ctx, func(c *conn) error {
 		result, err := c.Search(request)
-		if result == nil { // the request was never sent
+		if result == nil { // the connection was lost
 			return err
 		}
 		found = result.Entries
@@ -304,10 +305,10 @@ func (d *LDAP) bind(ctx context.Context, dn, password string) (login.Checked, er
 	if err != nil {
 		return login.Checked{}, err
 	}
-	request := ldap.NewSimpleBindRequest(dn, password, []ldap.Control{ldap.NewControlBeheraPasswordPolicy()})
-	var result *ldap.SimpleBindResult
-	err = c.within(ctx, func() (err error) {
-		result, err = c.SimpleBind(request)
+	var policy []byte
+	err = c.within(ctx, func() error {
+		controls, err := c.Bind(dn, password, policyRequest)
+		policy = slices.Clone(controlValue(controls, ldap.ControlTypeBeheraPasswordPolicy))
 		return err
 	})
 	d.binds.giveBack(c, err)
@@ -315,35 +316,19 @@ func (d *LDAP) bind(ctx context.Context, dn, password string) (login.Checked, er
 	switch {
 	case err == nil:
 		return Judge(ldap.LDAPResultSuccess, "", nil)
-	case !errors.As(err, &answer) || answer.ResultCode >= ldap.ErrorNetwork:
+	case !errors.As(err, &answer):
 		return login.Checked{}, err
 	}
-	checked, unjudged := Judge(uint64(answer.ResultCode), diagnostic(answer), policyValue(result))
+	checked, unjudged := Judge(uint64(answer.ResultCode), answer.Err.Error(), policy)
 	if unjudged != nil {
 		return login.Checked{}, err
 	}
 	return checked, nil
 }
 
-func diagnostic(answer *ldap.Error) string {
-	if answer.Err == nil {
-		return ""
-	}
-	return answer.Err.Error()
-}
-
-// policyValue is the error of the password policy's response control, as
-// Judge takes it.
-func policyValue(result *ldap.SimpleBindResult) []byte {
-	if result == nil {
-		return nil
-	}
-	c, _ := ldap.FindControl(result.Controls, ldap.ControlTypeBeheraPasswordPolicy).(*ldap.ControlBeheraPasswordPolicy)
-	if c == nil || c.Error < 0 {
-		return nil
-	}
-	return []byte{0x30, 3, 0x81, 1, byte(c.Error)}
-}
+// policyRequest is the password policy's request control
+// (draft-behera-ldap-password-policy-10 section 6.1).
+var policyRequest = []byte("\x30\x1b\x04\x19" + ldap.ControlTypeBeheraPasswordPolicy)
 
 // Dial returns a fresh connection to the first server that answers, ready for
 // its first LDAP message and bound as nobody. TLS is on when the options say

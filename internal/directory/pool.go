@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 	"errors"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -29,15 +28,6 @@ type pool struct {
 	mu     sync.Mutex
 	idle   []*conn // latest used last
 	closed bool
-}
-
-// A conn is a connection of a pool.
-type conn struct {
-	*ldap.Conn
-	raw    net.Conn
-	server *server
-	used   time.Time
-	kept   bool // it was idle before: the server may have left without our noticing
 }
 
 func newPool(all servers, ready func(context.Context, *conn) error) *pool {
@@ -78,25 +68,28 @@ func (p *pool) find(ctx context.Context) (*conn, error) {
 // takeIdle returns an idle connection to the server that is to be tried first,
 // or nil.
 func (p *pool) takeIdle(now time.Time) (*conn, error) {
-	best := p.servers.order(now)[0]
+	best := p.servers.first(now)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, errClosed
 	}
 	p.idle = slices.DeleteFunc(p.idle, func(c *conn) bool {
-		old := c.IsClosing() || now.Sub(c.used) > idleFor
+		old := now.Sub(c.used) > idleFor
 		if old {
 			c.Close()
 		}
 		return old
 	})
 	for i, c := range slices.Backward(p.idle) {
-		if c.server == best {
-			p.idle = slices.Delete(p.idle, i, i+1)
-			c.kept = true
+		if c.server != best {
+			continue
+		}
+		p.idle = slices.Delete(p.idle, i, i+1)
+		if c.kept = true; c.alive() {
 			return c, nil
 		}
+		c.Close()
 	}
 	return nil, nil
 }
@@ -106,8 +99,7 @@ func (p *pool) open(ctx context.Context, s *server) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: ldap.NewConn(raw, s.tls != nil), raw: raw, server: s}
-	c.Start()
+	c := newConn(raw, s)
 	if p.ready == nil {
 		return c, nil
 	}
@@ -142,7 +134,7 @@ func callerLeft(err error) bool { return errors.Is(err, context.Canceled) }
 func (p *pool) keep(c *conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.IsClosing() || p.closed {
+	if c.closed.Load() || p.closed {
 		return false
 	}
 	c.used = time.Now()
@@ -171,24 +163,6 @@ func (p *pool) close() {
 		c.Close()
 	}
 	p.idle = nil
-}
-
-// Close breaks the connection first: the library's own Close could wait for a
-// server that reads no more.
-func (c *conn) Close() {
-	c.raw.Close()
-	c.Conn.Close()
-}
-
-// within runs one operation on the connection and breaks the connection when
-// ctx ends before it.
-func (c *conn) within(ctx context.Context, operation func() error) error {
-	stop := context.AfterFunc(ctx, c.Close)
-	err := operation()
-	if !stop() && err != nil {
-		return ctx.Err()
-	}
-	return err
 }
 
 // answered tells whether err is the directory's own result, after which the

@@ -205,6 +205,16 @@ func (all servers) order(now time.Time) []*server {
 	return append(first, last...)
 }
 
+// first is the first one of order.
+func (all servers) first(now time.Time) *server {
+	for _, s := range all {
+		if !s.passedOver(now) {
+			return s
+		}
+	}
+	return all[0]
+}
+
 // try calls use with one server after the other until one answers. Each gets an
 // equal part of the time that is left, so that one that swallows packets does
 // not use it up.

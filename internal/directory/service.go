@@ -40,7 +40,10 @@ func (a *serviceAccount) bind(ctx context.Context, c *conn) error {
 	if err := a.refusedBy(c.server, time.Now()); err != nil {
 		return err
 	}
-	err := c.within(ctx, func() error { return c.Bind(a.dn, a.password.Reveal()) })
+	err := c.within(ctx, func() error {
+		_, err := c.Bind(a.dn, a.password.Reveal(), nil)
+		return err
+	})
 	if err != nil {
 		err = fmt.Errorf("bind as the service account %s: %w", a.dn, err)
 	}
