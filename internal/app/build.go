@@ -49,7 +49,7 @@ func (a *App) buildTexts(context.Context) (err error) {
 	a.texts, err = texts.New(texts.Options{
 		Language: c.Language, AccountURL: c.Texts.AccountURL, Support: c.Texts.Support, PlainASCII: c.PlainASCII, TimeZone: c.Location,
 		CodeDigits: c.SecondFactor.CodeDigits, MinVersion: c.VssID.MinVersion, ValidFor: c.SecondFactor.ValidFor, Grace: c.SecondFactor.Grace,
-		ReportLock: c.SecondFactor.Lockout.For,
+		ReportLock: c.SecondFactor.Lockout.For, HasBackend: enrols(c.VssID.BackendTokens),
 	})
 	return err
 }
@@ -195,8 +195,9 @@ func (a *App) buildEngine(context.Context) error {
 func (a *App) buildFrontEnds(ctx context.Context) (err error) {
 	a.phones, err = phoneapi.New(phoneapi.Options{
 		People: a.people, Engine: a.engine, Store: a.store, Texts: a.texts, PublicURL: a.config.VssID.PublicURL, Meter: a.metrics, Log: a.log,
-		Notice: a.prompter.Notice,
-		Record: func(by, action, target string) error { return a.record(by, action, target, "") },
+		Notice:   a.prompter.Notice,
+		Backends: a.backends(),
+		Record:   func(by, action, target string) error { return a.record(by, action, target, "") },
 	})
 	if err != nil {
 		return err

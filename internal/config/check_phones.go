@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"io/fs"
 	"net/url"
 	"strings"
 )
@@ -22,6 +24,57 @@ func (d *decoder) checkVssID(v *VssID) {
 		d.oneOf(position("vssid.platforms", i), p, "ios", "android", "web")
 	}
 	d.between("vssid.max_devices", v.MaxDevices, 1, 100)
+	d.checkBackends(v.BackendTokens)
+}
+
+// LeastToken is how long a backend's token must be: at 32 characters made at
+// random it cannot be guessed.
+const LeastToken = 32
+
+func (d *decoder) checkBackends(all []BackendToken) {
+	names := map[string]bool{}
+	for i := range all {
+		b, path := &all[i], position("vssid.backend_tokens", i)
+		switch {
+		case b.Name == "":
+			d.wrong(path+".name", "is missing; it stands in the audit")
+		case names[b.Name]:
+			d.wrong(path+".name", "another backend is called %q too; choose another name", b.Name)
+		}
+		names[b.Name] = true
+		for j, may := range b.May {
+			d.oneOf(position(path+".may", j), may, "devices", "show", "answer")
+		}
+		if len(b.May) == 0 {
+			d.warn(path, "%s may nothing; give it some of may: [devices, show, answer]", or(b.Name, "it"))
+		}
+		if len(b.Addresses) == 0 {
+			d.warn(path, "%s may ask from anywhere: whoever steals its token can too; write its addresses", or(b.Name, "it"))
+		}
+		d.checkTokenFiles(path+".token_files", b.TokenFiles)
+	}
+}
+
+// checkTokenFiles wants the first file; the others may come and go, as a token
+// is replaced by the next.
+func (d *decoder) checkTokenFiles(path string, files []string) {
+	if len(files) == 0 {
+		d.wrong(path, "want the file of its token, like [vssid.token], and perhaps one for the next")
+	}
+	for i := range files {
+		at := position(path, i)
+		files[i] = d.abs(files[i])
+		raw, err := readFile(files[i])
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && i > 0:
+			continue
+		case err != nil:
+			d.wrong(at, "%v", err)
+		case len(strings.TrimSpace(string(raw))) < LeastToken:
+			d.wrong(at, "%s: want at least %d characters made at random; openssl rand -base64 33 makes them", files[i], LeastToken)
+		}
+		d.private(at, files[i], 0o077)
+	}
 }
 
 // checkPublicURL wants https, except on this machine: what phones show and

@@ -196,6 +196,16 @@ type VssID struct {
 	MinVersion string    `yaml:"min_version"` // default 1.6.8, the first VssID that shows codes
 	Platforms  []string  `yaml:"platforms"`   // of ios, android and web; default the first two
 	MaxDevices int       `yaml:"max_devices"` // of one person; default 5
+
+	BackendTokens []BackendToken `yaml:"backend_tokens"` // VssID's own servers; default none
+}
+
+// BackendToken lets a server of VssID's act for people whom it has signed in.
+type BackendToken struct {
+	Name       string         `yaml:"name"`        // stands in the audit
+	TokenFiles []string       `yaml:"token_files"` // one token each; all that are there count, and are read again
+	Addresses  []netip.Prefix `yaml:"addresses"`   // where it asks from; default anywhere, which is warned of
+	May        []string       `yaml:"may"`         // of devices, show and answer; default nothing
 }
 
 // Push says how phones are told. Left out, they see logins when VssID is opened.

@@ -39,6 +39,7 @@ func folder(t testing.TB) string {
 		"secret.key":    otp.NewKeyLine(),
 		"torn.key":      "dG9vIHNob3J0\n",
 		"nas.secret":    "a-secret-in-a-file-of-its-own\n",
+		"long.token":    strings.Repeat("t", 32),
 		"short.secret":  "short\r\n",
 		"spaced.secret": "sixteen characters \n",
 		"empty.secret":  "\n",
@@ -240,6 +241,10 @@ ldap: {tls: {cert_file: server.crt, key_file: open.server.key}}
 	}},
 	{"redis on the network", general + nas + "store: {redis: {addresses: [\"10.0.0.1:6379\"]}}\n", []string{
 		"4:16: warning: store.redis: without tls, anybody on the network between can read and change open logins; give tls: {ca_file: ...}",
+	}},
+	{"servers of VssID's", general + nas + "vssid:\n  public_url: https://otp.example.vn\n  backend_tokens: [{name: a, token_files: [long.token, next.token]}]\n", []string{
+		"6:20: warning: vssid.backend_tokens[0]: a may nothing; give it some of may: [devices, show, answer]",
+		"6:20: warning: vssid.backend_tokens[0]: a may ask from anywhere: whoever steals its token can too; write its addresses",
 	}},
 	{"phones", general + nas + "vssid: {listen: \"192.0.2.1:8080\", public_url: \"http://localhost:8080\"}\n", []string{
 		"4:17: warning: vssid.listen: 192.0.2.1:8080 speaks plain HTTP to the network; give vssid.tls, or listen on 127.0.0.1 behind a proxy",

@@ -4,6 +4,5 @@ package config
 // an error, but one that does not look like a typing error. List positions are
 // left out of the path.
 var later = map[string]bool{
-	"vssid.backend_tokens": true,
-	"alerts":               true,
+	"alerts": true,
 }

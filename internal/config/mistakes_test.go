@@ -33,7 +33,7 @@ var mistakes = []struct {
 	{"a key that is misspelt", general + "languag: vi\n", []string{"3:1: languag is unknown; did you mean language?"}},
 	{"a key in the wrong form", general + "timeZone: Asia/Ho_Chi_Minh\n", []string{"3:1: timeZone is unknown; did you mean time_zone?"}},
 	{"a key in the wrong place", general + "lockout: {after: 3}\n", []string{"3:1: lockout is unknown; did you mean second_factor.lockout?"}},
-	{"a key unlike any other", general + "vssid:\n  banana: 1\n", []string{"4:3: vssid.banana is unknown; known here: listen, public_url, tls, min_version, platforms, max_devices"}},
+	{"a key unlike any other", general + "vssid:\n  banana: 1\n", []string{"4:3: vssid.banana is unknown; known here: listen, public_url, tls, min_version, platforms, max_devices, backend_tokens"}},
 	{"a key of many places", general + "hold: 5s\n", []string{"3:1: hold is unknown; did you mean radius.clients.hold or ldap.clients.hold?"}},
 	{"a misspelt key is not missing too", general + "radius:\n  clients:\n    - name: vpn\n      addresses: [192.0.2.10]\n      secert: sixteen-letters-\n", []string{"7:7: radius.clients[0].secert is unknown; did you mean secret?"}},
 	{"what is remembered", general + `radius: {clients: [{name: vpn, addresses: [192.0.2.10], secret: sixteen-letters-, remember: 25h}]}
@@ -368,6 +368,19 @@ metrics: {listen: "127.0.0.1:9290"}
 		`7:16: vssid.min_version: "v2"; want numbers between dots, like 1.6.8`,
 		`8:20: vssid.platforms[1]: "windows"; want ios, android or web`,
 		"9:16: vssid.max_devices: 0; want 1 to 100",
+	}},
+	{"servers of VssID's", general + `vssid:
+  backend_tokens:
+    - {token_files: [], may: [everything], addresses: [10.0.0.1]}
+    - {name: a, token_files: [nas.secret, none.token], may: [show], addresses: [10.0.0.1]}
+    - {name: a, token_files: [none.token], may: [show], addresses: [10.0.0.1]}
+`, []string{
+		"5:7: vssid.backend_tokens[0].name is missing; it stands in the audit",
+		"5:21: vssid.backend_tokens[0].token_files: want the file of its token, like [vssid.token], and perhaps one for the next",
+		`5:31: vssid.backend_tokens[0].may[0]: "everything"; want devices, show or answer`,
+		"6:31: vssid.backend_tokens[1].token_files[0]: DIR/nas.secret: want at least 32 characters made at random; openssl rand -base64 33 makes them",
+		`7:14: vssid.backend_tokens[2].name: another backend is called "a" too; choose another name`,
+		"7:31: vssid.backend_tokens[2].token_files[0]: stat DIR/none.token: no such file or directory",
 	}},
 	{"a phone API that nobody knows", general + "vssid: {listen: \"0.0.0.0:8080\", platforms: []}\n", []string{
 		"3:8: vssid.public_url is missing: how phones reach the phone API, like https://otp.example.vn",

@@ -84,6 +84,7 @@ func everything(t *testing.T) (path string, src []byte) {
 	for _, name := range []string{"hq-vpn.secret", "hq-vpn.previous", "billing.secret", "upstream.secret", "redis.password", "ldap.password", "push.token"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("sixteen-letters-"+name+"\n"), 0o600))
 	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "vssid.token"), []byte(strings.Repeat("t", config.LeastToken)+"\n"), 0o600))
 	return filepath.Join(dir, "vssgate.yaml"), without(t, inForce, "  webhook:")
 }
 
@@ -129,6 +130,8 @@ func TestTheSampleShowsTheDefaults(t *testing.T) {
 	shown.SecondFactor.Policies = nil
 	require.Equal(t, d.SecondFactor, shown.SecondFactor)
 	d.VssID.PublicURL = shown.VssID.PublicURL // an example
+	require.Len(t, shown.VssID.BackendTokens, 1, "an example")
+	shown.VssID.BackendTokens = nil
 	require.Equal(t, d.VssID, shown.VssID)
 	require.Equal(t, d.RADIUS.Listen, shown.RADIUS.Listen)
 	require.Equal(t, d.RADIUS.MaxHeld, shown.RADIUS.MaxHeld)

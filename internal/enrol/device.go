@@ -16,7 +16,9 @@ import (
 type Device struct {
 	ID            string     `json:"device_id"` // RFC 7638 thumbprint of its key
 	Person        string     `json:"person"`
-	Account       string     `json:"account"` // directory id of the account it was activated for
+	Account       string     `json:"account"`            // directory id of the account it was activated for
+	Backend       string     `json:"backend,omitempty"`  // who vouched for it instead
+	TheirID       string     `json:"their_id,omitempty"` // what it is called there
 	Name          string     `json:"name"`
 	Platform      string     `json:"platform"`
 	AppVersion    string     `json:"app_version"`

@@ -8,10 +8,12 @@
 //
 //	account --pins--> number --finds--> person <--belongs to-- device
 //
-// A device comes in by an activation code and in no other way:
+// A device comes in by an activation code, or because VssID's own servers,
+// which have signed its person in, vouch for it:
 //
 //	administrator -> AddActivation(account)   -> code, as QR and as eight characters
 //	phone         -> Enrol(code, its own key) -> Device
+//	backend       -> Vouch(person, their id)  -> Device, with a key of its own or without
 //
 // Everything is kept in the login.Store, committed before the call returns and
 // written only when something changes. A record is sealed and bound to its
@@ -21,6 +23,7 @@
 //	account:<hash of the directory's id>   in accounts, person-accounts:<person>
 //	number:<MAC of the digits>             in person-numbers:<person>
 //	device:<thumbprint of its key>         in person-devices:<person>, until revoked
+//	vouched:<hash of who, whom, what>      in person-vouched:<person>
 //	activation:<hash of the code>          in activation-short:<MAC>, for ten minutes and a margin
 //
 // What finds a person is the number's record alone: made by one compare-and-set
@@ -30,5 +33,5 @@
 // and what stands in an account's way), number.go (numbers and persons), set.go
 // (numbers set by an administrator), organisation.go (custodians), entry.go
 // (lines of an import), remove.go, peek.go (what would be, for reports), device.go, activation.go, enrolment.go,
-// version.go, qr.go, record.go (the store).
+// vouched.go, version.go, qr.go, record.go (the store).
 package enrol

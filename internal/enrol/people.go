@@ -40,6 +40,7 @@ var (
 	ErrKeyInUse   = errors.New("this key is enrolled already")
 	ErrRevoked    = errors.New("this device was revoked")
 	ErrPlatform   = errors.New("platform not allowed")
+	ErrOldApp     = errors.New("VssID is too old")
 
 	ErrKind            = errors.New("want person or organisation")
 	ErrOrganisation    = errors.New("an organisation's account has no number of its own: assign it to its custodian")

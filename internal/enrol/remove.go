@@ -71,6 +71,15 @@ func (p *People) removePerson(ctx context.Context, person string, done *Removed)
 		}
 		done.Devices++
 	}
+	vouched, err := p.store.Find(ctx, personVouched(person), "", 0)
+	if err != nil {
+		return err
+	}
+	for _, rec := range vouched {
+		if err := p.erase(ctx, rec); err != nil {
+			return err
+		}
+	}
 	numbers, err := p.store.Find(ctx, "person-numbers:"+person, "", 0)
 	if err != nil {
 		return err

@@ -31,9 +31,10 @@ type Texts interface {
 	Get(lang, key string, values map[string]any) string
 }
 
-// Options is what an API is made of. All fields are needed.
+// Options is what an API is made of. All fields but Backends are needed.
 type Options struct {
 	People    *enrol.People
+	Backends  []Backend // VssID's own servers; usually none
 	Engine    Engine
 	Store     login.Store // one-time marks, and the clock
 	Texts     Texts
@@ -78,15 +79,18 @@ func New(o Options) (*API, error) {
 }
 
 // routes are the calls of the contract.
+type routes struct{ huma.API }
+
 func (a *API) routes() {
-	api := humago.New(a.mux, a.config())
-	register(api, http.MethodPost, "/v1/devices", "enrol", "Enrol a device", 201, a.enrol)
-	register(api, http.MethodGet, "/v1/device", "device", "This device's record", 200, a.device)
-	register(api, http.MethodPatch, "/v1/device", "change-device", "Change this device's record", 200, a.change)
-	register(api, http.MethodDelete, "/v1/device", "sign-out", "Sign this device out for good", 204, a.signOut)
-	register(api, http.MethodPost, "/v1/device/activation", "activate-next", "An activation code for this person's next phone", 201, a.successor)
-	register(api, http.MethodGet, "/v1/logins", "logins", "The open logins of this device's person", 200, a.list)
-	register(api, http.MethodPost, "/v1/logins/{id}/answer", "answer", "Approve, deny or report a login", 200, a.answer)
+	r := &routes{humago.New(a.mux, a.config())}
+	register(r, "device", http.MethodPost, "/v1/devices", "enrol", "Enrol a device", 201, a.enrol)
+	register(r, "device", http.MethodGet, "/v1/device", "device", "This device's record", 200, a.device)
+	register(r, "device", http.MethodPatch, "/v1/device", "change-device", "Change this device's record", 200, a.change)
+	register(r, "device", http.MethodDelete, "/v1/device", "sign-out", "Sign this device out for good", 204, a.signOut)
+	register(r, "device", http.MethodPost, "/v1/device/activation", "activate-next", "An activation code for this person's next phone", 201, a.successor)
+	register(r, "device", http.MethodGet, "/v1/logins", "logins", "The open logins of this device's person", 200, a.list)
+	register(r, "device", http.MethodPost, "/v1/logins/{id}/answer", "answer", "Approve, deny or report a login", 200, a.answer)
+	a.routesOfBackends(r)
 	a.mux.HandleFunc("GET /activate", a.activate)
 }
 
@@ -95,7 +99,9 @@ func (a *API) config() huma.Config {
 	c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", nil
 	c.Transformers = []huma.Transformer{a.transform}
 	c.Servers = []*huma.Server{{URL: a.audience}}
-	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"device": {
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"backend": {
+		Type: "http", Scheme: "bearer", Description: "The token of one of VssID's own servers (vssid.backend_tokens)",
+	}, "device": {
 		Type: "http", Scheme: "bearer", BearerFormat: "JWT",
 		Description: "Compact JWS, ES256, made anew for each request: header {alg, kid, typ: \"JWT\"} with the key's RFC 7638 thumbprint as kid; " +
 			"claims aud (the server's URL), htm, htu (request target, relative to the server's URL), iat, exp (at most 60 s later), jti (once), bsh (base64url SHA-256 of the body, if there is one).",
@@ -106,11 +112,11 @@ func (a *API) config() huma.Config {
 // refusals are the statuses that any call may answer.
 var refusals = []string{"401", "403", "404", "409", "422", "426", "429", "503"}
 
-func register[I, O any](api huma.API, method, path, id, summary string, status int, handler func(context.Context, *I) (*O, error)) {
+func register[I, O any](api *routes, who, method, path, id, summary string, status int, handler func(context.Context, *I) (*O, error)) {
 	op := huma.Operation{
 		OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status,
 		MaxBodyBytes: maxBody, BodyReadTimeout: -1, // it has been read
-		Security:  []map[string][]string{{"device": {}}},
+		Security:  []map[string][]string{{who: {}}},
 		Responses: map[string]*huma.Response{},
 	}
 	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
@@ -134,12 +140,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{remote: r.RemoteAddr, lang: a.Texts.Language(r.Header.Get("Accept-Language"))}
 	r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 	a.relative(r)
-	_, pattern := a.mux.Handler(r)
-	if pattern == "" {
+	_, c.pattern = a.mux.Handler(r)
+	if c.pattern == "" {
 		a.in(c.lang, problem(NotFound)).write(w)
 		return
 	}
-	if strings.HasPrefix(r.URL.Path, "/v1/") {
+	if strings.Contains(c.pattern, " /v1/") || strings.HasPrefix(r.URL.Path, "/v1/") {
 		if err := a.admit(w, r, c); err != nil {
 			a.translate(c, err).write(w)
 			return
@@ -161,7 +167,11 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err := c.receive(w, r); err != nil {
 		return err
 	}
-	if err := a.authenticate(r, c); err != nil {
+	who := a.authenticate
+	if forBackends(c.pattern) {
+		who = a.backend
+	}
+	if err := who(r, c); err != nil {
 		return err
 	}
 	if err := c.wellFormed(r); err != nil {

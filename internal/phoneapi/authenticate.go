@@ -23,11 +23,14 @@ const (
 
 // A call is a request that was read and verified.
 type call struct {
-	lang   string
-	remote string
-	device enrol.Device // of an enrolment: only ID and Key
-	token  string       // the signed request
-	body   []byte
+	lang    string
+	remote  string
+	pattern string       // of its route
+	device  enrol.Device // of an enrolment: only ID and Key
+	token   string       // the signed request
+	body    []byte
+
+	backend *Backend // who asks instead of a device; nil: a device
 }
 
 type callKey struct{}
@@ -150,6 +153,9 @@ func (a *API) keyOf(r *http.Request, c *call, s signature) (*ecdsa.PublicKey, ti
 		if err != nil {
 			return nil, now, err
 		}
+		if len(d.Key) == 0 { // its backend answers for it
+			return nil, now, enrol.ErrNotFound
+		}
 		c.device = d
 		key, err := parsePoint(d.Key)
 		return key, now, err
@@ -183,17 +189,12 @@ func (c *call) broughtKey() (*ecdsa.PublicKey, error) {
 	if body.PublicKey.D != nil {
 		return nil, errKey // a private key was sent: it is nobody's own any more
 	}
-	point, err := body.PublicKey.point()
+	id, point, err := body.PublicKey.identify()
 	if err != nil {
 		return nil, err
 	}
-	key, err := parsePoint(point)
-	if err != nil {
-		return nil, err
-	}
-	c.device.Key = point
-	c.device.ID, err = thumbprint(key)
-	return key, err
+	c.device.ID, c.device.Key = id, point
+	return parsePoint(point)
 }
 
 // once lets a signed request through one time. What was issued before the

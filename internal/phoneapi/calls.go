@@ -54,20 +54,23 @@ func (a *API) enrol(ctx context.Context, in *enrolInput) (*enrolOutput, error) {
 	return out, nil
 }
 
-// announcedFor is how long one device is announced only once: a phone repeats
-// its enrolment when the answer was lost.
+// announcedFor is how long a device is new: it is announced once in that time,
+// however often a phone repeats its enrolment because the answer was lost.
 const announcedFor = time.Hour
 
 // announce tells of a new device: the audit, and the person's other devices,
 // so that nobody gets one more unseen.
 func (a *API) announce(ctx context.Context, d enrol.Device, by string) error {
+	now, err := a.Store.Now(ctx)
+	if err != nil || now.Sub(d.Enrolled) >= announcedFor {
+		return err
+	}
 	if first, err := a.Store.Count(ctx, "announced:"+d.ID, 1, announcedFor); err != nil || !first {
 		return err
 	}
 	a.Log.Info("device enrolled", "device", d.ID, "by", by, "account", d.Account, "platform", d.Platform)
 	a.Notice(login.Notice{Person: d.Person, Word: login.NoticeDevice, Except: d.ID})
-	err := a.Record(by, "device enrol", d.ID)
-	if err != nil { // the phone asks again, and it is told again
+	if err = a.Record(by, "device enrol", d.ID); err != nil { // the phone asks again, and it is told again
 		err = errors.Join(err, a.Store.Uncount(ctx, "announced:"+d.ID))
 	}
 	return err

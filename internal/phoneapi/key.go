@@ -50,6 +50,19 @@ func parsePoint(point []byte) (*ecdsa.PublicKey, error) {
 	return key, nil
 }
 
+// identify is the device's id and its point. It is checked like any other's.
+func (k PublicKey) identify() (id string, point []byte, err error) {
+	if point, err = k.point(); err != nil {
+		return "", nil, err
+	}
+	key, err := parsePoint(point)
+	if err != nil {
+		return "", nil, err
+	}
+	id, err = thumbprint(key)
+	return id, point, err
+}
+
 // thumbprint is the device id of a key (RFC 7638).
 func thumbprint(key *ecdsa.PublicKey) (string, error) {
 	jwk := jose.JSONWebKey{Key: key}

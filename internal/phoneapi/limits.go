@@ -12,6 +12,8 @@ import (
 const (
 	devicePerSecond  = 40
 	deviceBurst      = 80
+	backendPerSecond = 2000 // of one address: it asks for a whole country
+	backendBurst     = 4000
 	refusedPerSecond = 10
 	refusedBurst     = 200
 	remembered       = 50_000 // devices, and addresses, in each of two generations
@@ -22,12 +24,14 @@ const (
 type limits struct {
 	mu        sync.Mutex
 	devices   recent
+	backends  recent
 	addresses recent
 }
 
 func newLimits() *limits {
 	return &limits{
 		devices:   recent{rate: devicePerSecond, burst: deviceBurst, most: remembered},
+		backends:  recent{rate: backendPerSecond, burst: backendBurst, most: remembered},
 		addresses: recent{rate: refusedPerSecond, burst: refusedBurst, most: remembered},
 	}
 }
@@ -35,19 +39,22 @@ func newLimits() *limits {
 // device counts a verified request and tells whether it may pass.
 func (l *limits) device(id string) bool { return l.of(&l.devices, id).Allow() }
 
+// backend does the same for a backend at an address.
+func (l *limits) backend(known string) bool { return l.of(&l.backends, known).Allow() }
+
 // refused charges the address for a request that was refused.
 func (l *limits) refused(remote string) { l.of(&l.addresses, address(remote)).Allow() }
 
 // listens tells whether requests from the address are looked at. Those that
-// name a device that was verified lately are: another sender behind the same
-// address must not shut it out.
-func (l *limits) listens(remote, device string) bool {
+// name a device that was verified lately are, or come from a backend that was:
+// another sender behind the same address must not shut it out.
+func (l *limits) listens(remote, known string) bool {
 	if l.of(&l.addresses, address(remote)).Tokens() >= 1 {
 		return true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.devices.has(device)
+	return l.devices.has(known) || l.backends.has(known)
 }
 
 func (l *limits) of(r *recent, key string) *rate.Limiter {

@@ -22,7 +22,8 @@ type Engine interface {
 	Withdraw(ctx context.Context, person string, match func(account, approver string) bool) error
 }
 
-type listInput struct {
+// ListInput and AnswerInput are exported so that huma sees them inside others.
+type ListInput struct {
 	Wait  int    `query:"wait" minimum:"0" maximum:"60" doc:"Seconds to wait while since is current; without since, while no login is open"`
 	Since string `query:"since" maxLength:"200" doc:"The version that the phone has"`
 }
@@ -47,26 +48,34 @@ type openLogin struct {
 	Waiting  int            `json:"waiting" doc:"How many requests asked in this login's name"`
 }
 
-func (a *API) list(ctx context.Context, in *listInput) (*listOutput, error) {
+func (a *API) list(ctx context.Context, in *ListInput) (*listOutput, error) {
 	c := callOf(ctx)
 	if err := a.mayAct(c.device); err != nil {
 		return nil, a.translate(c, err)
 	}
-	logins, err := a.await(ctx, c, in)
+	logins, err := a.await(ctx, c.device.ID, c.device.Person, in)
+	if err == nil && in.Wait > 0 && ctx.Err() == nil {
+		err = a.reread(ctx, c)
+	}
 	if err != nil {
 		return nil, a.translate(c, err)
 	}
+	return listed(logins, c.device), nil
+}
+
+// listed shows logins to the devices.
+func listed(logins login.Logins, to ...enrol.Device) *listOutput {
 	out := &listOutput{}
 	out.Body.ServerTime, out.Body.Version = logins.Now.UTC(), logins.Version
 	out.Body.Logins = make([]openLogin, len(logins.Open))
 	for i, l := range logins.Open {
 		out.Body.Logins[i] = openLogin{
-			ID: l.ID.String(), Code: l.Code, Approval: cut(l.Approval, c.device),
+			ID: l.ID.String(), Code: l.Code, Approval: cut(l.Approval, to),
 			Username: l.Username, Client: l.Client, From: l.From,
 			Created: l.Created.UTC(), Expires: l.Expires.UTC(), Waiting: l.Waiting,
 		}
 	}
-	return out, nil
+	return out
 }
 
 // mayAct: devices that are signed out or too old see and answer nothing.
@@ -82,9 +91,10 @@ func (a *API) mayAct(d enrol.Device) error {
 	return nil
 }
 
-// await is the list as soon as the phone should have it.
-func (a *API) await(ctx context.Context, c *call, in *listInput) (login.Logins, error) {
-	person, since := c.device.Person, in.Since
+// await is the list as soon as the phone should have it. Of one poller only so
+// many wait.
+func (a *API) await(ctx context.Context, poller, person string, in *ListInput) (login.Logins, error) {
+	since := in.Since
 	if in.Wait == 0 || since == "" {
 		logins, err := a.Engine.Logins(ctx, person)
 		if err != nil || in.Wait == 0 || len(logins.Open) > 0 {
@@ -92,18 +102,14 @@ func (a *API) await(ctx context.Context, c *call, in *listInput) (login.Logins, 
 		}
 		since = logins.Version
 	}
-	held, done := a.polls.hold(ctx, c.device.ID)
+	held, done := a.polls.hold(ctx, poller)
 	defer done()
 	held, cancel := context.WithTimeout(held, time.Duration(in.Wait)*time.Second)
 	defer cancel()
-	logins, err := a.Engine.Wait(held, person, since)
-	if err == nil && ctx.Err() == nil {
-		err = a.reread(ctx, c)
-	}
-	return logins, err
+	return a.Engine.Wait(held, person, since)
 }
 
-// reread looks at the device again after a long wait: it may have been revoked
+// reread looks at the device again after what may have been a long wait: it may have been revoked
 // or signed out meanwhile, or its person's numbers moved.
 func (a *API) reread(ctx context.Context, c *call) error {
 	d, _, err := a.People.Device(ctx, c.device.ID)
@@ -114,15 +120,18 @@ func (a *API) reread(ctx context.Context, c *call) error {
 	return a.mayAct(d)
 }
 
-// cut is the approval that the device can give.
-func cut(setting login.Approval, d enrol.Device) login.Approval {
-	if setting == login.ApprovalNumber && d.CanNumber() || setting == login.ApprovalSimple && d.CanApprove() {
-		return setting
+// cut is the approval that the devices can give.
+func cut(setting login.Approval, by []enrol.Device) login.Approval {
+	for _, d := range by {
+		if setting == login.ApprovalNumber && d.CanNumber() || setting == login.ApprovalSimple && d.CanApprove() {
+			return setting
+		}
 	}
 	return login.ApprovalOff
 }
 
-type answerInput struct {
+// AnswerInput is an answer to a login.
+type AnswerInput struct {
 	ID   string `path:"id" maxLength:"64"`
 	Body struct {
 		Answer string `json:"answer" enum:"approve,deny,report"`
@@ -145,35 +154,47 @@ type answerOutput struct {
 	}
 }
 
-func (a *API) answer(ctx context.Context, in *answerInput) (*answerOutput, error) {
+func (a *API) answer(ctx context.Context, in *AnswerInput) (*answerOutput, error) {
 	c := callOf(ctx)
 	answered, err := a.answered(ctx, c, in)
 	if err != nil {
 		return nil, a.translate(c, err)
 	}
+	return answerOf(answered), nil
+}
+
+func answerOf(answered login.Answered) *answerOutput {
 	out := &answerOutput{}
 	out.Body.Verdict = answered.Outcome
 	out.Body.RetryWithin = int(answered.RetryWithin / time.Second)
-	return out, nil
+	return out
 }
 
-func (a *API) answered(ctx context.Context, c *call, in *answerInput) (login.Answered, error) {
+func (a *API) answered(ctx context.Context, c *call, in *AnswerInput) (login.Answered, error) {
 	if err := a.mayAct(c.device); err != nil {
 		return login.Answered{}, err
 	}
-	id, err := login.ParseID(in.ID)
+	ans := in.answering()
+	if err := able(ans.Kind, ans.Number, c.device); err != nil {
+		return login.Answered{}, err
+	}
+	ans.Person, ans.Device, ans.Enrolled = c.device.Person, c.device.ID, c.device.Enrolled
+	ans.Presence, ans.Signed = "device_key", c.signed()
+	return a.take(ctx, in.ID, ans)
+}
+
+// answering is what was answered; who did is not said yet.
+func (in *AnswerInput) answering() login.Answering {
+	return login.Answering{Kind: login.AnswerKind(in.Body.Answer), Number: in.Body.Number, Shown: (*login.Shown)(in.Body.Shown)}
+}
+
+// take hands an answer to the engine.
+func (a *API) take(ctx context.Context, attempt string, ans login.Answering) (login.Answered, error) {
+	id, err := login.ParseID(attempt)
 	if err != nil {
 		return login.Answered{}, login.ErrNotYours
 	}
-	kind := login.AnswerKind(in.Body.Answer)
-	if err := able(kind, in.Body.Number, c.device); err != nil {
-		return login.Answered{}, err
-	}
-	return a.Engine.Answer(ctx, id, login.Answering{
-		Kind: kind, Number: in.Body.Number,
-		Person: c.device.Person, Device: c.device.ID, Enrolled: c.device.Enrolled,
-		Presence: "device_key", Signed: c.signed(), Shown: (*login.Shown)(in.Body.Shown),
-	})
+	return a.Engine.Answer(ctx, id, ans)
 }
 
 // able: a device gives only the approvals that it said it can give. To deny,

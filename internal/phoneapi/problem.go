@@ -25,6 +25,8 @@ const (
 	Replayed       Code = "replayed"
 	UnknownDevice  Code = "unknown_device"
 	Revoked        Code = "revoked"
+	BadToken       Code = "bad_token"
+	NotAllowed     Code = "not_allowed"
 	SignedOut      Code = "signed_out"
 	WrongNumber    Code = "wrong_number"
 	BadActivation  Code = "bad_activation"
@@ -44,8 +46,8 @@ const (
 
 // statuses are the HTTP statuses of the codes.
 var statuses = map[Code]int{
-	BadSignature: 401, Clock: 401, Replayed: 401, UnknownDevice: 401, Revoked: 401,
-	SignedOut: 403, WrongNumber: 403,
+	BadSignature: 401, Clock: 401, Replayed: 401, UnknownDevice: 401, Revoked: 401, BadToken: 401,
+	SignedOut: 403, NotAllowed: 403, WrongNumber: 403,
 	BadActivation: 404, NotFound: 404,
 	Ended: 409, SeveralLogins: 409, TooManyDevices: 409, Conflict: 409,
 	NumberMissing: 422, ApprovalOff: 422, ShownDiffers: 422, BadBody: 422,
@@ -134,6 +136,9 @@ var codes = []struct {
 	{enrol.ErrRevoked, Revoked, 0},
 	{enrol.ErrPlatform, BadBody, 0},
 	{enrol.ErrNotFound, UnknownDevice, 0},
+	{enrol.ErrNumber, BadBody, 0},
+	{enrol.ErrTwoPersons, Conflict, 0},
+	{enrol.ErrOldApp, OldApp, 0},
 	{login.ErrNotYours, NotFound, 0},
 	{login.ErrSeveralLogins, SeveralLogins, 0},
 	{login.ErrWrongNumber, WrongNumber, 0},
