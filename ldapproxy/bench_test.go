@@ -82,7 +82,7 @@ func serveHeld(directory string) {
 	}
 	s, err := New(Options{
 		TLS:     secure,
-		Clients: []Client{{Login: &login.Client{Name: "app"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Directory: distant(directory)}},
+		Rules:   Rules{Clients: []Client{{Login: &login.Client{Name: "app"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Directory: distant(directory)}}},
 		Handler: f, Text: func(*login.Client, login.Reply) string { return "" }, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 // upstream connection.
 type bind struct {
 	c       *conn
+	client  *Client // as it is when the bind comes
 	request bindRequest
 	rule    *Exempt // needs no second factor, by this rule
 	normal  string  // rule: its DN, normalised
@@ -29,13 +30,19 @@ type bind struct {
 
 // beginBind gives the turn to a bind, or refuses it on the spot.
 func (c *conn) beginBind(h header, frame []byte) error {
-	request, refused, err := decodeBind(h, frame, c.tls || !c.server.o.RequireTLS, c.raw)
+	rules := c.server.rules.Load()
+	client := rules.clients.find(c.from)
+	if client == nil {
+		return noClient
+	}
+	c.client.Store(client)
+	request, refused, err := decodeBind(h, frame, c.tls || !rules.requireTLS, c.raw)
 	if err != nil {
 		return err
 	}
-	b := &bind{c: c, request: request}
+	b := &bind{c: c, client: client, request: request}
 	if refused == nil {
-		b.normal, b.rule = c.exemption(request.name)
+		b.normal, b.rule = c.exemption(rules, request.name)
 		refused, err = refusesControls(request.controls, b.rule != nil)
 		if err != nil {
 			return err
@@ -65,7 +72,7 @@ func (c *conn) beginBind(h header, frame []byte) error {
 func (c *conn) unserved(name string, r *refusedBind) {
 	if trail := c.server.o.Trail; trail != nil && name != "" {
 		trail.Tell(login.Event{Attempt: login.NewID(), Kind: login.EventDropped, Word: fmt.Sprintf("ldap_result_%d", r.code),
-			Request: &login.Request{FrontEnd: login.LDAP, Client: c.client.Login, Username: name, Source: c.from}})
+			Request: &login.Request{FrontEnd: login.LDAP, Client: c.client.Load().Login, Username: name, Source: c.from}})
 	}
 }
 
@@ -85,7 +92,7 @@ func (b *bind) run() {
 func (b *bind) login() *login.Request {
 	r := &login.Request{
 		FrontEnd: login.LDAP,
-		Client:   b.c.client.Login,
+		Client:   b.client.Login,
 		Station:  b.c.from.String(), // all that LDAP shows of the user's whereabouts
 		Source:   b.c.from,
 		Username: b.request.name,
@@ -160,7 +167,7 @@ func (b *bind) answer(r login.Reply) []byte {
 		b.c.server.meter.Refused(string(r.Reason)) // shed, or whatever is down
 		r.Reason = login.Unavailable
 	}
-	return b.result(code, b.c.server.o.Text(b.c.client.Login, r))
+	return b.result(code, b.c.server.o.Text(b.client.Login, r))
 }
 
 // accept lets the client in with the directory's own answer; nil when there is
@@ -194,13 +201,13 @@ func (b *bind) close(frame []byte) {
 
 // exemption finds the rule for a name, and remembers the last one: applications
 // bind again and again with a name of their own. The caller has the turn.
-func (c *conn) exemption(name string) (normal string, rule *Exempt) {
-	if m := &c.exempt; m.rule != nil && m.name == name {
+func (c *conn) exemption(of *rules, name string) (normal string, rule *Exempt) {
+	if m := &c.exempt; m.rule != nil && m.of == of && m.name == name {
 		return m.normal, m.rule
 	}
-	normal, rule = c.server.exemption(name, c.from)
+	normal, rule = of.exemption(name, c.from)
 	if rule != nil {
-		c.exempt.name, c.exempt.normal, c.exempt.rule = name, normal, rule
+		c.exempt.of, c.exempt.name, c.exempt.normal, c.exempt.rule = of, name, normal, rule
 	}
 	return normal, rule
 }
@@ -236,6 +243,6 @@ func (c *conn) forget() {
 
 func (c *conn) log(what string, err error) {
 	if c.ctx.Err() == nil {
-		c.server.log.Error(what+" failed at the directory", "client", c.client.Login.Name, "from", c.from, "cause", err)
+		c.server.log.Error(what+" failed at the directory", "client", c.client.Load().Login.Name, "from", c.from, "cause", err)
 	}
 }

@@ -9,7 +9,10 @@ import (
 
 // clients finds the client to which an address belongs: the one with the
 // longest prefix.
-type clients struct{ entries []clientEntry }
+type clients struct {
+	entries []clientEntry
+	count   int
+}
 
 type clientEntry struct {
 	prefix netip.Prefix
@@ -17,7 +20,7 @@ type clientEntry struct {
 }
 
 func newClients(all []Client) (*clients, error) {
-	c := &clients{}
+	c := &clients{count: len(all)}
 	seen := map[netip.Prefix]bool{}
 	for i := range all {
 		if all[i].Login == nil || all[i].Directory == nil {

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nmcclain/ldap"
@@ -47,7 +48,8 @@ const (
 // conn is one client connection with its upstream connection.
 type conn struct {
 	server *Server
-	client *Client
+	client atomic.Pointer[Client] // as of the last bind
+	first  string                 // its name when it connected
 	from   netip.Addr
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
@@ -57,6 +59,7 @@ type conn struct {
 	tls bool   // who has the turn reads it, the reader sets it
 
 	exempt struct { // of the last exempt bind; who has the turn
+		of           *rules
 		name, normal string
 		rule         *Exempt
 	}
@@ -86,7 +89,8 @@ type waiting struct {
 }
 
 func newConn(ctx context.Context, s *Server, client *Client, from netip.Addr, raw net.Conn) *conn {
-	c := &conn{server: s, client: client, from: from, raw: raw, out: raw}
+	c := &conn{server: s, first: client.Login.Name, from: from, raw: raw, out: raw}
+	c.client.Store(client)
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.src.r = raw
 	c.turn.L = &c.mu
@@ -308,7 +312,7 @@ func (c *conn) process(h header, frame []byte, queued bool) error {
 // refused counts and tells what was turned away without asking anybody.
 func (c *conn) refused(what string, r *refusedBind) {
 	c.server.meter.Refused(what)
-	c.server.log.Info("LDAP "+what+" refused", "client", c.client.Login.Name, "from", c.from, "code", int(r.code), "why", r.text)
+	c.server.log.Info("LDAP "+what+" refused", "client", c.client.Load().Login.Name, "from", c.from, "code", int(r.code), "why", r.text)
 }
 
 // answer responds to a request in the directory's stead.
@@ -352,7 +356,7 @@ func (c *conn) spawn(f func()) bool {
 
 // unavailable is what is answered when the directory cannot be reached.
 func (c *conn) unavailable() string {
-	return c.server.o.Text(c.client.Login, login.Reply{Kind: login.NoAnswer, Reason: login.Unavailable})
+	return c.server.o.Text(c.client.Load().Login, login.Reply{Kind: login.NoAnswer, Reason: login.Unavailable})
 }
 
 // end closes both connections, the upstream one at once, and tells the engine
@@ -385,7 +389,7 @@ func (c *conn) goodbye(why error) {
 	notice, word := c.notice(why)
 	if word != "" {
 		c.server.meter.Refused(word)
-		c.server.log.Info("LDAP connection ended", "client", c.client.Login.Name, "from", c.from, "cause", why)
+		c.server.log.Info("LDAP connection ended", "client", c.client.Load().Login.Name, "from", c.from, "cause", why)
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()

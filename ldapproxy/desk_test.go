@@ -154,11 +154,11 @@ func front(t testing.TB, d Directory, h Handler, change func(*Options, *limits))
 	t.Helper()
 	p := &proxy{t: t, log: &logBook{}, meter: &tally{counts: map[string]int{}}}
 	o := Options{
-		Clients: []Client{{
+		Rules: Rules{Clients: []Client{{
 			Login:     &login.Client{Name: "app", Mode: login.Hold, Language: "en"},
 			Prefixes:  []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 			Directory: d,
-		}},
+		}}},
 		Handler: h,
 		Text: func(c *login.Client, r login.Reply) string {
 			return fmt.Sprintf("%s for %s [%s]", r.Reason, c.Name, r.Trace)

@@ -16,7 +16,7 @@ func (b *bind) Resolve(ctx context.Context, name string) (login.Identity, error)
 	}
 	ctx, cancel := b.c.within(ctx)
 	defer cancel()
-	return b.c.client.Directory.ResolveBind(ctx, name)
+	return b.client.Directory.ResolveBind(ctx, name)
 }
 
 // Check binds as id on the client's own upstream connection. Success is kept
@@ -55,7 +55,7 @@ func (b *bind) Check(ctx context.Context, id login.Identity, password []byte) (l
 func (b *bind) bindDN(id login.Identity) (string, error) {
 	switch {
 	case id.ID == "":
-		return b.c.client.Directory.NobodyDN(), nil
+		return b.client.Directory.NobodyDN(), nil
 	case id.DN != "":
 		return id.DN, nil
 	}

@@ -4,16 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nmcclain/ldap"
 
-	"vssgate/internal/directory"
 	"vssgate/internal/login"
 )
 
@@ -45,16 +44,6 @@ type Client struct {
 	Login     *login.Client
 	Prefixes  []netip.Prefix // the longest that fits wins, among all clients
 	Directory Directory
-
-	open int // connections, guarded by Server.mu
-}
-
-// An Exempt is a service account: binds as exactly this DN need no second
-// factor. Audit names the rule.
-type Exempt struct {
-	DN   string
-	From []netip.Prefix // where it may come from; none: anywhere
-	Why  string
 }
 
 // A Meter counts. Its methods never block.
@@ -69,10 +58,8 @@ type Meter interface {
 
 // Options are what a Server is made of. Handler and Text are needed.
 type Options struct {
-	Clients        []Client
-	Exempt         []Exempt
+	Rules
 	TLS            *tls.Config // of LDAPS listeners and StartTLS; nil: no StartTLS
-	RequireTLS     bool        // passwords on plain connections are refused
 	MaxConnections int         // of all listeners together; 0: 9000. Among several clients none gets the last eighth beyond its even share
 	Handler        Handler
 	Text           func(*login.Client, login.Reply) string // what a refused user reads
@@ -110,20 +97,20 @@ const defaultMaxConnections = 9000
 
 // A Server serves any number of listeners.
 type Server struct {
-	o       Options
-	limits  limits
-	log     *slog.Logger
-	meter   Meter
-	clients *clients
-	exempt  map[string]*Exempt // by normalised DN
+	o      Options
+	limits limits
+	log    *slog.Logger
+	meter  Meter
+	rules  atomic.Pointer[rules]
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
+	open  map[string]int // of them, by client's name
 }
 
 // New checks the options.
 func New(o Options) (*Server, error) {
-	s := &Server{o: o, limits: defaultLimits, log: o.Log, meter: o.Meter, exempt: map[string]*Exempt{}, conns: map[*conn]struct{}{}}
+	s := &Server{o: o, limits: defaultLimits, log: o.Log, meter: o.Meter, conns: map[*conn]struct{}{}, open: map[string]int{}}
 	if o.Handler == nil || o.Text == nil {
 		return nil, errors.New("an LDAP server needs a handler and texts")
 	}
@@ -136,22 +123,11 @@ func New(o Options) (*Server, error) {
 	if s.o.MaxConnections <= 0 {
 		s.o.MaxConnections = defaultMaxConnections
 	}
-	var err error
-	if s.clients, err = newClients(o.Clients); err != nil {
+	use, err := s.Prepare(o.Rules)
+	if err != nil {
 		return nil, err
 	}
-	for _, e := range o.Exempt {
-		name, err := directory.NormalizeDN(e.DN)
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("exempt bind %q is no plain DN: %w", e.DN, err)
-		case name == "":
-			return nil, errors.New("an exempt bind needs a DN")
-		case s.exempt[name] != nil:
-			return nil, fmt.Errorf("exempt bind %q is listed twice", e.DN)
-		}
-		s.exempt[name] = &e
-	}
+	use()
 	return s, nil
 }
 
@@ -207,7 +183,7 @@ func wait(ctx context.Context, d time.Duration) {
 // welcome starts to serve a new connection, or turns it away.
 func (s *Server) welcome(ctx context.Context, group *sync.WaitGroup, raw net.Conn, tlsFirst bool) {
 	from := address(raw.RemoteAddr())
-	client := s.clients.find(from)
+	client := s.rules.Load().clients.find(from)
 	if client == nil {
 		s.meter.Refused("unknown_client")
 		s.log.Warn("LDAP connection from an address that is no client's", "from", from)
@@ -236,11 +212,11 @@ func (s *Server) enter(c *conn) bool {
 	defer s.mu.Unlock()
 	all := s.o.MaxConnections
 	left := all - len(s.conns)
-	if left <= 0 || left <= all/8 && c.client.open >= all/len(s.o.Clients) {
+	if left <= 0 || left <= all/8 && s.open[c.first] >= all/s.rules.Load().clients.count {
 		return false
 	}
 	s.conns[c] = struct{}{}
-	c.client.open++
+	s.open[c.first]++
 	s.meter.Connections(1)
 	return true
 }
@@ -249,7 +225,9 @@ func (s *Server) exit(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	c.client.open--
+	if s.open[c.first]--; s.open[c.first] == 0 {
+		delete(s.open, c.first)
+	}
 	s.meter.Connections(-1)
 }
 
@@ -258,24 +236,6 @@ func address(a net.Addr) netip.Addr {
 		return tcp.AddrPort().Addr().Unmap().WithZone("")
 	}
 	return netip.Addr{}
-}
-
-// exemption finds the rule under which a bind with that name from that address
-// needs no second factor: the name must be the DN of the rule, however it is
-// spelt, and nothing below it or like it.
-func (s *Server) exemption(name string, from netip.Addr) (normal string, rule *Exempt) {
-	if len(s.exempt) == 0 {
-		return "", nil
-	}
-	normal, err := directory.NormalizeDN(name)
-	if err != nil {
-		return "", nil
-	}
-	rule = s.exempt[normal]
-	if rule == nil || len(rule.From) > 0 && !contains(rule.From, from) {
-		return "", nil
-	}
-	return normal, rule
 }
 
 func contains(prefixes []netip.Prefix, a netip.Addr) bool {

@@ -46,7 +46,7 @@ func (c *conn) upstream(ctx context.Context) (*upstream, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.server.limits.dial)
 	defer cancel()
-	conn, err := c.client.Directory.Dial(ctx)
+	conn, err := c.client.Load().Directory.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"vssgate/internal/login"
@@ -51,7 +52,7 @@ const (
 // Prompter tells the devices of people about their logins. It implements
 // login.Prompter.
 type Prompter struct {
-	sender  Sender
+	sender  atomic.Pointer[Sender]
 	devices Devices
 	log     *slog.Logger
 	meter   Meter
@@ -88,15 +89,33 @@ func NewPrompter(s Sender, d Devices, o PrompterOptions) *Prompter {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Prompter{sender: s, devices: d, log: o.Log, meter: o.Meter, trail: o.Trail, queues: make([]chan job, o.Workers), pending: map[login.ID][]*retry{}}
+	p := &Prompter{devices: d, log: o.Log, meter: o.Meter, trail: o.Trail, queues: make([]chan job, o.Workers), pending: map[login.ID][]*retry{}}
+	p.Use(s)
 	for i := range p.queues {
 		p.queues[i] = make(chan job, o.Queue)
 	}
 	return p
 }
 
+// Use puts another sender in the place of the one that there is; nil: nothing to
+// push with is configured any more.
+func (p *Prompter) Use(s Sender) {
+	if s == nil {
+		s = noSender{}
+	}
+	p.sender.Store(&s)
+}
+
+type noSender struct{}
+
+func (noSender) Check(context.Context) error                   { return nil }
+func (noSender) Ready() bool                                   { return false }
+func (noSender) Send(context.Context, Target, Message) Outcome { return Outcome{Result: NotReady} }
+
+func (p *Prompter) by() Sender { return *p.sender.Load() }
+
 // Ready tells whether a prompt can go out at all now.
-func (p *Prompter) Ready() bool { return p.sender != nil && p.sender.Ready() }
+func (p *Prompter) Ready() bool { return p.by().Ready() }
 
 // Prompt tells every usable device of the person that a login waits. It
 // returns at once.
@@ -146,13 +165,11 @@ func (p *Prompter) enqueue(j job) {
 // service first, so that what is wrong is told before the first login.
 func (p *Prompter) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
-	if p.sender != nil {
-		workers.Go(func() {
-			if err := p.sender.Check(ctx); err != nil && ctx.Err() == nil {
-				p.log.Warn("nothing can be pushed as things are; vssgate doctor says what to do", "error", err)
-			}
-		})
-	}
+	workers.Go(func() {
+		if err := p.by().Check(ctx); err != nil && ctx.Err() == nil {
+			p.log.Warn("nothing can be pushed as things are; vssgate doctor says what to do", "error", err)
+		}
+	})
 	for _, q := range p.queues {
 		workers.Go(func() { p.work(ctx, q) })
 	}
@@ -210,7 +227,7 @@ func (p *Prompter) targets(ctx context.Context, j job) []Target {
 
 // tell sends to one device within call, and sees to what came of it.
 func (p *Prompter) tell(ctx, call context.Context, j job, t Target) {
-	o := p.sender.Send(call, t, j.message())
+	o := p.by().Send(call, t, j.message())
 	p.outcome(j.kind, j.prompt.Login, o.Result)
 	log := p.log.With("login", j.prompt.Login.Trace(), "account", j.prompt.Account, "device", t.Device, "kind", j.kind, "outcome", o.Result)
 	switch {

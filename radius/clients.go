@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -72,6 +73,12 @@ func newClient(c Client, v version) *client {
 }
 
 func (c *client) name() string { return c.Login.Name }
+
+// same tells whether answers to either are made alike: the Clients may have been
+// replaced meanwhile.
+func (c *client) same(as *client) bool {
+	return c == as || c.name() == as.name() && c.version == as.version && bytes.Equal(c.secret, as.secret)
+}
 
 // madeWith finds with whose secret a packet was made: c's own, or the previous
 // one while it is accepted. why says that neither fits, or that the previous
@@ -146,6 +153,18 @@ func unmapped(p netip.Prefix) netip.Prefix {
 		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
 	}
 	return p.Masked()
+}
+
+// inherit takes over what is known of the NASes of clients of the same name.
+func (t *clients) inherit(from *clients) {
+	for _, c := range t.all {
+		if n := from.nasesOf(c.name()); n != nil {
+			c.nases = n
+			if c.previous != nil {
+				c.previous.nases = n
+			}
+		}
+	}
 }
 
 // find returns the client with the longest prefix around source, or nil.

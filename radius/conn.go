@@ -76,6 +76,12 @@ func (s *Server) readConn(ctx context.Context, c *conn) Drop {
 		case err != nil:
 			return ""
 		}
+		if speaks := s.speaks(c.tls.ConnectionState(), c.peer); speaks != nil {
+			c.client = speaks
+		} else { // it is a client no more; what it asked before is still answered
+			s.drop(c.client, UnknownCertificate, k)
+			continue
+		}
 		switch drop := s.take(b, c.client, k); drop {
 		case BadLength, BadAttributes, BadAuthenticator, BadRequestAuthenticator: // RFC 6613 section 2.6.4
 			return drop

@@ -126,7 +126,7 @@ func (t *exchanges) begin(x *exchange, k key, now time.Time) (b beginning) {
 		}
 	}()
 	old := k.socket.known[x.place]
-	if old != nil && old.authenticator == x.authenticator && old.client == x.client {
+	if old != nil && old.authenticator == x.authenticator && old.client.same(x.client) {
 		if old.stage == held {
 			old.tries.again(t.millis(now))
 		}

@@ -158,7 +158,7 @@ func (k *conduct) turns(authenticator [16]byte, now time.Time) bool {
 // client: all that is remembered, by this node and the others. A ratchet that
 // has turned here and is not remembered yet stays as it is.
 func (s *Server) Remember(client string, signers []Signer) {
-	n := s.clients.nasesOf(client)
+	n := s.clients.Load().nasesOf(client)
 	if n == nil {
 		return
 	}
@@ -183,7 +183,7 @@ func (s *Server) Remember(client string, signers []Signer) {
 
 // Forget turns the ratchets of all of a client's NASes back.
 func (s *Server) Forget(client string) {
-	n := s.clients.nasesOf(client)
+	n := s.clients.Load().nasesOf(client)
 	if n == nil {
 		return
 	}
@@ -232,7 +232,7 @@ type NAS struct {
 
 // NASes are those of all clients of which something is known.
 func (s *Server) NASes() (all []NAS) {
-	for _, c := range s.clients.all {
+	for _, c := range s.clients.Load().all {
 		c.nases.mu.Lock()
 		for signer, k := range c.nases.known {
 			all = append(all, NAS{c.name(), signer, k.required, k.bare, k.previous, k.seen})

@@ -78,7 +78,7 @@ type Options struct {
 // A Server serves any number of sockets with one table of exchanges.
 type Server struct {
 	opts      Options
-	clients   *clients
+	clients   atomic.Pointer[clients]
 	exchanges *exchanges
 	tell      *teller
 	eap       eapStates
@@ -94,10 +94,6 @@ type Server struct {
 func New(opts Options) (*Server, error) {
 	if opts.Handler == nil || opts.Text == nil {
 		return nil, errors.New("radius: no handler, or no texts")
-	}
-	table, err := newClients(opts.Clients)
-	if err != nil {
-		return nil, err
 	}
 	if opts.Ready == nil {
 		opts.Ready = func() bool { return true }
@@ -117,14 +113,34 @@ func New(opts Options) (*Server, error) {
 	if opts.Log == nil {
 		opts.Log = slog.Default()
 	}
-	return &Server{
+	s := &Server{
 		opts:      opts,
-		clients:   table,
 		exchanges: newExchanges(opts.MaxHeld, opts.Meter),
 		tell:      newTeller(opts.Log),
 		eap:       newEAPStates(opts.EAPKey),
 		limits:    defaultLimits,
 		protocols: []string{protocolV11, protocolV10},
+	}
+	s.clients.Store(&clients{})
+	use, err := s.Prepare(opts.Clients)
+	if err != nil {
+		return nil, err
+	}
+	use()
+	return s, nil
+}
+
+// Prepare checks other clients; use puts them in the place of those there are.
+// What is held is answered as its client was when it came, and what is known of
+// a client's NASes stays, by its name. Who is no client any more is not heard.
+func (s *Server) Prepare(list []Client) (use func(), err error) {
+	next, err := newClients(list)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		next.inherit(s.clients.Load())
+		s.clients.Store(next)
 	}, nil
 }
 
@@ -217,7 +233,7 @@ func (s *Server) read(sock *udpSocket) error {
 
 // serve does what there is to do about one datagram. b is not kept.
 func (s *Server) serve(b []byte, k key) {
-	c := s.clients.find(k.source.Addr())
+	c := s.clients.Load().find(k.source.Addr())
 	if c == nil {
 		s.drop(nil, UnknownSource, k)
 		return

@@ -93,7 +93,7 @@ func (s *Server) welcome(ctx context.Context, raw net.Conn, config *tls.Config) 
 	defer raw.Close()
 	from := raw.RemoteAddr().(*net.TCPAddr).AddrPort()
 	from = netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
-	if !s.clients.mayConnect(from.Addr()) {
+	if !s.clients.Load().mayConnect(from.Addr()) {
 		s.closed("", NoTLSClient, from)
 		return
 	}
@@ -136,15 +136,24 @@ func (s *Server) handshake(ctx context.Context, c *tls.Conn) (why Drop, err erro
 // conn is a connection whose certificate was verified, if it is a client's.
 func (s *Server) conn(c *tls.Conn, from netip.AddrPort) (*conn, Drop) {
 	state := c.ConnectionState()
-	p := s.clients.peer(state.PeerCertificates[0], from.Addr())
-	if p == nil {
+	speaks := s.speaks(state, from)
+	if speaks == nil {
 		return nil, UnknownCertificate
 	}
-	speaks := p.v10
-	if state.NegotiatedProtocol == protocolV11 {
-		speaks = p.v11
-	}
 	return newConn(c, speaks, from, s.overTLS(), s.limits), ""
+}
+
+// speaks is the client at the other end of a connection, as it is now; nil:
+// there is none.
+func (s *Server) speaks(state tls.ConnectionState, from netip.AddrPort) *client {
+	p := s.clients.Load().peer(state.PeerCertificates[0], from.Addr())
+	switch {
+	case p == nil:
+		return nil
+	case state.NegotiatedProtocol == protocolV11:
+		return p.v11
+	}
+	return p.v10
 }
 
 // connected counts a connection that has come, +1, or gone, -1. false: there

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -22,7 +20,14 @@ func serveCommand(w *where) *cobra.Command {
 		Short: "run the daemon",
 		Long: `Runs the daemon in the foreground. When every listener is bound it tells systemd
 and prints "vssgate ready". SIGTERM lets held requests be answered for a few
-seconds, keeps what is open, and ends. SIGHUP checks the configuration.`,
+seconds, keeps what is open, and ends.
+
+SIGHUP reads the configuration again, with all files that it names: clients and
+their secrets, first factors, policies, texts, push, log.level. What is held is
+answered as its client was when it came. A configuration with a mistake changes
+nothing, and the log says what is wrong with it, with line and column. What needs
+a restart (addresses, store, data_dir, keys, audit, ...) stays as it was, and the
+log names it. Each reload is in the audit, with the SHA-256 of the file.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd, w.config) },
 	}
@@ -33,7 +38,12 @@ func serve(cmd *cobra.Command, file string) error {
 	if err != nil {
 		return printProblems(cmd, err)
 	}
-	log := newLog(cmd.ErrOrStderr(), c.Log)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	level := &slog.LevelVar{}
+	_ = level.UnmarshalText([]byte(c.Log.Level)) // it was checked
+	log := newLog(cmd.ErrOrStderr(), c.Log.Format, level)
 	slog.SetDefault(log)
 	for _, p := range c.Warnings {
 		log.Warn("configuration: "+p.Message, "file", p.File, "line", p.Line, "column", p.Column)
@@ -42,43 +52,13 @@ func serve(cmd *cobra.Command, file string) error {
 	if err != nil {
 		return err
 	}
-	defer onHangup(cmd.Context(), func() {
-		if _, err := config.Load(file); err != nil {
-			log.Error("SIGHUP: the configuration has mistakes; nothing changes", "error", err)
-			return
-		}
-		log.Warn("SIGHUP: the configuration is good; restart to apply it", "file", file)
-	})()
+	a.Reload = app.Reload{Asked: hangups, Level: level, Load: func() (*config.Config, error) { return config.Load(file) }}
 	return a.Run(cmd.Context(), func(app.Addresses) { fmt.Fprintln(cmd.OutOrStdout(), "vssgate ready") })
 }
 
-// onHangup calls f at each SIGHUP until the returned function is called.
-func onHangup(ctx context.Context, f func()) (stop func()) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			select {
-			case <-hup:
-				f()
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return func() { signal.Stop(hup); cancel(); <-ended }
-}
-
-func newLog(out io.Writer, c config.Log) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo
-	}
+func newLog(out io.Writer, format string, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
-	if strings.EqualFold(c.Format, "json") {
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(out, o))
 	}
 	return slog.New(slog.NewTextHandler(out, o))

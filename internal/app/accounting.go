@@ -19,7 +19,7 @@ type accounts struct {
 
 // buildAccounting returns nil where accounting is not taken.
 func (a *App) buildAccounting() (radius.Accountant, error) {
-	c := a.config.RADIUS.Accounting
+	c := a.config().RADIUS.Accounting
 	if !c.On() {
 		return nil, nil
 	}
@@ -27,8 +27,8 @@ func (a *App) buildAccounting() (radius.Accountant, error) {
 	all.sessions = accounting.NewSessions(a.loginOf)
 	books := &accounting.Books{Sessions: all.sessions}
 	if c.File != "" {
-		if filepath.Dir(c.File) == a.config.DataDir {
-			if err := os.MkdirAll(a.config.DataDir, 0o700); err != nil {
+		if filepath.Dir(c.File) == a.config().DataDir {
+			if err := os.MkdirAll(a.config().DataDir, 0o700); err != nil {
 				return nil, fmt.Errorf("data_dir: %w", err)
 			}
 		}
@@ -36,7 +36,7 @@ func (a *App) buildAccounting() (radius.Accountant, error) {
 		if all.file, err = accounting.Open(c.File, a.log); err != nil {
 			return nil, fmt.Errorf("radius.accounting.file: %w", err)
 		}
-		all.file.Keep = a.config.Audit.Keep
+		all.file.Keep = a.config().Audit.Keep
 		books.Keepers, all.runs = append(books.Keepers, all.file), append(all.runs, all.file.Run)
 	}
 	if len(c.Forward) > 0 {

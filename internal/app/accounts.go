@@ -57,7 +57,7 @@ func (a *App) assign(ctx context.Context, by string, in admin.Assign) (admin.Acc
 		return admin.Account{}, err
 	}
 	given := enrol.Entry{Custodian: in.Custodian, Document: in.Document, DocumentDate: in.DocumentDate, From: in.From, Until: in.Until}
-	assigned, err := given.Assignment(a.config.Location)
+	assigned, err := given.Assignment(a.config().Location)
 	if err != nil {
 		return admin.Account{}, wrong("%w", err)
 	}
@@ -131,7 +131,7 @@ func (a *App) removeAccount(ctx context.Context, by string, in admin.Remove) (ad
 		return admin.Removed{}, err
 	}
 	return admin.Removed{Account: account.Username, Numbers: done.Numbers, Devices: done.Devices, Codes: done.Codes, Kept: []string{
-		fmt.Sprintf("audit records, for %s (audit.keep): who logged in and who changed what must stay provable", a.config.Audit.Keep),
+		fmt.Sprintf("audit records, for %s (audit.keep): who logged in and who changed what must stay provable", a.config().Audit.Keep),
 		"that the keys of erased devices are revoked, without name or owner: a stolen phone must not come back",
 		"how many codes were wrong lately, under a pseudonym: removing an account must not unlock it",
 	}}, nil
@@ -209,7 +209,7 @@ func (a *App) declare(ctx context.Context, id login.Identity, account enrol.Acco
 	case e.BHXH+e.Personal != "":
 		return a.people.SetNumbers(ctx, id, e.BHXH, e.Personal)
 	case e.Custodian != "":
-		assigned, err := e.Assignment(a.config.Location)
+		assigned, err := e.Assignment(a.config().Location)
 		if err != nil {
 			return account, err
 		}
@@ -239,9 +239,9 @@ func (a *App) row(line int, account enrol.Account) admin.Row {
 	if n := len(account.Assignments); n > 0 {
 		held := account.Assignments[n-1]
 		out.Custodian, out.Document, out.DocumentDate = held.Number.Reveal(), held.Document, held.DocumentDate
-		out.From = held.From.In(a.config.Location).Format(time.DateOnly)
+		out.From = held.From.In(a.config().Location).Format(time.DateOnly)
 		if !held.Until.IsZero() {
-			out.Until = held.Until.In(a.config.Location).AddDate(0, 0, -1).Format(time.DateOnly)
+			out.Until = held.Until.In(a.config().Location).AddDate(0, 0, -1).Format(time.DateOnly)
 		}
 	}
 	return out

@@ -23,7 +23,6 @@ import (
 	"vssgate/internal/login"
 	"vssgate/internal/nas"
 	"vssgate/internal/phoneapi"
-	"vssgate/internal/texts"
 	"vssgate/internal/trail"
 	"vssgate/ldapproxy"
 	"vssgate/otp"
@@ -37,30 +36,29 @@ const drainFor = 5 * time.Second
 
 // An App is one node, from its configuration to its listeners.
 type App struct {
-	config      *config.Config
-	log         *slog.Logger
-	emergency   *emergencyLamp
-	metrics     *metrics
-	keys        *otp.Keys
-	store       Store
-	audit       *audit.Log
-	syslog      *audit.Forwarder // nil: records stay in the file
-	texts       *texts.Texts
-	people      *enrol.People
-	prompter    *push.Prompter
-	engine      *login.Engine
-	trail       *trail.Trail // what happened to logins on this node
-	directories map[string]*firstFactor
-	radius      *radius.Server
-	accounting  accounts // what NASes tell of sessions
-	ratchets    *nas.Ratchets
-	timekeeper  *nas.Timekeeper
-	ldap        *ldapproxy.Server
-	phones      *phoneapi.API
-	certs       *certs.Keeper
-	radiusTLS   radius.Credentials // of radius.tls.listen
-	links       []*radius.Link     // to upstream servers over TLS
-	phoneTLS    *tls.Config        // nil: plain HTTP, behind a proxy
+	Reload // how a new configuration comes; the zero value: never
+
+	now        atomic.Pointer[settings]
+	log        *slog.Logger
+	emergency  *emergencyLamp
+	metrics    *metrics
+	keys       *otp.Keys
+	store      Store
+	audit      *audit.Log
+	syslog     *audit.Forwarder // nil: records stay in the file
+	people     *enrol.People
+	prompter   *push.Prompter
+	engine     *login.Engine
+	trail      *trail.Trail // what happened to logins on this node
+	radius     *radius.Server
+	accounting accounts // what NASes tell of sessions
+	ratchets   *nas.Ratchets
+	timekeeper *nas.Timekeeper
+	ldap       *ldapproxy.Server
+	phones     *phoneapi.API
+	certs      *certs.Keeper
+	radiusTLS  radius.Credentials // of radius.tls.listen
+	phoneTLS   *tls.Config        // nil: plain HTTP, behind a proxy
 
 	listeners listeners
 	healthy   atomic.Pointer[error] // why the node cannot decide now; nil: it can
@@ -77,8 +75,13 @@ type Store interface {
 func New(ctx context.Context, c *config.Config, log *slog.Logger) (*App, error) {
 	lamp := &emergencyLamp{}
 	log = slog.New(lampHandler{log.Handler(), lamp})
-	a := &App{config: c, log: log, emergency: lamp, metrics: newMetrics(), certs: certs.New(log), trail: trail.New(), directories: map[string]*firstFactor{}}
-	for _, build := range []func(context.Context) error{a.buildKeys, a.buildTexts, a.buildDirectories, a.buildStore, a.buildAudit, a.buildPeople, a.buildEngine, a.buildFrontEnds} {
+	a := &App{log: log, emergency: lamp, metrics: newMetrics(), certs: certs.New(log), trail: trail.New()}
+	s, err := a.newSettings(c)
+	if err != nil {
+		return nil, err
+	}
+	a.now.Store(s)
+	for _, build := range []func(context.Context) error{a.buildKeys, a.buildStore, a.buildAudit, a.buildPeople, a.buildEngine, a.buildFrontEnds, a.begin, a.buildNASes} {
 		if err := build(ctx); err != nil {
 			return nil, errors.Join(err, a.close())
 		}
@@ -136,9 +139,7 @@ func (a *App) serve(ctx context.Context, ready func()) error {
 	under.Go(func() error { return a.phones.Serve(base, a.listeners.phones, a.phoneTLS) })
 	under.Go(func() error { return admin.Serve(base, a.listeners.admin, a.commands(), a.log) })
 	under.Go(func() error { return a.certs.Run(base) })
-	for _, l := range a.links {
-		under.Go(func() error { return l.Run(base) })
-	}
+	under.Go(func() error { return a.keepSettings(base) })
 	under.Go(func() error { a.watchHealth(base); return nil })
 	under.Go(func() error { a.watchEmergency(base); return nil })
 	under.Go(func() error { a.announceExemptions(base); return nil })
@@ -177,9 +178,7 @@ func (a *App) serve(ctx context.Context, ready func()) error {
 // close gives back what New took, in reverse order.
 func (a *App) close() error {
 	var errs []error
-	for _, d := range a.directories {
-		d.close()
-	}
+	a.now.Load().close()
 	if a.store != nil {
 		errs = append(errs, a.store.Close())
 	}
@@ -225,7 +224,7 @@ func (l *listeners) close() error {
 // listen binds every listener, or says which one cannot be, and what to do.
 func (a *App) listen() (Addresses, error) {
 	var at Addresses
-	c, l := a.config, &a.listeners
+	c, l := a.config(), &a.listeners
 	var err error
 	if a.radius != nil {
 		if l.radius, at.RADIUS, err = listenUDP("radius.listen", c.RADIUS.Listen); err != nil {
@@ -334,7 +333,7 @@ func (a *App) check(ctx context.Context) error {
 	if err := a.store.Ping(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("store: %w", err))
 	}
-	for name, d := range a.directories {
+	for name, d := range a.directories() {
 		if err := d.ping(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("first factor %s: %w", name, err))
 		}

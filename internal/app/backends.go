@@ -17,7 +17,7 @@ import (
 
 // backends are VssID's own servers, as the phone API knows them.
 func (a *App) backends() (all []phoneapi.Backend) {
-	for _, b := range a.config.VssID.BackendTokens {
+	for _, b := range a.config().VssID.BackendTokens {
 		tokens := &tokens{files: b.TokenFiles, log: a.log.With("backend", b.Name)}
 		one := phoneapi.Backend{Name: b.Name, Addresses: b.Addresses, Tokens: tokens.sums}
 		for _, right := range b.May {

@@ -4,20 +4,16 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
 
 	"vssgate/internal/audit"
-	"vssgate/internal/config"
-	"vssgate/internal/directory"
 	"vssgate/internal/enrol"
 	"vssgate/internal/login"
 	"vssgate/internal/nas"
 	"vssgate/internal/phoneapi"
 	"vssgate/internal/store"
-	"vssgate/internal/texts"
 	"vssgate/ldapproxy"
 	"vssgate/otp"
 	"vssgate/push"
@@ -34,30 +30,20 @@ const (
 )
 
 func (a *App) buildKeys(context.Context) error {
-	file, err := os.ReadFile(a.config.SecretKeyFile)
+	file, err := os.ReadFile(a.config().SecretKeyFile)
 	if err != nil {
 		return fmt.Errorf("secret_key_file: %w", err)
 	}
 	if a.keys, err = otp.ParseKeys(file); err != nil {
-		return fmt.Errorf("secret_key_file %s: %w", a.config.SecretKeyFile, err)
+		return fmt.Errorf("secret_key_file %s: %w", a.config().SecretKeyFile, err)
 	}
 	return nil
 }
 
-func (a *App) buildTexts(context.Context) (err error) {
-	c := a.config
-	a.texts, err = texts.New(texts.Options{
-		Language: c.Language, AccountURL: c.Texts.AccountURL, Support: c.Texts.Support, PlainASCII: c.PlainASCII, TimeZone: c.Location,
-		CodeDigits: c.SecondFactor.CodeDigits, MinVersion: c.VssID.MinVersion, ValidFor: c.SecondFactor.ValidFor, Grace: c.SecondFactor.Grace,
-		ReportLock: c.SecondFactor.Lockout.For, HasBackend: enrols(c.VssID.BackendTokens),
-	})
-	return err
-}
-
 func (a *App) buildStore(ctx context.Context) error {
-	c := a.config
+	c := a.config()
 	if c.Store.Redis != nil {
-		s, err := a.openRedis(ctx)
+		s, err := a.now.Load().openRedis(ctx)
 		if err != nil {
 			return err
 		}
@@ -75,8 +61,8 @@ func (a *App) buildStore(ctx context.Context) error {
 	return nil
 }
 
-func (a *App) openRedis(ctx context.Context) (*store.Redis, error) {
-	r := a.config.Store.Redis
+func (s *settings) openRedis(ctx context.Context) (*store.Redis, error) {
+	r := s.config.Store.Redis
 	var secure *tls.Config
 	if r.TLS != nil {
 		var err error
@@ -84,13 +70,13 @@ func (a *App) openRedis(ctx context.Context) (*store.Redis, error) {
 			return nil, fmt.Errorf("store.redis.tls: %w", err)
 		}
 	}
-	s, err := store.OpenRedis(ctx, store.RedisOptions{
-		Addresses: r.Addresses, MasterName: r.MasterName, Cluster: r.Cluster, Username: r.Username, Password: r.Password, TLS: secure, Log: a.log,
+	opened, err := store.OpenRedis(ctx, store.RedisOptions{
+		Addresses: r.Addresses, MasterName: r.MasterName, Cluster: r.Cluster, Username: r.Username, Password: r.Password, TLS: secure, Log: s.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	return s, nil
+	return opened, nil
 }
 
 // surveyRedis refuses a Redis that breaks promises, and warns of one that could
@@ -140,9 +126,9 @@ func (a *App) serverTLS(key, certFile, keyFile string) (*tls.Config, error) {
 }
 
 func (a *App) buildAudit(context.Context) (err error) {
-	c := a.config.Audit
-	if filepath.Dir(c.File) == a.config.DataDir {
-		if err := os.MkdirAll(a.config.DataDir, 0o700); err != nil {
+	c := a.config().Audit
+	if filepath.Dir(c.File) == a.config().DataDir {
+		if err := os.MkdirAll(a.config().DataDir, 0o700); err != nil {
 			return fmt.Errorf("data_dir: %w", err)
 		}
 	}
@@ -160,41 +146,25 @@ func (a *App) buildAudit(context.Context) (err error) {
 }
 
 func (a *App) buildPeople(context.Context) error {
-	c := a.config
 	var err error
-	a.people, err = enrol.New(a.store, a.keys, enrol.Options{
-		MinVersion: c.VssID.MinVersion, Platforms: c.VssID.Platforms, MaxDevices: c.VssID.MaxDevices, PublicURL: c.VssID.PublicURL,
-	})
-	if err != nil {
+	if a.people, err = enrol.New(a.store, a.keys, people(a.config())); err != nil {
 		return err
 	}
-	sender, err := a.pushService()
-	if err != nil {
-		return err
-	}
-	a.prompter = push.NewPrompter(sender, targets{a.people}, push.PrompterOptions{Log: a.log, Meter: a.metrics, Trail: a.trail})
+	a.prompter = push.NewPrompter(nil, targets{a.people}, push.PrompterOptions{Log: a.log, Meter: a.metrics, Trail: a.trail})
 	return nil
 }
 
 func (a *App) buildEngine(context.Context) error {
-	s, t := a.config.SecondFactor, a.config.Throttle
 	a.engine = login.New(login.Options{
-		Policy: login.Policy{
-			ValidFor: s.ValidFor, Grace: s.Grace, CodeDigits: s.CodeDigits, NumberDigits: s.NumberDigits, WrongCodes: s.WrongCodes, MaxOpen: maxOpen,
-			Lockout:   login.Lockout{After: s.Lockout.After, For: s.Lockout.For, StopAfter: s.Lockout.StopAfter},
-			Throttle:  login.Throttle{PerAccount: t.PerAccount, PerSource: t.PerSource, Within: t.Within},
-			PushLimit: login.Limit{Count: s.PushLimit.Count, Within: s.PushLimit.Within},
-			Factors:   factorSet(s.Factors), Rules: rules(s.Policies),
-		},
 		Store: a.store, Keys: a.keys, People: a.people, Fallbacks: a.people, Prompter: a.prompter, Auditor: a.audit, Meter: a.metrics, Log: a.log, Trail: a.trail,
-		InGroup: inGroup, KeepGroups: keepGroups(a.config), Patience: patience, MaxBusy: maxBusy,
+		InGroup: inGroup, KeepGroups: func(groups []string) []string { return a.now.Load().keepGroups(groups) }, Patience: patience, MaxBusy: maxBusy,
 	})
 	return nil
 }
 
 func (a *App) buildFrontEnds(ctx context.Context) (err error) {
 	a.phones, err = phoneapi.New(phoneapi.Options{
-		People: a.people, Engine: a.engine, Store: a.store, Texts: a.texts, PublicURL: a.config.VssID.PublicURL, Meter: a.metrics, Log: a.log,
+		People: a.people, Engine: a.engine, Store: a.store, Texts: wordings{a}, PublicURL: a.config().VssID.PublicURL, Meter: a.metrics, Log: a.log,
 		Notice:   a.prompter.Notice,
 		Backends: a.backends(),
 		Record:   func(by, action, target string) error { return a.record(by, action, target, "") },
@@ -202,7 +172,7 @@ func (a *App) buildFrontEnds(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if a.phoneTLS, err = a.serverTLS("vssid.tls", a.config.VssID.TLS.CertFile, a.config.VssID.TLS.KeyFile); err != nil {
+	if a.phoneTLS, err = a.serverTLS("vssid.tls", a.config().VssID.TLS.CertFile, a.config().VssID.TLS.KeyFile); err != nil {
 		return err
 	}
 	if err := a.buildRADIUS(ctx); err != nil {
@@ -212,25 +182,9 @@ func (a *App) buildFrontEnds(ctx context.Context) (err error) {
 }
 
 func (a *App) buildRADIUS(ctx context.Context) error {
-	c := a.config.RADIUS
+	c := a.config().RADIUS
 	if len(c.Clients) == 0 {
 		return nil
-	}
-	var clients []radius.Client
-	for _, k := range c.Clients {
-		client := radius.Client{
-			Login: &login.Client{
-				Name: k.Name, Mode: login.Mode(k.Mode), Hold: k.Hold, Then: login.Then(k.Then), Separator: k.Separator, JoinUser: k.Join == "user",
-				Approval: login.Approval(k.Approval), Language: k.Language, Remember: k.Remember, Observe: k.Observe.Ends,
-			},
-			Prefixes: k.Addresses, CertificateNames: k.CertificateNames, Secret: k.Secret, First: a.directories[k.FirstFactor], Reply: replies(k.Reply),
-			Require: radius.Requirement(k.RequireMessageAuthenticator), BareReplies: !k.MessageAuthenticatorInReplies,
-			Previous: k.PreviousSecret, PreviousUntil: k.PreviousExpires,
-		}
-		if up := a.directories[k.FirstFactor].upstream; up != nil {
-			client.Upstream = up
-		}
-		clients = append(clients, client)
 	}
 	var err error
 	if err = a.buildRADIUSTLS(); err != nil {
@@ -241,7 +195,7 @@ func (a *App) buildRADIUS(ctx context.Context) error {
 		return err
 	}
 	a.radius, err = radius.New(radius.Options{
-		Clients: clients, Handler: a.engine, Text: a.texts.Reply, Ready: func() bool { return a.Ready() == nil },
+		Handler: a.engine, Text: a.reply, Ready: func() bool { return a.Ready() == nil },
 		Accountant: accountant, Trail: a.trail, EAPKey: a.keys.MAC(otp.PurposeState, []byte("eap")),
 		Signs:   func(client string, s radius.Signer) { a.ratchets.Turned(client, nas.Signer(s)) },
 		MaxHeld: c.MaxHeld, DrainFor: drainFor, Meter: a.metrics, Log: a.log,
@@ -249,11 +203,14 @@ func (a *App) buildRADIUS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.buildNASes(ctx)
+	return nil
 }
 
 // buildNASes recalls what was learnt of the NASes.
 func (a *App) buildNASes(ctx context.Context) error {
+	if a.radius == nil {
+		return nil
+	}
 	a.timekeeper = &nas.Timekeeper{Store: a.store, Read: a.timers, Hold: a.hold, Log: a.log}
 	before, err := a.timekeeper.Load(ctx)
 	if err != nil {
@@ -275,7 +232,7 @@ func (a *App) buildNASes(ctx context.Context) error {
 }
 
 func (a *App) buildRADIUSTLS() (err error) {
-	t := a.config.RADIUS.TLS
+	t := a.config().RADIUS.TLS
 	if len(t.Listen) == 0 {
 		return nil
 	}
@@ -287,7 +244,7 @@ func (a *App) buildRADIUSTLS() (err error) {
 }
 
 func (a *App) buildLDAP() error {
-	c := a.config.LDAP
+	c := a.config().LDAP
 	if len(c.Clients) == 0 {
 		return nil
 	}
@@ -296,61 +253,8 @@ func (a *App) buildLDAP() error {
 		return err
 	}
 	o := ldapproxy.Options{
-		TLS: secure, RequireTLS: c.RequireTLS, MaxConnections: c.MaxConnections, Handler: a.engine, Text: a.texts.Reply, Meter: a.metrics, Trail: a.trail, Log: a.log,
-	}
-	upstreams := map[string]ldapproxy.Directory{}
-	for _, k := range c.Clients {
-		if upstreams[k.FirstFactor] == nil {
-			if upstreams[k.FirstFactor], err = a.upstream(k.FirstFactor); err != nil {
-				return err
-			}
-		}
-		o.Clients = append(o.Clients, ldapproxy.Client{
-			Login: &login.Client{
-				Name: k.Name, Mode: login.Mode(k.Mode), Hold: k.Hold, Then: login.ThenReject, Separator: k.Separator,
-				Approval: login.Approval(k.Approval), Language: k.Language, Remember: k.Remember,
-			},
-			Prefixes: k.Addresses, Directory: upstreams[k.FirstFactor],
-		})
-	}
-	for _, x := range c.ExemptBinds {
-		o.Exempt = append(o.Exempt, ldapproxy.Exempt{DN: x.DN, From: x.From, Why: x.Why})
+		TLS: secure, MaxConnections: c.MaxConnections, Handler: a.engine, Text: a.reply, Meter: a.metrics, Trail: a.trail, Log: a.log,
 	}
 	a.ldap, err = ldapproxy.New(o)
 	return err
-}
-
-// An ldapUpstream is where an application's binds and operations go: names are
-// found in the directory of the first factor, connections are opened to it or
-// to ldap.upstream.
-type ldapUpstream struct{ names, servers *directory.LDAP }
-
-func (u ldapUpstream) ResolveBind(ctx context.Context, name string) (login.Identity, error) {
-	return u.names.ResolveBind(ctx, name)
-}
-
-func (u ldapUpstream) NobodyDN() string                           { return u.names.NobodyDN() }
-func (u ldapUpstream) Dial(ctx context.Context) (net.Conn, error) { return u.servers.Dial(ctx) }
-
-func (a *App) upstream(name string) (ldapproxy.Directory, error) {
-	f := a.directories[name]
-	if f == nil || f.ldap == nil {
-		return nil, fmt.Errorf("ldap.clients: first factor %q is no LDAP directory; applications need one behind them", name)
-	}
-	up := a.config.LDAP.Upstream
-	if len(up.URLs) == 0 {
-		return ldapUpstream{f.ldap, f.ldap}, nil
-	}
-	var of *config.LDAPDirectory
-	for _, c := range a.config.FirstFactors {
-		if c.Name == name {
-			of = c.LDAP
-		}
-	}
-	dialer, err := a.newLDAP(name+" (ldap.upstream)", of, up.URLs, up.StartTLS, up.CAFile)
-	if err != nil {
-		return nil, err
-	}
-	a.directories[name+" (ldap.upstream)"] = &firstFactor{FirstFactor: dialer, ldap: dialer}
-	return ldapUpstream{f.ldap, dialer}, nil
 }

@@ -40,40 +40,40 @@ func (f *firstFactor) close() {
 	}
 }
 
-func (a *App) buildDirectories(context.Context) error {
-	for _, c := range a.config.FirstFactors {
+func (s *settings) buildDirectories() error {
+	for _, c := range s.config.FirstFactors {
 		if c.RADIUS != nil {
 			continue
 		}
-		f, err := a.newFirstFactor(c)
+		f, err := s.newFirstFactor(c)
 		if err != nil {
 			return err
 		}
-		a.directories[c.Name] = f
+		s.directories[c.Name] = f
 	}
-	for _, c := range a.config.FirstFactors { // these ask the others who users are
+	for _, c := range s.config.FirstFactors { // these ask the others who users are
 		if c.RADIUS == nil {
 			continue
 		}
-		f, err := a.newUpstream(c.Name, c.RADIUS)
+		f, err := s.newUpstream(c.Name, c.RADIUS)
 		if err != nil {
 			return fmt.Errorf("first factor %s: %w", c.Name, err)
 		}
-		a.directories[c.Name] = &firstFactor{FirstFactor: f, upstream: f}
+		s.directories[c.Name] = &firstFactor{FirstFactor: f, upstream: f}
 	}
 	return nil
 }
 
-func (a *App) newUpstream(name string, c *config.RADIUSServers) (*upstream.Factor, error) {
+func (s *settings) newUpstream(name string, c *config.RADIUSServers) (*upstream.Factor, error) {
 	o := upstream.Options{
-		Name: name, Identify: a.directories[c.IdentifyWith], Pass: c.PassAttributes, Timeout: c.Timeout, Meter: a.metrics, Log: a.log,
+		Name: name, Identify: s.directories[c.IdentifyWith], Pass: c.PassAttributes, Timeout: c.Timeout, Meter: s.metrics, Log: s.log,
 	}
-	for _, s := range c.Servers {
-		server := upstream.Server{Address: s.Address, Secret: s.Secret}
-		if s.TLS != nil {
-			link, err := a.newLink(s)
+	for _, c := range c.Servers {
+		server := upstream.Server{Address: c.Address, Secret: c.Secret}
+		if c.TLS != nil {
+			link, err := s.newLink(c)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", s.Address, err)
+				return nil, fmt.Errorf("%s: %w", c.Address, err)
 			}
 			server.Link, server.Secret = link, link.Secret()
 		}
@@ -83,31 +83,31 @@ func (a *App) newUpstream(name string, c *config.RADIUSServers) (*upstream.Facto
 }
 
 // newLink makes the way to a RADIUS server over TLS.
-func (a *App) newLink(s config.RADIUSServer) (link *radius.Link, err error) {
-	o := radius.LinkOptions{Address: s.Address, ServerName: s.TLS.ServerName, Secret: s.Secret, Log: a.log}
-	if s.TLS.CertFile != "" {
-		if o.Credentials.Certificate, err = a.certs.Pair("tls", s.TLS.CertFile, s.TLS.KeyFile); err != nil {
+func (s *settings) newLink(c config.RADIUSServer) (link *radius.Link, err error) {
+	o := radius.LinkOptions{Address: c.Address, ServerName: c.TLS.ServerName, Secret: c.Secret, Log: s.log}
+	if c.TLS.CertFile != "" {
+		if o.Credentials.Certificate, err = s.certs.Pair("tls", c.TLS.CertFile, c.TLS.KeyFile); err != nil {
 			return nil, err
 		}
 	}
-	if o.Credentials.Authorities, err = a.certs.Authorities("tls.ca_file", s.TLS.CAFile); err != nil {
+	if o.Credentials.Authorities, err = s.certs.Authorities("tls.ca_file", c.TLS.CAFile); err != nil {
 		return nil, err
 	}
 	if link, err = radius.NewLink(o); err == nil {
-		a.links = append(a.links, link)
+		s.links = append(s.links, link)
 	}
 	return link, err
 }
 
-func (a *App) newFirstFactor(c config.FirstFactor) (*firstFactor, error) {
+func (s *settings) newFirstFactor(c config.FirstFactor) (*firstFactor, error) {
 	if c.LDAP == nil {
-		file, err := directory.NewFile(c.File, a.log)
+		file, err := directory.NewFile(c.File, s.log)
 		if err != nil {
 			return nil, fmt.Errorf("first factor %s: %w", c.Name, err)
 		}
 		return &firstFactor{FirstFactor: file}, nil
 	}
-	d, err := a.newLDAP(c.Name, c.LDAP, c.LDAP.URLs, c.LDAP.StartTLS, c.LDAP.CAFile)
+	d, err := s.newLDAP(c.Name, c.LDAP, c.LDAP.URLs, c.LDAP.StartTLS, c.LDAP.CAFile)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (a *App) newFirstFactor(c config.FirstFactor) (*firstFactor, error) {
 }
 
 // newLDAP makes a directory from its configuration, at these servers.
-func (a *App) newLDAP(name string, c *config.LDAPDirectory, urls []string, startTLS bool, caFile string) (*directory.LDAP, error) {
+func (s *settings) newLDAP(name string, c *config.LDAPDirectory, urls []string, startTLS bool, caFile string) (*directory.LDAP, error) {
 	roots, err := Authorities(caFile)
 	if err != nil {
 		return nil, fmt.Errorf("first factor %s: %w", name, err)
@@ -128,7 +128,7 @@ func (a *App) newLDAP(name string, c *config.LDAPDirectory, urls []string, start
 			ID: c.Attributes.ID, Username: c.Attributes.Username, DisplayName: c.Attributes.DisplayName,
 			Number: c.Attributes.BHXHNumber, Kind: c.Attributes.Kind, Custodian: c.Attributes.Custodian, Groups: c.Attributes.Groups,
 		},
-		Timeout: c.Timeout, Log: a.log,
+		Timeout: c.Timeout, Log: s.log,
 	})
 }
 

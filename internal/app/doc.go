@@ -4,7 +4,10 @@
 //	New:  configuration -> keys, store, audit, texts, people, push, engine, front ends (nothing listens yet)
 //	Run:  bind every listener -> "vssgate ready" -> serve until ctx ends -> drain -> close the store
 //
-// Map: app.go (life), build.go (configuration to parts), directories.go (first
-// factors), web.go (phone API, metrics, health), operate.go (admin commands),
+// A configuration comes to life as settings, made whole before they are used; a
+// reload makes others and puts them in the place of those there are.
+//
+// Map: app.go (life), build.go (parts that stay), settings.go and directories.go
+// (what a reload replaces), reload.go, web.go (phone API, metrics, health), operate.go (admin commands),
 // metrics.go, doctor.go and doctor_outside.go (each dependency tried, without a daemon).
 package app

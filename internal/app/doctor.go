@@ -46,7 +46,7 @@ const examineFor = 10 * time.Second
 // A doctor tries what a configuration names. It needs no daemon, and leaves one
 // that runs alone.
 type doctor struct {
-	app    *App // its parts are made as New makes them; store and audit are not
+	parts  *settings // made one by one, as New makes them
 	told   func(Finding)
 	daemon *admin.Status // of the daemon that runs here; nil: none
 }
@@ -55,11 +55,11 @@ type doctor struct {
 // other. It changes nothing outside.
 func Examine(ctx context.Context, c *config.Config, told func(Finding)) {
 	quiet := slog.New(slog.DiscardHandler)
-	d := &doctor{told: told, app: &App{config: c, log: quiet, metrics: newMetrics(), certs: certs.New(quiet), directories: map[string]*firstFactor{}}}
+	d := &doctor{told: told, parts: &settings{config: c, log: quiet, metrics: newMetrics(), certs: certs.New(quiet), directories: map[string]*firstFactor{}}}
 	for _, p := range c.Warnings {
 		d.say(Finding{Check: "configuration", Target: fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column), Result: Warning, Found: p.Message})
 	}
-	if err := d.app.buildTexts(ctx); err != nil {
+	if err := d.parts.buildTexts(); err != nil {
 		d.say(Finding{Check: "texts", Target: "language", Result: Failed, Found: err.Error(), Do: "mend texts"})
 		return
 	}
@@ -97,7 +97,7 @@ func (d *doctor) try(ctx context.Context, check, target, do string, look func(ct
 // folders must be there and writable, for whoever runs this: run it as the
 // daemon's user.
 func (d *doctor) folders() {
-	c := d.app.config
+	c := d.parts.config
 	tried := map[string]bool{}
 	for _, at := range []struct{ check, folder string }{
 		{"data_dir", c.DataDir}, {"audit.file", filepath.Dir(c.Audit.File)}, {"admin.socket", filepath.Dir(c.Admin.Socket)},
@@ -143,7 +143,7 @@ func existing(path string) string {
 // certificates are read as the daemon reads them. Those that end soon are among
 // the configuration's warnings.
 func (d *doctor) certificates() {
-	c := d.app.config
+	c := d.parts.config
 	for _, at := range []struct{ check, cert, key string }{
 		{"vssid.tls", c.VssID.TLS.CertFile, c.VssID.TLS.KeyFile},
 		{"radius.tls", c.RADIUS.TLS.CertFile, c.RADIUS.TLS.KeyFile},
@@ -152,7 +152,7 @@ func (d *doctor) certificates() {
 		if at.cert == "" {
 			continue
 		}
-		pair, err := d.app.certs.Pair(at.check, at.cert, at.key)
+		pair, err := d.parts.certs.Pair(at.check, at.cert, at.key)
 		if err != nil {
 			d.say(Finding{Check: at.check, Target: at.cert, Result: Failed, Found: err.Error(), Do: "give a certificate and its own key"})
 			continue
@@ -167,7 +167,7 @@ func (d *doctor) certificates() {
 }
 
 func (d *doctor) syslog(ctx context.Context) {
-	s := d.app.config.Audit.Syslog
+	s := d.parts.config.Audit.Syslog
 	if s.Address == "" {
 		return
 	}
@@ -182,7 +182,7 @@ func (d *doctor) syslog(ctx context.Context) {
 
 // ports must be free, or be the running daemon's.
 func (d *doctor) ports() {
-	c := d.app.config
+	c := d.parts.config
 	if len(c.RADIUS.Clients) > 0 {
 		d.listeners("radius.listen", "udp", c.RADIUS.Listen)
 		d.listeners("radius.accounting.listen", "udp", c.RADIUS.Accounting.Listen)

@@ -20,19 +20,19 @@ const clockDrift = 2 * time.Second
 // store examines the store: the embedded one only for its folder, since the
 // daemon that runs has its file.
 func (d *doctor) store(ctx context.Context) {
-	r := d.app.config.Store.Redis
+	r := d.parts.config.Store.Redis
 	if r == nil {
 		found := "embedded, one node; no daemon has it open that this configuration's admin.socket knows"
 		if d.daemon != nil {
 			found = "embedded, one node; open by the running daemon"
 		}
-		d.say(Finding{Check: "store", Target: filepath.Join(d.app.config.DataDir, "vssgate.db"), Result: Fine, Found: found})
+		d.say(Finding{Check: "store", Target: filepath.Join(d.parts.config.DataDir, "vssgate.db"), Result: Fine, Found: found})
 		return
 	}
 	var s *store.Redis
 	const do = "check addresses, the firewall, username, password and tls of store.redis; try: redis-cli -h HOST -p PORT ping"
 	open := d.try(ctx, "store.redis", fmt.Sprint(r.Addresses), do, func(ctx context.Context) (_ string, err error) {
-		s, err = d.app.openRedis(ctx)
+		s, err = d.parts.openRedis(ctx)
 		return "answers, and runs our scripts", err
 	})
 	if !open {
@@ -87,7 +87,7 @@ func (d *doctor) firstFactor(ctx context.Context, c config.FirstFactor) {
 		}
 	default:
 		d.try(ctx, check, c.File, "mend the file", func(context.Context) (string, error) {
-			_, err := d.app.newFirstFactor(c)
+			_, err := d.parts.newFirstFactor(c)
 			return "can be read", err
 		})
 	}
@@ -99,7 +99,7 @@ var errEnough = errors.New("enough")
 // directory binds as the service account at one server, looks at the base DNs
 // and finds a user.
 func (d *doctor) directory(ctx context.Context, check, url string, c config.FirstFactor) {
-	dir, err := d.app.newLDAP(c.Name, c.LDAP, []string{url}, c.LDAP.StartTLS, c.LDAP.CAFile)
+	dir, err := d.parts.newLDAP(c.Name, c.LDAP, []string{url}, c.LDAP.StartTLS, c.LDAP.CAFile)
 	if err != nil {
 		d.say(Finding{Check: check, Target: url, Result: Failed, Found: err.Error(), Do: "mend " + check})
 		return
@@ -134,13 +134,13 @@ func (d *doctor) directory(ctx context.Context, check, url string, c config.Firs
 func (d *doctor) upstream(ctx context.Context, check string, s config.RADIUSServer, c config.FirstFactor) {
 	one := *c.RADIUS
 	one.Servers = []config.RADIUSServer{s}
-	if d.app.directories[one.IdentifyWith] == nil { // says who users are; nobody is asked that here
-		d.app.directories[one.IdentifyWith] = &firstFactor{FirstFactor: anybody{}}
+	if d.parts.directories[one.IdentifyWith] == nil { // says who users are; nobody is asked that here
+		d.parts.directories[one.IdentifyWith] = &firstFactor{FirstFactor: anybody{}}
 	}
 	const do = "is it up, and is this machine a client there with the same shared secret? A server says nothing to a client that it does not know; over tls look at the certificates of both sides"
 	d.try(ctx, check, s.Address, do, func(ctx context.Context) (string, error) {
-		links := len(d.app.links)
-		f, err := d.app.newUpstream(c.Name, &one)
+		links := len(d.parts.links)
+		f, err := d.parts.newUpstream(c.Name, &one)
 		if err != nil {
 			return "", err
 		}
@@ -149,7 +149,7 @@ func (d *doctor) upstream(ctx context.Context, check string, s config.RADIUSServ
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			for _, l := range d.app.links[links:] {
+			for _, l := range d.parts.links[links:] {
 				_ = l.Run(ctx)
 			}
 		}()
@@ -191,20 +191,20 @@ func asked(ctx context.Context, f login.FirstFactor) (string, error) {
 // push asks what phones are told through, without telling anybody: FCM judges a
 // message that it is not to deliver.
 func (d *doctor) push(ctx context.Context) {
-	if f := d.app.config.Push.FCM; f != nil {
+	if f := d.parts.config.Push.FCM; f != nil {
 		const do = "check push.fcm: the service account's key must be valid and its role include cloudmessaging.messages.create in that project; is the endpoint reachable, perhaps through proxy?"
 		d.try(ctx, "push.fcm", f.Endpoint, do, func(ctx context.Context) (string, error) {
-			sender, err := d.app.newFCM()
+			sender, err := d.parts.newFCM()
 			if err != nil {
 				return "", err
 			}
 			return "the credentials are good, and messages of this project are taken", sender.DryRun(ctx)
 		})
 	}
-	if d.app.config.Push.Webhook != nil {
+	if d.parts.config.Push.Webhook != nil {
 		const do = "check push.webhook: url, token_file and ca_file must be those of VssID's push service, and it must answer {\"type\": \"check\"} with 2xx (docs/push.md)"
 		d.try(ctx, "push.webhook", "", do, func(ctx context.Context) (string, error) {
-			sender, err := d.app.newWebhook()
+			sender, err := d.parts.newWebhook()
 			if err != nil {
 				return "", err
 			}

@@ -29,7 +29,7 @@ func (a *App) emergencyOn(ctx context.Context, by string, in admin.EmergencyOn) 
 	em, err := a.engine.DeclareEmergency(ctx, login.Emergency{Group: in.Group, By: by, Why: in.Why}, lasts)
 	switch {
 	case errors.Is(err, login.ErrEmergencyOn) && !em.Until.IsZero():
-		return admin.Emergency{}, wrong("%w (until %s)", err, em.Until.In(a.config.Location).Format(time.TimeOnly))
+		return admin.Emergency{}, wrong("%w (until %s)", err, em.Until.In(a.config().Location).Format(time.TimeOnly))
 	case errors.Is(err, login.ErrEmergencyOn), errors.Is(err, login.ErrEmergencySpan):
 		return admin.Emergency{}, wrong("%w", err)
 	case err != nil:

@@ -153,8 +153,8 @@ func (a *App) shown(ctx context.Context, found []trail.Login, source string) adm
 		out.Typed = l.Typed
 	}
 	if l.Said != nil {
-		l.Said.ValidFor = a.config.SecondFactor.ValidFor
-		out.Read = a.texts.Reply(l.Client, *l.Said)
+		l.Said.ValidFor = a.config().SecondFactor.ValidFor
+		out.Read = a.reply(l.Client, *l.Said)
 	}
 	for _, e := range l.Events {
 		out.Events = append(out.Events, a.event(ctx, l, e, l.Created.Add(e.After)))
@@ -192,12 +192,12 @@ func (a *App) deviceName(ctx context.Context, id string) string {
 
 // firstFactorOf is the name of the first factor of a client.
 func (a *App) firstFactorOf(client string) string {
-	for _, c := range a.config.RADIUS.Clients {
+	for _, c := range a.config().RADIUS.Clients {
 		if c.Name == client {
 			return c.FirstFactor
 		}
 	}
-	for _, c := range a.config.LDAP.Clients {
+	for _, c := range a.config().LDAP.Clients {
 		if c.Name == client {
 			return c.FirstFactor
 		}
@@ -226,7 +226,7 @@ func (a *App) loginOf(r *accounting.Record) (login.ID, bool) {
 
 // fromAudit shows a login that only the audit remembers.
 func (a *App) fromAudit(which string) (admin.ShownLogin, error) {
-	files, err := audit.Files(a.config.Audit.File)
+	files, err := audit.Files(a.config().Audit.File)
 	if err != nil {
 		return admin.ShownLogin{}, err
 	}

@@ -15,7 +15,7 @@ import (
 
 // nasClient is the RADIUS client with that name.
 func (a *App) nasClient(name string) (config.RADIUSClient, error) {
-	all := a.config.RADIUS.Clients
+	all := a.config().RADIUS.Clients
 	i := slices.IndexFunc(all, func(c config.RADIUSClient) bool { return c.Name == name })
 	if i < 0 {
 		return config.RADIUSClient{}, wrong("there is no RADIUS client %q; see radius.clients in the configuration", name)
@@ -80,7 +80,7 @@ func (a *App) seenNASes(context.Context, string, admin.None) ([]admin.SeenClient
 		return all, nil
 	}
 	nases := a.radius.NASes()
-	for _, c := range a.config.RADIUS.Clients {
+	for _, c := range a.config().RADIUS.Clients {
 		one := admin.SeenClient{
 			Client: c.Name, Mode: c.Mode, HoldMS: c.Hold.Milliseconds(), RequireMessageAuthenticator: c.RequireMessageAuthenticator,
 			Timers: a.timersOf(c.Name), NASes: []admin.SeenNAS{},

@@ -46,7 +46,7 @@ func (a *App) commands() *admin.Mux {
 
 // status says where this daemon listens, as its configuration has it.
 func (a *App) status(context.Context, string, admin.None) (admin.Status, error) {
-	c := a.config
+	c := a.config()
 	s := admin.Status{Listeners: map[string][]string{"vssid.listen": {c.VssID.Listen}, "metrics.listen": {c.Metrics.Listen}}}
 	if a.radius != nil {
 		s.Listeners["radius.listen"], s.Listeners["radius.tls.listen"] = c.RADIUS.Listen, c.RADIUS.TLS.Listen
@@ -66,8 +66,8 @@ func wrong(format string, args ...any) error {
 // resolve finds whom USER means, as at login, in the first factors in their
 // order.
 func (a *App) resolve(ctx context.Context, user string) (login.Identity, error) {
-	for _, f := range a.config.FirstFactors {
-		id, err := a.directories[f.Name].Resolve(ctx, user)
+	for _, f := range a.config().FirstFactors {
+		id, err := a.directories()[f.Name].Resolve(ctx, user)
 		if err != nil {
 			return id, fmt.Errorf("first factor %s: %w", f.Name, err)
 		}
@@ -250,7 +250,7 @@ func (a *App) exportAudit(ctx context.Context, by string, in admin.Export) (admi
 	if in.Why == "" {
 		return admin.Exported{}, wrong("exporting a person's records needs a reason")
 	}
-	out := admin.Exported{File: a.config.Audit.File, IDs: []string{account.ID}}
+	out := admin.Exported{File: a.config().Audit.File, IDs: []string{account.ID}}
 	if account.Person != "" {
 		accounts, err := a.people.AccountsOf(ctx, account.Person)
 		if err != nil {

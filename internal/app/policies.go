@@ -84,12 +84,12 @@ type exemption struct {
 }
 
 func (a *App) exemptions() (all []exemption) {
-	for i, p := range a.config.SecondFactor.Policies {
+	for i, p := range a.config().SecondFactor.Policies {
 		if p.Require == "never" {
 			all = append(all, exemption{policyName(i), p.At, p.Why})
 		}
 	}
-	for _, c := range a.config.RADIUS.Clients {
+	for _, c := range a.config().RADIUS.Clients {
 		if !c.Observe.Ends.IsZero() {
 			all = append(all, exemption{"observe " + c.Name, c.Observe.Ends, c.Observe.Why})
 		}
@@ -121,7 +121,7 @@ func (a *App) announceExemptions(ctx context.Context) {
 			if due := stage(left); due != 0 && left > 0 && said[x.rule] != due {
 				said[x.rule] = due
 				a.log.Warn("an exemption from the second factor ends; these users will be asked: vssgate rollout report tells who is not ready",
-					"rule", x.rule, "ends", x.ends.In(a.config.Location).Format(time.RFC3339), "days", due, "why", strings.TrimSpace(x.why))
+					"rule", x.rule, "ends", x.ends.In(a.config().Location).Format(time.RFC3339), "days", due, "why", strings.TrimSpace(x.why))
 			}
 		}
 		select {

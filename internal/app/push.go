@@ -11,24 +11,24 @@ import (
 )
 
 // pushService is what phones are told through; nil: nothing is configured.
-func (a *App) pushService() (push.Sender, error) {
+func (s *settings) pushService() (push.Sender, error) {
 	switch {
-	case a.config.Push.FCM != nil:
-		return a.newFCM()
-	case a.config.Push.Webhook != nil:
-		return a.newWebhook()
+	case s.config.Push.FCM != nil:
+		return s.newFCM()
+	case s.config.Push.Webhook != nil:
+		return s.newWebhook()
 	}
 	return nil, nil
 }
 
-func (a *App) newFCM() (*push.FCM, error) {
-	f := a.config.Push.FCM
+func (s *settings) newFCM() (*push.FCM, error) {
+	f := s.config.Push.FCM
 	credentials, err := os.ReadFile(f.CredentialsFile)
 	if err != nil {
 		return nil, fmt.Errorf("push.fcm.credentials_file: %w", err)
 	}
 	made, err := push.NewFCM(push.Options{
-		CredentialsJSON: credentials, ProjectID: f.ProjectID, Endpoint: f.Endpoint, Proxy: f.Proxy, Log: a.log, Alerts: a.alerts(),
+		CredentialsJSON: credentials, ProjectID: f.ProjectID, Endpoint: f.Endpoint, Proxy: f.Proxy, Log: s.log, Alerts: s.alerts(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("push.fcm: %w", err)
@@ -36,13 +36,13 @@ func (a *App) newFCM() (*push.FCM, error) {
 	return made, nil
 }
 
-func (a *App) newWebhook() (*push.Webhook, error) {
-	w := a.config.Push.Webhook
+func (s *settings) newWebhook() (*push.Webhook, error) {
+	w := s.config.Push.Webhook
 	roots, err := Authorities(w.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("push.webhook.ca_file: %w", err)
 	}
-	made, err := push.NewWebhook(push.WebhookOptions{URL: w.URL, Token: w.Token, Roots: roots, Log: a.log})
+	made, err := push.NewWebhook(push.WebhookOptions{URL: w.URL, Token: w.Token, Roots: roots, Log: s.log})
 	if err != nil {
 		return nil, fmt.Errorf("push.webhook: %w", err)
 	}
@@ -50,8 +50,8 @@ func (a *App) newWebhook() (*push.Webhook, error) {
 }
 
 // alerts are the texts that iOS falls back to.
-func (a *App) alerts() push.Alerts {
-	word := func(key string) string { return a.texts.Get("vi", key, nil) }
+func (s *settings) alerts() push.Alerts {
+	word := func(key string) string { return s.texts.Get("vi", key, nil) }
 	all := push.Alerts{Login: push.Alert{Title: word("push.title"), Body: word("push.body")}, Notices: map[login.NoticeWord]push.Alert{}}
 	for _, w := range login.NoticeWords {
 		all.Notices[w] = push.Alert{Title: word("notice.title"), Body: word("notice." + string(w))}

@@ -30,9 +30,9 @@ func (a *App) rolloutReport(ctx context.Context, _ string, in admin.Rollout) (ad
 	}
 	r := &report{app: a, request: request, in: in, parts: map[string]*admin.RolloutPart{}, seen: map[string]bool{}}
 	r.out.At = now.AddDate(0, 0, 1)
-	r.grouped = slices.ContainsFunc(a.config.SecondFactor.Policies, func(p config.Policy) bool { return len(p.Match.Group) > 0 })
-	for _, f := range a.config.FirstFactors {
-		if all, ok := a.directories[f.Name].FirstFactor.(lister); ok {
+	r.grouped = slices.ContainsFunc(a.config().SecondFactor.Policies, func(p config.Policy) bool { return len(p.Match.Group) > 0 })
+	for _, f := range a.config().FirstFactors {
+		if all, ok := a.directories()[f.Name].FirstFactor.(lister); ok {
 			if err := all.Each(ctx, in.Under, func(who login.Identity) error { return r.add(ctx, who) }); err != nil {
 				return admin.RolledOut{}, err
 			}
@@ -48,13 +48,13 @@ func (a *App) asIf(in admin.Rollout) (*login.Request, error) {
 		return nil, wrong("--under %q is no DN; want one like ou=hue,dc=example,dc=vn", in.Under)
 	}
 	r := &login.Request{Client: &login.Client{Name: in.Client}}
-	for _, c := range a.config.RADIUS.Clients {
+	for _, c := range a.config().RADIUS.Clients {
 		if c.Name == in.Client {
 			r.Client.Observe = c.Observe.Ends
 			return r, nil
 		}
 	}
-	for _, c := range a.config.LDAP.Clients {
+	for _, c := range a.config().LDAP.Clients {
 		if c.Name == in.Client {
 			return r, nil
 		}

@@ -32,6 +32,7 @@ type Config struct {
 	Log           Log           `yaml:"log"`
 
 	Location *time.Location `yaml:"-"` // of TimeZone
+	Hash     string         `yaml:"-"` // SHA-256 of the file, in hexadecimal
 	Warnings []Problem      `yaml:"-"` // what works but should not stay so
 }
 

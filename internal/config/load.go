@@ -2,6 +2,8 @@ package config
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -78,7 +80,8 @@ func Parse(path string, src []byte) (*Config, Problems) {
 	if all.Mistaken() {
 		return nil, all
 	}
-	c.Warnings = all
+	sum := sha256.Sum256(src)
+	c.Warnings, c.Hash = all, hex.EncodeToString(sum[:])
 	return c, all
 }
 

@@ -19,7 +19,7 @@ import (
 // Options is what an Engine is made of. All fields but Fallbacks and Trail are
 // needed.
 type Options struct {
-	Policy    Policy
+	Policy    Policy // to begin with; see Engine.Use
 	Store     Store
 	Keys      *otp.Keys
 	People    People
@@ -51,6 +51,7 @@ type Options struct {
 type Engine struct {
 	Options
 	born time.Time // the origin of clock
+	now  atomic.Pointer[Policy]
 	busy atomic.Int64
 
 	mayBeEmergency atomic.Bool // an emergency was declared, here or elsewhere, and may be on
@@ -136,7 +137,7 @@ func (q *asking) resume() {
 
 // New makes an Engine. Start Run before handing it requests.
 func New(o Options) *Engine {
-	return &Engine{
+	e := &Engine{
 		Options:  o,
 		born:     time.Now(),
 		known:    map[ID]*known{},
@@ -144,7 +145,15 @@ func New(o Options) *Engine {
 		rounds:   map[string]*round{},
 		watchers: map[string]*watcher{},
 	}
+	e.now.Store(&e.Options.Policy)
+	return e
 }
+
+// Use puts another policy in the place of the one that there is. What is open
+// goes on under it: its deadline and its factors stay as they were when it began.
+func (e *Engine) Use(p Policy) { e.now.Store(&p) }
+
+func (e *Engine) policy() *Policy { return e.now.Load() }
 
 // Run watches the store and the deadlines of open attempts until ctx ends, and
 // then waits for the requests that are being decided. It returns nil.
@@ -186,7 +195,7 @@ func (e *Engine) Handle(r *Request) (leave func()) {
 	if len(r.State) > 0 && !e.genuine(r.State, r.Client) { // anybody can send one: it costs no more than this
 		id := NewID()
 		e.told(Event{Attempt: id, Kind: EventDropped, Word: string(BadState), Request: r})
-		r.Reply(Reply{Kind: BadAnswer, Reason: BadState, Attempt: id, Trace: id.Trace(), ValidFor: e.Policy.ValidFor})
+		r.Reply(Reply{Kind: BadAnswer, Reason: BadState, Attempt: id, Trace: id.Trace(), ValidFor: e.policy().ValidFor})
 		return func() {}
 	}
 	q := &asking{work: &work{req: r, own: NewID(), identity: &Identity{}, began: time.Now()}}
@@ -291,7 +300,7 @@ func (e *Engine) loop(ctx context.Context, q *asking) error {
 		}
 		var finished bool
 		if err = e.enter(s, q, now); err == nil {
-			finished, err = e.do(ctx, s, q, Decide(&s.Attempt, &q.facts, &e.Policy, now), now)
+			finished, err = e.do(ctx, s, q, Decide(&s.Attempt, &q.facts, e.policy(), now), now)
 		}
 		switch {
 		case errors.Is(err, ErrConflict), errors.Is(err, ErrLate):
@@ -372,7 +381,7 @@ func (e *Engine) finish(q *asking, r Reply) {
 	gone := q.gone
 	q.mu.Unlock()
 	e.drop(q)
-	r.Attempt, r.Trace, r.ValidFor = q.id, q.id.Trace(), e.Policy.ValidFor
+	r.Attempt, r.Trace, r.ValidFor = q.id, q.id.Trace(), e.policy().ValidFor
 	e.land(q, &r)
 	e.replied(q, &r, gone)
 	q.req.Reply(r)
@@ -456,7 +465,7 @@ func (e *Engine) meetDeadline(ctx context.Context, id ID) (again time.Duration, 
 		if err != nil {
 			return 0, err
 		}
-		act := Decide(&s.Attempt, nil, &e.Policy, s.rec.Read)
+		act := Decide(&s.Attempt, nil, e.policy(), s.rec.Read)
 		switch act.Kind {
 		case ActWait:
 			return max(act.Until.Sub(s.rec.Read), time.Millisecond), nil
