@@ -121,7 +121,7 @@ func (a *App) phoneless(ctx context.Context, r *login.Request, who login.Identit
 		return problem, err
 	}
 	kinds, person, err := a.people.Fallbacks(ctx, who.ID)
-	if err == nil && person == account.Person && a.engine.Policy.FactorsFor(r, &who, at)&kinds != 0 {
+	if err == nil && person == account.Person && a.engine.PolicyNow().FactorsFor(r, &who, at)&kinds != 0 {
 		return "", nil
 	}
 	return problem, err

@@ -93,7 +93,7 @@ func (r *report) add(ctx context.Context, who login.Identity) error {
 	if err != nil {
 		return err
 	}
-	rule := r.app.engine.Policy.WouldLetIn(r.request, &who, problem, r.out.At)
+	rule := r.app.engine.PolicyNow().WouldLetIn(r.request, &who, problem, r.out.At)
 	if r.out.At.Before(r.request.Client.Observe) {
 		rule = login.FactorObserve
 	}

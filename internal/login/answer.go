@@ -98,13 +98,13 @@ func (e *Engine) Logins(ctx context.Context, person string) (Logins, error) {
 	version := fnv.New64a()
 	for _, s := range all {
 		a := &s.Attempt
-		if !a.live(now, e.policy().Grace) {
+		if !a.live(now, e.PolicyNow().Grace) {
 			continue
 		}
 		fmt.Fprintf(version, "%s %d\n", a.ID, s.rec.Version)
 		code := ""
 		if a.Factors.Has(AllowCode) {
-			code = e.Keys.Code(a.ID[:], e.policy().CodeDigits)
+			code = e.Keys.Code(a.ID[:], e.PolicyNow().CodeDigits)
 		}
 		list.Open = append(list.Open, OpenLogin{
 			ID: a.ID, Code: code, Approval: a.Approval, Username: a.Who.Username,
@@ -213,7 +213,7 @@ func (e *Engine) record(ctx context.Context, s *saved, ans Answering) error {
 		}
 	}
 	a.Answer = g
-	act := Decide(a, nil, e.policy(), s.rec.Read)
+	act := Decide(a, nil, e.PolicyNow(), s.rec.Read)
 	if act.Kind != ActEnd {
 		if err := e.save(ctx, s, Condition{Before: a.Deadline}); err != nil {
 			return err
@@ -241,7 +241,7 @@ func (e *Engine) approve(ctx context.Context, s *saved, g *Given) error {
 	switch {
 	case a.Approval == ApprovalOff:
 		return ErrApprovalOff
-	case a.Approval == ApprovalNumber && !otp.IsCode([]byte(g.Number), e.policy().NumberDigits):
+	case a.Approval == ApprovalNumber && !otp.IsCode([]byte(g.Number), e.PolicyNow().NumberDigits):
 		return ErrNumberMissing // a slip of the finger is no wrong number
 	case a.Approval == ApprovalNumber:
 		if g.Chain = a.chainByNumber(g.Number); g.Chain < 0 {
@@ -255,7 +255,7 @@ func (e *Engine) approve(ctx context.Context, s *saved, g *Given) error {
 	if err != nil {
 		return err
 	}
-	several := slices.DeleteFunc(others, func(o *saved) bool { return o.Attempt.ID == a.ID || !o.Attempt.live(s.rec.Read, e.policy().Grace) })
+	several := slices.DeleteFunc(others, func(o *saved) bool { return o.Attempt.ID == a.ID || !o.Attempt.live(s.rec.Read, e.PolicyNow().Grace) })
 	if len(several) == 0 {
 		return nil
 	}
@@ -313,7 +313,7 @@ func (e *Engine) fateOnce(ctx context.Context, id ID) (fate Answered, waits bool
 		return fate, false, err
 	}
 	a := &s.Attempt
-	retry := Answered{Outcome: OutcomeRetry, RetryWithin: a.Answer.At.Add(e.policy().Grace).Sub(s.rec.Read)}
+	retry := Answered{Outcome: OutcomeRetry, RetryWithin: a.Answer.At.Add(e.PolicyNow().Grace).Sub(s.rec.Read)}
 	switch {
 	case a.Answer.refusal() == WrongNumber:
 		return fate, false, ErrWrongNumber

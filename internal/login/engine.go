@@ -153,7 +153,8 @@ func New(o Options) *Engine {
 // goes on under it: its deadline and its factors stay as they were when it began.
 func (e *Engine) Use(p Policy) { e.now.Store(&p) }
 
-func (e *Engine) policy() *Policy { return e.now.Load() }
+// PolicyNow is the policy that decides now; Options.Policy only began.
+func (e *Engine) PolicyNow() *Policy { return e.now.Load() }
 
 // Run watches the store and the deadlines of open attempts until ctx ends, and
 // then waits for the requests that are being decided. It returns nil.
@@ -195,7 +196,7 @@ func (e *Engine) Handle(r *Request) (leave func()) {
 	if len(r.State) > 0 && !e.genuine(r.State, r.Client) { // anybody can send one: it costs no more than this
 		id := NewID()
 		e.told(Event{Attempt: id, Kind: EventDropped, Word: string(BadState), Request: r})
-		r.Reply(Reply{Kind: BadAnswer, Reason: BadState, Attempt: id, Trace: id.Trace(), ValidFor: e.policy().ValidFor})
+		r.Reply(Reply{Kind: BadAnswer, Reason: BadState, Attempt: id, Trace: id.Trace(), ValidFor: e.PolicyNow().ValidFor})
 		return func() {}
 	}
 	q := &asking{work: &work{req: r, own: NewID(), identity: &Identity{}, began: time.Now()}}
@@ -300,7 +301,7 @@ func (e *Engine) loop(ctx context.Context, q *asking) error {
 		}
 		var finished bool
 		if err = e.enter(s, q, now); err == nil {
-			finished, err = e.do(ctx, s, q, Decide(&s.Attempt, &q.facts, e.policy(), now), now)
+			finished, err = e.do(ctx, s, q, Decide(&s.Attempt, &q.facts, e.PolicyNow(), now), now)
 		}
 		switch {
 		case errors.Is(err, ErrConflict), errors.Is(err, ErrLate):
@@ -381,7 +382,7 @@ func (e *Engine) finish(q *asking, r Reply) {
 	gone := q.gone
 	q.mu.Unlock()
 	e.drop(q)
-	r.Attempt, r.Trace, r.ValidFor = q.id, q.id.Trace(), e.policy().ValidFor
+	r.Attempt, r.Trace, r.ValidFor = q.id, q.id.Trace(), e.PolicyNow().ValidFor
 	e.land(q, &r)
 	e.replied(q, &r, gone)
 	q.req.Reply(r)
@@ -465,7 +466,7 @@ func (e *Engine) meetDeadline(ctx context.Context, id ID) (again time.Duration, 
 		if err != nil {
 			return 0, err
 		}
-		act := Decide(&s.Attempt, nil, e.policy(), s.rec.Read)
+		act := Decide(&s.Attempt, nil, e.PolicyNow(), s.rec.Read)
 		switch act.Kind {
 		case ActWait:
 			return max(act.Until.Sub(s.rec.Read), time.Millisecond), nil

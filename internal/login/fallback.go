@@ -81,7 +81,7 @@ func (e *Engine) cutFallback(ctx context.Context, q *asking, id *Identity) error
 	if q.code != "" || e.Fallbacks == nil {
 		return nil
 	}
-	if len(e.policy().cuts(q.req, e.policy().mayUse())) == 0 {
+	if len(e.PolicyNow().cuts(q.req, e.PolicyNow().mayUse())) == 0 {
 		return nil // as nearly always: nobody is asked
 	}
 	now, err := e.Store.Now(ctx)
@@ -92,13 +92,13 @@ func (e *Engine) cutFallback(ctx context.Context, q *asking, id *Identity) error
 	if err != nil {
 		return err
 	}
-	factors := e.policy().FactorsFor(q.req, id, now)
+	factors := e.PolicyNow().FactorsFor(q.req, id, now)
 	if kinds &= factors; kinds == 0 {
 		return nil
 	}
-	ways := e.policy().cuts(q.req, kinds)
+	ways := e.PolicyNow().cuts(q.req, kinds)
 	if len(ways) == 0 {
-		ways = e.policy().cuts(q.req, factors) // one that was used up, perhaps
+		ways = e.PolicyNow().cuts(q.req, factors) // one that was used up, perhaps
 	}
 	if len(ways) == 0 || len(ways[0].password) == 0 {
 		return nil
@@ -150,7 +150,7 @@ func (e *Engine) anew(ctx context.Context, a *Attempt) (bool, error) {
 // whichCode tells what q's code is a code of: this login's, or the account's
 // own, which is then used up.
 func (e *Engine) whichCode(ctx context.Context, a *Attempt, q *asking) (Factor, error) {
-	if a.Factors.Has(AllowCode) && e.Keys.VerifyCode(a.ID[:], e.policy().CodeDigits, q.code) {
+	if a.Factors.Has(AllowCode) && e.Keys.VerifyCode(a.ID[:], e.PolicyNow().CodeDigits, q.code) {
 		return FactorCode, nil
 	}
 	kinds := a.Factors & allowFallbacks

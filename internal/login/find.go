@@ -92,7 +92,7 @@ func (e *Engine) answerState(ctx context.Context, s *saved, q *asking, chain int
 	q.facts.CanAsk, q.facts.Then = true, ThenChallenge
 	q.facts.Self = e.Keys.MAC(otp.PurposeJoin, []byte("said"), r.State, r.Password, []byte(r.NAS), []byte(r.Station))
 	q.guess = q.facts.Self
-	if q.code = e.policy().codeOf(r.Password, s.Attempt.Factors); q.code != "" {
+	if q.code = e.PolicyNow().codeOf(r.Password, s.Attempt.Factors); q.code != "" {
 		q.facts.Code = CodeUncounted
 	} else {
 		q.facts.HoldUntil = s.rec.Read.Add(r.Client.Hold)
@@ -126,7 +126,7 @@ func (e *Engine) proven(ctx context.Context, q *asking) (*saved, error) {
 	if s, err := e.joinable(ctx, q); s != nil || err != nil {
 		return s, err
 	}
-	for _, way := range e.policy().cuts(q.req, e.policy().mayUse()) {
+	for _, way := range e.PolicyNow().cuts(q.req, e.PolicyNow().mayUse()) {
 		if len(way.password) == 0 {
 			return e.refuse(q, EmptyPassword), nil
 		}
@@ -162,7 +162,7 @@ func (e *Engine) findByProof(ctx context.Context, q *asking) (*saved, error) {
 func (e *Engine) probed(ctx context.Context, r *Request) (bool, error) {
 	all, err := e.findAll(ctx, e.nameIndex(r.FrontEnd, r.Client.Name, r.Username))
 	return slices.ContainsFunc(all, func(s *saved) bool {
-		return !s.Attempt.Proof && s.Attempt.Station == r.Station && s.Attempt.live(s.rec.Read, e.policy().Grace)
+		return !s.Attempt.Proof && s.Attempt.Station == r.Station && s.Attempt.live(s.rec.Read, e.PolicyNow().Grace)
 	}), err
 }
 
@@ -198,7 +198,7 @@ func (e *Engine) joinable(ctx context.Context, q *asking) (*saved, error) {
 		case !bytes.Equal(a.Secret, q.secret) || !bytes.Equal(a.Scope, q.scope):
 		case a.Verdict != nil && q.facts.asksAgain(a.Verdict, s.rec.Read):
 			return s, q.joins(e, s)
-		case a.live(s.rec.Read, e.policy().Grace) && (open == nil || a.Created.After(open.Attempt.Created)):
+		case a.live(s.rec.Read, e.PolicyNow().Grace) && (open == nil || a.Created.After(open.Attempt.Created)):
 			open = s
 		}
 	}
@@ -288,7 +288,7 @@ func (e *Engine) alone(ctx context.Context, q *asking, s *saved, cut []byte) (bo
 // nearer tells whether an appended code belongs rather to s than to t.
 func (e *Engine) nearer(q *asking, s, t *saved) bool {
 	rank := func(x *saved) (n int) {
-		if x.Attempt.live(x.rec.Read, e.policy().Grace) {
+		if x.Attempt.live(x.rec.Read, e.PolicyNow().Grace) {
 			n += 2
 		}
 		if bytes.Equal(x.Attempt.Scope, q.scope) {

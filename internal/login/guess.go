@@ -134,7 +134,7 @@ func (e *Engine) countGuess(ctx context.Context, account, guess string) (*lock, 
 	l, now, err := e.changeLock(ctx, account, func(l *lock, now time.Time) bool {
 		refused, lockedNow = nil, false
 		before := l.locked(now)
-		if l.lockIfDue(e.policy().Lockout, now); l.locked(now) {
+		if l.lockIfDue(e.PolicyNow().Lockout, now); l.locked(now) {
 			refused, lockedNow = l, !before
 			return lockedNow
 		}
@@ -162,7 +162,7 @@ func (e *Engine) countGuess(ctx context.Context, account, guess string) (*lock, 
 func (e *Engine) commitGuesses(ctx context.Context, account string) error {
 	l, now, err := e.changeLock(ctx, account, func(l *lock, now time.Time) bool {
 		l.Kept = true
-		l.lockIfDue(e.policy().Lockout, now)
+		l.lockIfDue(e.PolicyNow().Lockout, now)
 		return true
 	})
 	if err != nil {
@@ -200,7 +200,7 @@ func (e *Engine) clearGuesses(ctx context.Context, a *Attempt) error {
 		kept = l.Kept
 		l.Cleared = min(max(l.Cleared, a.CodesSeen)+1, l.Counted)
 		l.Kept = l.wrong() > 0
-		l.Locked = l.wrong() / e.policy().Lockout.After
+		l.Locked = l.wrong() / e.PolicyNow().Lockout.After
 		return true
 	})
 	if err != nil || !kept {
@@ -212,7 +212,7 @@ func (e *Engine) clearGuesses(ctx context.Context, a *Attempt) error {
 // lockReported locks an account whose login was reported by its owner.
 func (e *Engine) lockReported(ctx context.Context, account string) error {
 	l, _, err := e.changeLock(ctx, account, func(l *lock, now time.Time) bool {
-		if until := now.Add(e.policy().Lockout.For); until.After(l.Until) {
+		if until := now.Add(e.PolicyNow().Lockout.For); until.After(l.Until) {
 			l.Until, l.Reported = until, true
 		}
 		l.Kept = true
@@ -227,7 +227,7 @@ func (e *Engine) lockReported(ctx context.Context, account string) error {
 // Unlock lets an account log in again, after wrong codes and after wrong
 // passwords: an administrator's word.
 func (e *Engine) Unlock(ctx context.Context, account string) error {
-	for range e.policy().Throttle.PerAccount {
+	for range e.PolicyNow().Throttle.PerAccount {
 		if err := e.Store.Uncount(ctx, e.listedAs(triesOfAccount, account)); err != nil {
 			return err
 		}

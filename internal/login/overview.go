@@ -34,7 +34,7 @@ func (e *Engine) Overviews(ctx context.Context, visit func(Overview) bool) error
 		}
 		for _, rec := range recs {
 			after = rec.Key
-			if s, err := e.open(rec); err == nil && s.Attempt.Verdict == nil && !visit(s.overview(e.policy().Grace)) {
+			if s, err := e.open(rec); err == nil && s.Attempt.Verdict == nil && !visit(s.overview(e.PolicyNow().Grace)) {
 				return nil
 			}
 		}

@@ -17,15 +17,15 @@ func (e *Engine) prompt(ctx context.Context, s *saved, q *asking, now time.Time)
 	if err != nil {
 		return err
 	}
-	others = slices.DeleteFunc(others, func(o *saved) bool { return o.Attempt.ID == a.ID || !o.Attempt.live(now, e.policy().Grace) })
-	if len(others) >= e.policy().MaxOpen {
+	others = slices.DeleteFunc(others, func(o *saved) bool { return o.Attempt.ID == a.ID || !o.Attempt.live(now, e.PolicyNow().Grace) })
+	if len(others) >= e.PolicyNow().MaxOpen {
 		return e.tooMany(s, q)
 	}
 	a.Waiting = slices.ContainsFunc(others, func(o *saved) bool { return o.Attempt.Prompted && !o.Attempt.Waiting })
 	if err := e.claimPush(ctx, a); err != nil {
 		return err
 	}
-	only := Condition{Full: e.ownerIndex(a), AtMost: e.policy().MaxOpen}
+	only := Condition{Full: e.ownerIndex(a), AtMost: e.PolicyNow().MaxOpen}
 	if a.FrontEnd == RADIUS && a.Placed {
 		only = Condition{Full: e.place(a), AtMost: 1} // from one place one login: who comes second joins
 	}
@@ -59,7 +59,7 @@ func (e *Engine) claimPush(ctx context.Context, a *Attempt) error {
 	if a.Waiting || a.Notify != PushReady || !e.Prompter.Ready() {
 		return nil
 	}
-	ok, err := e.Store.Count(ctx, e.pushKey(a), e.policy().PushLimit.Count, e.policy().PushLimit.Within)
+	ok, err := e.Store.Count(ctx, e.pushKey(a), e.PolicyNow().PushLimit.Count, e.PolicyNow().PushLimit.Within)
 	if ok {
 		a.Pushes = 1
 	}

@@ -105,7 +105,7 @@ func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 	}
 	if !allowed {
 		e.Log.Warn("password not passed to the directory: too many wrong ones lately", "trace", q.id.Trace(), "client", r.Client.Name,
-			"account", id.ID, "station", r.Station, "limit", e.policy().Throttle.PerAccount, "within", e.policy().Throttle.Within)
+			"account", id.ID, "station", r.Station, "limit", e.PolicyNow().Throttle.PerAccount, "within", e.PolicyNow().Throttle.Within)
 		q.identity = &id
 		e.told(Event{Attempt: q.id, Kind: EventChecked, Word: "throttled"})
 		e.wrong(s, q, BadPassword)
@@ -232,7 +232,7 @@ func refusedKey(q *asking) string { return "refused:" + hex.EncodeToString(q.fac
 // the password turns out right. Rules (service accounts) are not throttled: an
 // attacker could shut an application out.
 func (e *Engine) allow(ctx context.Context, q *asking, id Identity) (taken []string, allowed bool, err error) {
-	t := e.policy().Throttle
+	t := e.PolicyNow().Throttle
 	take := func(kind, whom string, limit int) error {
 		if whom == "" || limit <= 0 || q.req.Rule != "" || !allowed {
 			return nil
@@ -308,8 +308,8 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	if err != nil {
 		return nil, err
 	}
-	policy := e.policy().matching(r, &id, now)
-	factors := e.policy().FactorsFor(r, &id, now)
+	policy := e.PolicyNow().matching(r, &id, now)
+	factors := e.PolicyNow().FactorsFor(r, &id, now)
 	phoneless, err := e.fallBack(ctx, q, &account, factors)
 	if err != nil {
 		return nil, err
@@ -344,7 +344,7 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	a.limit(factors)
 	a.Phoneless = phoneless
 	a.Person, a.Notify, a.Number, a.Simple = account.Person, account.Notify, account.CanNumber, account.CanSimple
-	a.Created, a.Deadline = now, now.Add(e.policy().ValidFor)
+	a.Created, a.Deadline = now, now.Add(e.PolicyNow().ValidFor)
 	if a.CodesSeen, err = e.codesSeen(ctx, id.ID); err != nil {
 		return nil, err
 	}
@@ -375,7 +375,7 @@ func (e *Engine) sameLogin(ctx context.Context, q *asking) (*saved, error) {
 	for _, s := range all {
 		a := &s.Attempt
 		switch {
-		case !a.live(s.rec.Read, e.policy().Grace): // its node did not live to end it
+		case !a.live(s.rec.Read, e.PolicyNow().Grace): // its node did not live to end it
 			if _, err := e.meetDeadline(ctx, a.ID); err != nil {
 				return nil, err
 			}

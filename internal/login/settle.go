@@ -87,7 +87,7 @@ func (e *Engine) save(ctx context.Context, s *saved, cond Condition) error {
 	rec.Key = keyOf(a.ID)
 	rec.Value = e.Keys.Seal(rec.Key, a.encode())
 	rec.Indexes = e.indexes(a)
-	rec.Expires = a.Deadline.Add(e.policy().Grace + recogniseFor + cleanUpMargin)
+	rec.Expires = a.Deadline.Add(e.PolicyNow().Grace + recogniseFor + cleanUpMargin)
 	kept, err := e.Store.Save(ctx, rec, cond)
 	if err != nil {
 		s.rec = rec
@@ -215,7 +215,7 @@ func (e *Engine) newNumber(a *Attempt, q *asking) string {
 		return ""
 	}
 	low := 1
-	for range e.policy().NumberDigits - 1 {
+	for range e.PolicyNow().NumberDigits - 1 {
 		low *= 10
 	}
 	for {
@@ -280,7 +280,7 @@ func (e *Engine) ask(ctx context.Context, s *saved, q *asking, text PromptText) 
 	}
 	a := &s.Attempt
 	c := a.Chains[q.facts.Chain]
-	r := Reply{Kind: Ask, Prompt: text, Number: c.Number, State: c.State, Approval: a.Approval, Tries: max(e.policy().WrongCodes-a.Counted, 0), Codes: a.Phoneless}
+	r := Reply{Kind: Ask, Prompt: text, Number: c.Number, State: c.State, Approval: a.Approval, Tries: max(e.PolicyNow().WrongCodes-a.Counted, 0), Codes: a.Phoneless}
 	switch {
 	case a.Phoneless != 0 && text != PromptWrongCode:
 		r.Prompt = PromptFallback
@@ -323,7 +323,7 @@ func (e *Engine) tell(ctx context.Context, s *saved, q *asking, reason Reason) e
 	if a.Verdict == nil {
 		e.Log.Info("login answered for now", "trace", a.ID.Trace(), "client", a.Client, "account", a.Who.ID, "username", a.Who.Username, "reason", string(reason))
 	}
-	e.finish(q, Reply{Kind: Reject, Reason: reason, Approval: approval, Tries: max(e.policy().WrongCodes-a.Counted, 0), Until: q.until, Codes: a.Phoneless})
+	e.finish(q, Reply{Kind: Reject, Reason: reason, Approval: approval, Tries: max(e.PolicyNow().WrongCodes-a.Counted, 0), Until: q.until, Codes: a.Phoneless})
 	return nil
 }
 
@@ -428,7 +428,7 @@ func (e *Engine) validUntil(a *Attempt, act Action) time.Time {
 	case act.Kind != ActAccept:
 		return time.Time{}
 	case act.Factor == FactorApproval:
-		return a.Answer.At.Add(e.policy().Grace)
+		return a.Answer.At.Add(e.PolicyNow().Grace)
 	case act.Factor.typed():
 		return a.Deadline
 	}

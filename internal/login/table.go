@@ -215,5 +215,5 @@ func (e *Engine) late(id ID) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	k := e.known[id]
-	return k != nil && k.watched && e.clock()-k.first > e.policy().ValidFor+e.policy().Grace
+	return k != nil && k.watched && e.clock()-k.first > e.PolicyNow().ValidFor+e.PolicyNow().Grace
 }
