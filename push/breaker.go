@@ -103,14 +103,14 @@ func (g *guard) note(o Outcome) {
 	case Throttled: // the service works, and we are too many: neither good nor bad
 	case Misconfigured, Unavailable, Unreachable, Timeout, Malformed:
 		if pause, opened := g.breaker.fails(time.Now(), o.Result == Misconfigured); opened {
-			g.log.Error("nothing is pushed for a while: users are told to open VssID", "why", o.Result, "pause", pause, "error", o.Err)
+			g.log.Error("nothing is pushed for a while: users are told to open VssID", "alert", "push", "why", o.Result, "pause", pause, "error", o.Err)
 		}
 	default:
 		if g.breaker.works() {
 			g.log.Info("pushing again")
 		}
 		if o.Result == SenderMismatch {
-			g.log.Error("a device's push token belongs to another Firebase project: check push.fcm against the VssID app", "error", o.Err)
+			g.log.Error("a device's push token belongs to another Firebase project: check push.fcm against the VssID app", "alert", "push", "error", o.Err)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vssgate/internal/admin"
+	"vssgate/internal/alert"
 	"vssgate/internal/audit"
 	"vssgate/internal/certs"
 	"vssgate/internal/config"
@@ -41,6 +42,7 @@ type App struct {
 	now        atomic.Pointer[settings]
 	log        *slog.Logger
 	emergency  *emergencyLamp
+	webhook    *alert.Sender // nil: alerts are in the log only
 	metrics    *metrics
 	keys       *otp.Keys
 	store      Store
@@ -75,7 +77,12 @@ type Store interface {
 func New(ctx context.Context, c *config.Config, log *slog.Logger) (*App, error) {
 	lamp := &emergencyLamp{}
 	log = slog.New(lampHandler{log.Handler(), lamp})
-	a := &App{log: log, emergency: lamp, metrics: newMetrics(), certs: certs.New(log), trail: trail.New()}
+	var webhook *alert.Sender
+	if c.Alerts.Webhook != "" {
+		webhook = alert.New(c.Alerts.Webhook, log)
+		log = slog.New(webhook.Handler(log.Handler()))
+	}
+	a := &App{log: log, emergency: lamp, webhook: webhook, metrics: newMetrics(), certs: certs.New(log), trail: trail.New()}
 	s, err := a.newSettings(c)
 	if err != nil {
 		return nil, err
@@ -125,6 +132,9 @@ func (a *App) serve(ctx context.Context, ready func()) error {
 	under.Go(func() error { return a.engine.Run(base) })
 	under.Go(func() error { return a.prompter.Run(base) })
 	under.Go(func() error { return a.audit.Run(base) })
+	if a.webhook != nil {
+		under.Go(func() error { return a.webhook.Run(base) })
+	}
 	if a.syslog != nil {
 		under.Go(func() error { return a.syslog.Run(base) })
 	}
@@ -308,9 +318,9 @@ func (a *App) watchHealth(ctx context.Context) {
 		was := a.healthy.Swap(&err)
 		switch {
 		case err != nil && (was == nil || *was == nil || (*was).Error() != err.Error()):
-			a.log.Error("this node cannot decide logins now", "error", err)
+			a.log.Error("this node cannot decide logins now", alert.Kind("not_ready"), "error", err)
 		case err == nil && was != nil && *was != nil:
-			a.log.Info("this node can decide logins again")
+			a.log.Warn("this node can decide logins again", alert.Kind("ready"))
 		}
 		select {
 		case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vssgate/internal/admin"
+	"vssgate/internal/alert"
 	"vssgate/internal/directory"
 	"vssgate/internal/login"
 )
@@ -35,7 +36,7 @@ func (a *App) emergencyOn(ctx context.Context, by string, in admin.EmergencyOn) 
 	case err != nil:
 		return admin.Emergency{}, err
 	}
-	a.log.Warn("EMERGENCY declared: this group logs in on the password alone", "group", em.Group, "until", em.Until, "by", by, "why", em.Why)
+	a.log.Warn("EMERGENCY declared: this group logs in on the password alone", alert.Kind("emergency_on"), "group", em.Group, "until", em.Until, "by", by, "why", em.Why)
 	return a.emergencyStatus(ctx, by, admin.None{})
 }
 
@@ -74,7 +75,7 @@ func (a *App) watchEmergency(ctx context.Context) {
 			was := a.emergency.on.Load()
 			a.emergency.note(em)
 			if was != nil && em == nil {
-				a.log.Warn("the emergency has ended: the second factor is needed again", "group", was.Group)
+				a.log.Warn("the emergency has ended: the second factor is needed again", alert.Kind("emergency_off"), "group", was.Group)
 			}
 		}
 		select {

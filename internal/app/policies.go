@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"vssgate/internal/alert"
 	"vssgate/internal/config"
 	"vssgate/internal/directory"
 	"vssgate/internal/login"
@@ -121,7 +122,7 @@ func (a *App) announceExemptions(ctx context.Context) {
 			if due := stage(left); due != 0 && left > 0 && said[x.rule] != due {
 				said[x.rule] = due
 				a.log.Warn("an exemption from the second factor ends; these users will be asked: vssgate rollout report tells who is not ready",
-					"rule", x.rule, "ends", x.ends.In(a.config().Location).Format(time.RFC3339), "days", due, "why", strings.TrimSpace(x.why))
+					alert.Kind("exemption_ends"), "rule", x.rule, "ends", x.ends.In(a.config().Location).Format(time.RFC3339), "days", due, "why", strings.TrimSpace(x.why))
 			}
 		}
 		select {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"vssgate/internal/alert"
 	"vssgate/internal/login"
 	"vssgate/otp"
 )
@@ -176,12 +177,12 @@ func (l *Log) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if err := l.Sync(); err != nil {
-			l.log.Error("audit records may not survive a power failure", "file", l.path, "error", err)
+			l.log.Error("audit records may not survive a power failure", alert.Kind("audit"), "file", l.path, "error", err)
 		}
 		if now := time.Now(); now.Sub(looked) >= tidyEvery {
 			looked = now
 			if err := errors.Join(l.rotate(now), l.expire(now)); err != nil {
-				l.log.Error("audit files cannot be set aside or removed; records go on into the one in use", "file", l.path, "error", err)
+				l.log.Error("audit files cannot be set aside or removed; records go on into the one in use", alert.Kind("audit"), "file", l.path, "error", err)
 			}
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"vssgate/internal/alert"
 )
 
 // A Forwarder sends every record on to a syslog server, in order (RFC 5424;
@@ -196,7 +198,7 @@ func (f *Forwarder) deliver(ctx context.Context, line []byte) error {
 		}
 		if !f.away && ctx.Err() == nil {
 			f.away = true
-			f.Log.Error("audit records cannot be sent to syslog; they wait in the file", "server", f.Address, "error", err)
+			f.Log.Error("audit records cannot be sent to syslog; they wait in the file", alert.Kind("syslog"), "server", f.Address, "error", err)
 		}
 		select {
 		case <-ctx.Done():

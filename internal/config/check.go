@@ -91,6 +91,7 @@ func (d *decoder) check(c *Config) {
 	}
 	c.DataDir = d.abs(c.DataDir)
 	d.checkAudit(c)
+	d.checkAlerts(c.Alerts.Webhook)
 	if c.Texts.AccountURL != "" {
 		d.webURL("texts.account_url", c.Texts.AccountURL)
 	}

@@ -46,3 +46,19 @@ func (d *decoder) checkSyslog(s *Syslog) {
 		d.warn("audit.syslog.address", "who logged in, when and from where goes over the network unencrypted; use tls: true")
 	}
 }
+
+// checkAlerts wants https, except on this machine: alerts say who and from where.
+func (d *decoder) checkAlerts(webhook string) {
+	const path = "alerts.webhook"
+	if webhook == "" {
+		return
+	}
+	u := d.webURL(path, webhook)
+	switch {
+	case u == nil || u.Scheme == "https":
+	case loopback(u.Hostname()):
+		d.warn(path, "%s is for this machine only", webhook)
+	default:
+		d.wrong(path, "%s would take alerts unencrypted; use https://", webhook)
+	}
+}

@@ -29,6 +29,7 @@ type Config struct {
 	Admin         Admin         `yaml:"admin"`
 	Metrics       Metrics       `yaml:"metrics"`
 	Audit         Audit         `yaml:"audit"`
+	Alerts        Alerts        `yaml:"alerts"`
 	Log           Log           `yaml:"log"`
 
 	Location *time.Location `yaml:"-"` // of TimeZone
@@ -388,6 +389,11 @@ type Syslog struct {
 	Address string `yaml:"address"` // HOST:PORT, or tcp://HOST:PORT; default none. Without TLS and tcp:// it is UDP
 	TLS     bool   `yaml:"tls"`     // RFC 5425; default false
 	Network string // udp or tcp, cut off address
+}
+
+// Alerts are what somebody must hear of at once.
+type Alerts struct {
+	Webhook string `yaml:"webhook"` // URL that gets them as JSON by POST; default none: they are in the log
 }
 
 // Log goes to standard error.

@@ -376,30 +376,6 @@ func TestNoKindOfNASChoosesAnApproval(t *testing.T) {
 	}
 }
 
-func TestKeysOfLaterVersionsAreRefusedAsSuch(t *testing.T) {
-	dir := folder(t)
-	for key := range config.Later {
-		t.Run(key, func(t *testing.T) {
-			src, path, indent := "", "", 0
-			for _, part := range strings.Split(key, ".") {
-				src += strings.Repeat(" ", indent) + part + ":"
-				path += "." + part
-				if indent += 2; path == ".first_factors" || part == "clients" || part == "servers" {
-					src, path = src+"\n"+strings.Repeat(" ", indent)+"- language: vi\n", path+"[0]"
-					indent += 2
-				} else {
-					src += "\n"
-				}
-			}
-			c, all := parse(dir, src)
-			require.Nil(t, c)
-			lines := strings.Count(src, "\n")
-			column := 1 + strings.IndexFunc(strings.Split(src, "\n")[lines-1], func(r rune) bool { return r != ' ' })
-			require.Contains(t, said(dir, all), fmt.Sprintf("%d:%d: %s is not available in this version; take it out", lines, column, path[1:]))
-		})
-	}
-}
-
 func TestNoMessageQuotesASecret(t *testing.T) {
 	dir := folder(t)
 	for _, value := range []string{"4711471147114711", "0x4711471147114711", "47.11471147114711", "*4711471147114711", "&4711471147114711 x", "!4711471147114711",

@@ -13,6 +13,3 @@ func Written(path string, src []byte) map[string]bool {
 	}
 	return keys
 }
-
-// Later are the keys of features that this version does not have.
-var Later = later

@@ -18,10 +18,6 @@ func (d *decoder) unknown(e *ast.MappingValueNode, t reflect.Type, path, key str
 		d.report(at(e.Key), false, "%s: only plain keys are used here; write the key out", or(path, "the file"))
 		return
 	}
-	if later[withoutPositions(full)] {
-		d.report(at(e.Key), false, "%s is not available in this version; take it out", full)
-		return
-	}
 	if best := nearest(key, keysOf(t)); best != "" {
 		d.broken[join(path, best)], d.broken[join(path, strings.TrimSuffix(best, "_file"))] = true, true // not missing: misspelt
 		d.report(at(e.Key), false, "%s is unknown; did you mean %s?", full, best)

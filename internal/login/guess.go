@@ -175,7 +175,7 @@ func (e *Engine) commitGuesses(ctx context.Context, account string) error {
 }
 
 func (e *Engine) tellLocked(account string, l *lock) {
-	e.Log.Warn("account locked after wrong codes", "account", account, "wrong", l.wrong(), "until", l.Until, "until_unlocked", l.Stopped)
+	e.Log.Warn("account locked after wrong codes", "alert", "locked", "account", account, "wrong", l.wrong(), "until", l.Until, "until_unlocked", l.Stopped)
 }
 
 // lockIfDue locks after each After wrong codes, twice as long each time.
