@@ -41,9 +41,8 @@ func TestAlertsReachTheWebhook(t *testing.T) {
 		}
 	}
 
-	tried := make(chan object)
-	go func() { tried <- d.try("an.nv", "203.0.113.7") }() // one wrong code
-	<-tried
+	o := vssgate(t, "", "try", "radius", "--server", d.RADIUS[0], "--secret", sharedSecret, "--user", "an.nv", "--password", password, "--station", "203.0.113.7", "--code", "000000")
+	require.Equal(t, exitError, o.code, "a wrong code, and nothing more to type: the login stays open")
 	list := decoded[object](t, d.phone("list", "--wait", "20", "--json"))
 	id := list["logins"].([]any)[0].(object)["id"].(string)
 	require.Equal(t, exitOK, d.phone("deny", id, "--report").code)
