@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -22,6 +23,20 @@ type counting struct {
 	login.Store
 	loads, finds, saves atomic.Int64
 	failSave            func(login.Record) error
+	forgot              time.Time     // Since says so; zero: the store's own
+	ahead               time.Duration // of the store's clock
+}
+
+func (c *counting) Now(ctx context.Context) (time.Time, error) {
+	now, err := c.Store.Now(ctx)
+	return now.Add(c.ahead), err
+}
+
+func (c *counting) Since(ctx context.Context) (time.Time, error) {
+	if !c.forgot.IsZero() {
+		return c.forgot, nil
+	}
+	return c.Store.Since(ctx)
 }
 
 func (c *counting) Load(ctx context.Context, key string) (login.Record, error) {
