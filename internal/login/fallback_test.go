@@ -1,6 +1,7 @@
 package login_test
 
 import (
+	"context"
 	"encoding/base32"
 	"log/slog"
 	"os"
@@ -365,5 +366,67 @@ func TestWhatWasUsedStaysUsedAfterACrash(t *testing.T) {
 			require.NoError(d, err)
 			require.Empty(d, f)
 		}
+	})
+}
+
+// A witness sees on what condition a login is saved that a code lets in.
+type witness struct {
+	login.Store
+	*enrol.People
+	used   bool
+	before time.Time
+}
+
+func (w *witness) UseFallback(ctx context.Context, c login.FallbackCode) (login.Factor, error) {
+	f, err := w.People.UseFallback(ctx, c)
+	w.used = f != login.FactorNone
+	return f, err
+}
+
+func (w *witness) Save(ctx context.Context, r login.Record, cond login.Condition) (login.Record, error) {
+	if w.used && strings.HasPrefix(r.Key, "attempt:") {
+		w.used, w.before = false, cond.Before
+	}
+	return w.Store.Save(ctx, r, cond)
+}
+
+// Whatever happens between: the store's clock has the last word.
+func TestTheStoreRefusesAnAcceptAtTheDeadline(t *testing.T) {
+	withCodes(t, func(d *desk) {
+		app := d.app()
+		w := &witness{Store: d.Engine.Store, People: d.people}
+		d.Engine.Store, d.Fallbacks = w, w
+		vpn := client(login.Challenge, login.ApprovalNumber)
+		began := time.Now()
+		ask := d.ask(vpn).is(login.Ask, "")
+		time.Sleep(time.Minute)
+		d.ask(vpn, withState(ask.State), saying(app(0))).is(login.Accept, login.Accepted)
+		require.True(d, w.before.Equal(began.Add(2*time.Minute)), "%v", w.before)
+	})
+}
+
+// A password may end like a password with a code.
+func TestAnAccountWithoutCodesOfItsOwnHasItsWholePassword(t *testing.T) {
+	withCodes(t, func(d *desk) {
+		d.changed = "secret,123456"
+		vpn := client(login.Append, login.ApprovalSimple)
+		d.ask(vpn, saying(d.changed)).is(login.Reject, login.AppendNeeded)
+		d.recovery()
+		d.ruled(login.Rule{Factors: login.AllowCode | login.AllowTOTP})
+		d.ask(vpn, nas("2"), saying(d.changed)).is(login.Reject, login.AppendNeeded)
+		require.Empty(d, d.audited())
+	})
+}
+
+// What an account has and the policy does not count does not make up for a phone.
+func TestCodesThatDoNotCountHereMakeUpForNothing(t *testing.T) {
+	withCodes(t, func(d *desk) {
+		d.problem = login.NoDevice
+		d.recovery()
+		d.ruled(login.Rule{Factors: login.AllowCode | login.AllowTOTP})
+		d.ask(client(login.Challenge, login.ApprovalNumber)).is(login.Reject, login.NoDevice)
+		d.app()
+		d.person = "somebody else"
+		d.ask(client(login.Challenge, login.ApprovalNumber)).is(login.Reject, login.NoDevice)
 	})
 }
