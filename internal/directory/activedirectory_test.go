@@ -74,6 +74,7 @@ func FuzzEntriesOfActiveDirectory(f *testing.F) {
 	f.Add([]byte{}, []byte{1, 1}, "-", "memberOf;range=")
 	f.Add([]byte(")("), []byte("\x01\x01)(*\\()aaaa"), "4294967295", "memberOf;range=0-*")
 	f.Add([]byte("0123456789abcdef"), []byte("\x01\xff"), "0", "memberOf;range=9-9223372036854775807")
+	f.Add([]byte("0"), []byte("0"), "0", "memBerOf;rAnge=--1")
 	f.Fuzz(func(t *testing.T, guid, sid []byte, number, attribute string) {
 		for _, text := range guids([][]byte{guid}) {
 			require.Regexp(t, `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`, text)
@@ -94,6 +95,36 @@ func FuzzEntriesOfActiveDirectory(f *testing.F) {
 		if s, partial := rangeOf(entry, "memberOf"); partial {
 			require.Equal(t, []string{"cn=a"}, s.values)
 			require.GreaterOrEqual(t, s.next, -1)
+			require.True(t, s.next != 0 || strings.HasSuffix(attribute, "-*"), "a list is at its end only where the directory says so")
+		}
+	})
+}
+
+// A name is looked up as it is, unless it has a backslash; or as what is left
+// without a domain that is ours, and then it has no domain any more.
+func FuzzMeaningsInActiveDirectory(f *testing.F) {
+	for _, seed := range []string{"an", "an@vss.test", `VSS\an`, `VSS\a@b`, `OTHER\an`, "a@b@vss.test", `a\b@VSS`, "@vss.test", `VSS\`, "VSS\\ ", "@", "\uf9e3"} {
+		f.Add(seed)
+	}
+	d := newDomains(map[string]string{"VSS": "vss.test"})
+	f.Fuzz(func(t *testing.T, typed string) {
+		name, ok := typedName(typed)
+		if !ok {
+			return
+		}
+		all := d.meanings(name)
+		require.LessOrEqual(t, len(all), 2)
+		for i, meaning := range all {
+			if meaning == name {
+				require.Zero(t, i)
+				require.NotContains(t, name, `\`)
+				continue
+			}
+			require.NotEmpty(t, strings.TrimSpace(meaning))
+			require.False(t, strings.ContainsAny(meaning, `\@`), meaning)
+			short, ofShort := strings.CutSuffix(name, `\`+meaning)
+			long, ofLong := strings.CutPrefix(name, meaning+"@")
+			require.True(t, ofShort && d.knows(short) || ofLong && d.knows(long), "%q", name)
 		}
 	})
 }

@@ -169,7 +169,7 @@ func rangeOf(entry *ldap.Entry, name string) (s span, partial bool) {
 		}
 		s = span{values: a.Values}
 		if _, last, _ := strings.Cut(a.Name[len(prefix):], "-"); last != "*" {
-			n, err := strconv.ParseInt(last, 10, 32)
+			n, err := strconv.ParseUint(last, 10, 31)
 			if s.next = int(n) + 1; err != nil {
 				s.next = -1
 			}

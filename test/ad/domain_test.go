@@ -105,6 +105,12 @@ sAMAccountName: PC1$
 userPrincipalName: pc1@vss.test
 userAccountControl: 4096
 
+dn: CN=At,` + people + `
+changetype: add
+objectClass: user
+sAMAccountName: at@other.vn
+userAccountControl: 546
+
 dn: CN=Partner,` + people + `
 changetype: add
 objectClass: contact

@@ -46,6 +46,8 @@ var forms = map[string]string{
 	"ánh": "ánh", "ÁNH": "ánh", norm.NFD.String("ánh"): "ánh", `VSS\` + norm.NFD.String("ÁNH"): "ánh", norm.NFD.String("ánh@vss.test"): "ánh",
 	// A userPrincipalName without a suffix is no name.
 	"giang": "giang", "phuc": "", `VSS\phuc`: "", "phuc@vss.test": "", "phuc2": "phuc2",
+	// A sAMAccountName that reads like a userPrincipalName.
+	"at@other.vn": "", `VSS\at@other.vn`: "", "at": "",
 	// Other domains.
 	`OTHER\an.nv`: "", "an.nv@other.test": "", "an.nv@example.com": "", `.\an.nv`: "", `\an.nv`: "", "@vss.test": "", `VSS\`: "", "an.nv@": "", "@an.nv": "",
 	"an.nv@vss.test.": "", `VSS.\an.nv`: "", "an.nv@vss.test@vss.test": "", `VSS\VSS\an.nv`: "", `VSS\an.nv@vss.test`: "", `VSS\binh@vss.test`: "", `VSS/an.nv`: "", `VSS\\an.nv`: "",
