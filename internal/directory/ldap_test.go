@@ -183,6 +183,18 @@ func TestAnEntryWithoutAnIDIsNobody(t *testing.T) {
 	}
 }
 
+// Active Directory answers so about DNs of other domains.
+func TestADNThatIsInAnotherDirectoryIsNobody(t *testing.T) {
+	away := "cn=away," + testenv.SlapdPeople
+	d := open(t, options(testenv.Slapd(t, testenv.SlapdOptions{
+		LDIF: "dn: " + away + "\nobjectClass: referral\nobjectClass: extensibleObject\ncn: away\nref: ldap://127.0.0.1:1/" + away + "\n\n"})))
+	for _, name := range []string{away, "uid=user0001," + away} {
+		who, err := d.ResolveBind(t.Context(), name)
+		require.NoError(t, err, name)
+		require.Empty(t, who.ID)
+	}
+}
+
 func TestBindNamesAreResolved(t *testing.T) {
 	slapd := testenv.Slapd(t, testenv.SlapdOptions{LDIF: people})
 	o := options(slapd)

@@ -29,7 +29,8 @@ func tower(height int) string {
 func floor(n int) string { return fmt.Sprintf("cn=floor%d,%s", n, testenv.SlapdGroups) }
 
 func TestGroupsOfGroupsAreFollowedUpToTheirEnd(t *testing.T) {
-	o := options(testenv.Slapd(t, testenv.SlapdOptions{LDIF: tower(20)}))
+	slapd := testenv.Slapd(t, testenv.SlapdOptions{LDIF: tower(20), Log: true})
+	o := options(slapd)
 	who := resolve(t, open(t, o), "deep")
 	require.Nil(t, who.AllGroups, "what nobody asked for is not asked")
 	require.Len(t, who.Groups, 2)
@@ -41,11 +42,16 @@ func TestGroupsOfGroupsAreFollowedUpToTheirEnd(t *testing.T) {
 	require.Len(t, who.Groups, 21, "a ring ends, and a group that is gone has no groups")
 	require.Contains(t, who.Groups, floor(19))
 
-	d.maxGroups = 20
-	who = resolve(t, d, "deep")
-	require.ErrorContains(t, who.Complete(t.Context()), "more than 20 groups")
-	d.maxGroups = 21
-	who = resolve(t, d, "deep")
-	require.NoError(t, who.Complete(t.Context()))
+	for most, wrong := range map[int]bool{21: false, 20: true, 3: true} {
+		d.maxGroups = most
+		who = resolve(t, d, "deep")
+		before := strings.Count(slapd.Log(), `SRCH base="cn=`)
+		err := who.Complete(t.Context())
+		require.Equal(t, wrong, err != nil)
+		if wrong {
+			require.ErrorContains(t, err, fmt.Sprintf("more than %d groups", most))
+		}
+		require.LessOrEqual(t, strings.Count(slapd.Log(), `SRCH base="cn=`)-before, most, "no more are asked about")
+	}
 	require.Nil(t, resolve(t, d, "nobody").AllGroups)
 }

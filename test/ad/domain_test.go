@@ -153,6 +153,7 @@ func TestActiveDirectory(t *testing.T) {
 	}{
 		{"an entry is told as Active Directory writes it", entryIsRead},
 		{"every form of a name is one account or nobody", namesAreOneAccount},
+		{"users are found, and nothing else", usersAreFoundAlone},
 		{"every form of a DN is one account or nobody", dnsAreOneAccount},
 		{"whom we find is whom the controller binds", foundIsBound},
 		{"groups of groups are asked for when the password is right", groupsAreNested},

@@ -105,6 +105,18 @@ func namesAreOneAccount(t *testing.T, d *domain) {
 	t.Logf("%d names, %d odd ones: no second identity", len(forms), len(everyone)*(len(oddities)+1))
 }
 
+// With the whole domain as base, too, users are found and nothing else.
+func usersAreFoundAlone(t *testing.T, d *domain) {
+	f := d.directory(t, func(o *directory.LDAPOptions) { o.BaseDNs = []string{base, people} })
+	require.Equal(t, an.dn(), resolve(t, f, an.upn).DN)
+	for _, name := range []string{"PC1$", `VSS\PC1$`, "pc1@vss.test", "DC1$", "group-1", "Domain Users", "partner"} {
+		require.Empty(t, resolve(t, f, name).DN, name)
+	}
+	for _, dn := range []string{"CN=PC1," + services, "CN=DC1,OU=Domain Controllers," + base, team, "CN=Partner," + people, base} {
+		require.Empty(t, resolveBind(t, f, dn).DN, dn)
+	}
+}
+
 func dnsAreOneAccount(t *testing.T, d *domain) {
 	f := d.directory(t, nil)
 	for name, want := range map[string]user{
