@@ -97,6 +97,7 @@ const (
 	ActRelay                      // hand the first factor's round on
 	ActNoAnswer                   // a dependency is down
 	ActSilence                    // reply nothing
+	ActOwed                       // wait for the audit record of a verdict, then decide again
 )
 
 // An Action is the next thing to do.
@@ -115,6 +116,8 @@ func Decide(a *Attempt, f *Facts, p *Policy, now time.Time) Action {
 	switch {
 	case f.silent(a):
 		return Action{Kind: ActSilence}
+	case f != nil && a.Verdict != nil && a.Owed: // nobody is answered before the audit record is written
+		return Action{Kind: ActOwed}
 	case a.Verdict != nil && f.asksAgain(a.Verdict, now):
 		return Action{Kind: ActRepeat, Reason: Accepted, Factor: a.Verdict.Factor}
 	case a.Verdict != nil:

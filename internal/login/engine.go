@@ -344,6 +344,8 @@ func (e *Engine) do(ctx context.Context, s *saved, q *asking, act Action, now ti
 		return true, e.ask(ctx, s, q, act.Prompt)
 	case ActTell:
 		return true, e.tell(ctx, s, q, act.Reason)
+	case ActOwed:
+		return e.awaitRecord(ctx, s, q)
 	case ActSilence:
 		return true, e.silence(ctx, s, q)
 	default:

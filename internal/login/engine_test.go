@@ -46,6 +46,7 @@ type world struct {
 	path    string // the store's file
 	former  string
 	groups  []string                 // that "an" is in
+	disk    time.Duration            // how long the audit takes
 	later   func() ([]string, error) // asked for all of them; nil: nobody is
 }
 
@@ -112,6 +113,11 @@ func (w *world) Login(r login.AuditRecord) error {
 	defer w.mu.Unlock()
 	if w.broken != nil {
 		return w.broken
+	}
+	if w.disk > 0 { // a slow one
+		w.mu.Unlock()
+		time.Sleep(w.disk)
+		w.mu.Lock()
 	}
 	w.audit = append(w.audit, r)
 	return nil
@@ -857,14 +863,35 @@ func TestWithoutAuditNobodyIsLetIn(t *testing.T) {
 		w.mu.Lock()
 		w.broken = errors.New("disk full")
 		w.mu.Unlock()
-		for range 2 {
-			w.ask(vpn, withState(ask.State), saying(code)).is(login.NoAnswer, login.Unavailable)
-		}
+		w.ask(vpn, withState(ask.State), saying(code)).is(login.NoAnswer, login.Unavailable)
+		again := w.ask(vpn, withState(ask.State), saying(code))
+		again.waits() // for the record
+		time.Sleep(5 * time.Second)
+		again.is(login.NoAnswer, login.Unavailable)
 		w.mu.Lock()
 		w.broken = nil
 		w.mu.Unlock()
 		time.Sleep(3 * time.Minute)
 		require.Len(w, w.audited(), 1, "the owed record is written when that is possible again")
+	})
+}
+
+func TestNobodyHearsAVerdictBeforeItsRecordIsWritten(t *testing.T) {
+	in(t, func(w *world) {
+		w.disk = 3 * time.Second
+		held := w.ask(client(login.Hold, login.ApprovalSimple))
+		held.waits()
+		id := w.phone().ID
+		go w.answer(id, login.Deny, "")
+		synctest.Wait()
+		time.Sleep(w.disk - time.Millisecond)
+		held.waits()
+		late := w.ask(client(login.Hold, login.ApprovalSimple)) // one that comes meanwhile does not either
+		late.waits()
+		require.Empty(w, w.audited())
+		time.Sleep(time.Millisecond)
+		require.Len(w, w.audited(), 1)
+		held.is(login.Reject, login.Denied)
 	})
 }
 

@@ -338,12 +338,36 @@ func (e *Engine) silence(ctx context.Context, s *saved, q *asking) error {
 	return nil
 }
 
+// owedFor is how long a request waits for the record that another is writing.
+const owedFor = 5 * time.Second
+
+// awaitRecord waits until the audit record of a verdict is written, here or on
+// another node. While it cannot be, nobody hears the verdict.
+func (e *Engine) awaitRecord(ctx context.Context, s *saved, q *asking) (finished bool, err error) {
+	changed, release := e.next(keyOf(s.Attempt.ID))
+	defer release()
+	again, err := e.load(ctx, s.Attempt.ID)
+	if err != nil {
+		return false, err
+	}
+	if !again.Attempt.Owed {
+		*s = *again
+		return false, nil
+	}
+	select {
+	case <-changed:
+		*s = *again // it says "owed" still: what stands now is read in the next round
+		return false, nil
+	case <-time.After(owedFor):
+		e.finish(q, Reply{Kind: NoAnswer, Reason: Unavailable})
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
 // repeat gives the request that was let in its answer again.
 func (e *Engine) repeat(s *saved, q *asking) error {
-	if s.Attempt.Owed { // its audit record is being written: the same packet again is to find it
-		e.finish(q, Reply{Kind: NoAnswer, Reason: Unavailable})
-		return nil
-	}
 	e.Log.Info("accept given again: the request that was let in asked once more", "trace", s.Attempt.ID.Trace(), "client", s.Attempt.Client,
 		"source", q.req.Source, "account", s.Attempt.Who.ID)
 	e.Meter.Joined()
