@@ -24,6 +24,7 @@
 //	number:<MAC of the digits>             in person-numbers:<person>
 //	device:<thumbprint of its key>         in person-devices:<person>, until revoked
 //	vouched:<hash of who, whom, what>      in person-vouched:<person>
+//	fallback:<hash of the directory's id>  an account's own codes, as MACs; until it is removed
 //	activation:<hash of the code>          in activation-short:<MAC>, for ten minutes and a margin
 //
 // What finds a person is the number's record alone: made by one compare-and-set
@@ -32,6 +33,7 @@
 // Map, in reading order: people.go (options), account.go (login.People: pinning,
 // and what stands in an account's way), number.go (numbers and persons), set.go
 // (numbers set by an administrator), organisation.go (custodians), entry.go
-// (lines of an import), remove.go, peek.go (what would be, for reports), device.go, activation.go, enrolment.go,
+// (lines of an import), remove.go, peek.go (what would be, for reports), device.go, activation.go, enrolment.go, fallback.go
+// (codes of an account's own, and their use), own_codes.go (making them),
 // vouched.go, version.go, qr.go, record.go (the store).
 package enrol

@@ -119,7 +119,8 @@ func (e *Engine) fallBack(ctx context.Context, q *asking, account *Account, fact
 	if phone && !lacks || q.facts.Problem != "" && !lacks {
 		return 0, nil
 	}
-	if e.Fallbacks != nil && factors&allowFallbacks != 0 {
+	typable := q.facts.CanAsk || !q.req.Conversation // MS-CHAP: neither asked for nor appended
+	if e.Fallbacks != nil && factors&allowFallbacks != 0 && typable {
 		kinds, person, err := e.Fallbacks.Fallbacks(ctx, q.identity.ID)
 		if err != nil {
 			return 0, err

@@ -157,6 +157,8 @@ func TestWithoutAPhoneTheAccountsOwnCodesAreAskedForAtOnce(t *testing.T) {
 		r := d.ask(client(login.Hold, login.ApprovalSimple), nas("3")).is(login.Reject, login.AppendNeeded)
 		require.Equal(d, login.AllowTOTP, r.Codes)
 		d.ask(client(login.Append, login.ApprovalSimple), nas("4")).is(login.Reject, login.AppendNeeded)
+		proof := func(r *login.Request) { r.Conversation, r.NoChallenge = true, true }
+		d.ask(vpn, nas("5"), proof).is(login.Reject, login.NoDevice) // MS-CHAP: no code can come
 	})
 }
 

@@ -59,6 +59,7 @@ func TestNoSecretIsWrittenAnywhere(t *testing.T) {
 				redis = testenv.StartRedis(t, "--save", "3600 1000000")
 				o.More = fmt.Sprintf("store: {redis: {addresses: [%q]}}\n", redis.Addr)
 			}
+			o.More += "second_factor: {factors: [approve, code, totp, recovery, help]}\n"
 			secrets, w := loggedInEveryWay(t, o, rand.Text())
 			if redis != nil {
 				require.Equal(t, "+OK", redis.Do("SAVE"))
@@ -119,6 +120,14 @@ func loggedInEveryWay(t *testing.T, o site.Options, mark string) ([]canary, writ
 	require.EqualValues(t, site.AccessAccept, say(appends.Ask(r.Saying(typed+","+code, ""))).Code)
 	secrets = append(secrets, canary{"appended code", code})
 
+	own := ownCodes(t, s, name)
+	for i, code := range own[1:] {
+		r.Station = fmt.Sprintf("203.0.113.%d", 20+i)
+		require.EqualValues(t, site.AccessAccept, say(appends.Ask(r.Saying(typed+","+code.text, ""))).Code, code.name)
+	}
+	secrets = append(secrets, own...)
+	r.Station = "203.0.113.9"
+
 	for _, wrong := range []site.Request{r.Saying(typo, ""), r.Saying(typed+","+typo, ""), {User: "nobody", Password: typo}} {
 		say(asks.Ask(wrong))
 	}
@@ -167,6 +176,27 @@ func loggedInEveryWay(t *testing.T, o site.Options, mark string) ([]canary, writ
 	require.Contains(t, w["log"], "vssgate stops", "the log was read")
 	require.Contains(t, w["audit"], name, "the audit was read")
 	return secrets, w
+}
+
+// ownCodes gives an account codes of its own: first the secret of an
+// authenticator app and then one code of each kind.
+func ownCodes(t *testing.T, s *site.Site, name string) []canary {
+	t.Helper()
+	given := func(args ...string) (out struct {
+		Secret, Code string
+		Codes        []string
+	}) {
+		require.NoError(t, json.Unmarshal([]byte(s.Command(append(args, "--json")...)), &out))
+		return out
+	}
+	secret := given("account", "totp", name).Secret
+	shown, err := exec.Command("oathtool", "--totp", "--base32", secret).Output()
+	require.NoError(t, err, "oathtool (test/packages.sh installs it)")
+	return []canary{
+		{"secret of an authenticator app", secret}, {"time-based code", strings.TrimSpace(string(shown))},
+		{"recovery code", given("account", "recovery-codes", name).Codes[0]},
+		{"help-desk code", given("account", "help-code", name, "--why", "phone broken").Code},
+	}
 }
 
 // badTokens asks the phone API with what is no signature.

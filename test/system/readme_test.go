@@ -149,7 +149,7 @@ func TestEveryCommandInASentenceIsThere(t *testing.T) {
 			t.Run(page+" "+m[1], func(t *testing.T) {
 				var words []string
 				for _, w := range strings.Fields(m[1])[1:] {
-					if strings.HasPrefix(w, "-") || !regexp.MustCompile(`^[a-z]+$`).MatchString(w) {
+					if strings.HasPrefix(w, "-") || !regexp.MustCompile(`^[a-z][a-z-]*$`).MatchString(w) {
 						break
 					}
 					words = append(words, w)
