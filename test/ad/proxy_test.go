@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 	"github.com/stretchr/testify/require"
@@ -109,13 +110,18 @@ func bindFrame(name, password string) []byte {
 	return append([]byte{0x30, byte(len(body))}, body...)
 }
 
-// answerTo is the one LDAPMessage that comes back.
-func answerTo(t *testing.T, conn net.Conn, frame []byte) []byte {
+func ask(t *testing.T, conn net.Conn, frame []byte) {
 	t.Helper()
 	_, err := conn.Write(frame)
 	require.NoError(t, err)
+}
+
+// answer is the one LDAPMessage that comes back.
+func answer(t *testing.T, conn net.Conn) []byte {
+	t.Helper()
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(site.Patience)))
 	head := make([]byte, 2)
-	_, err = io.ReadFull(conn, head)
+	_, err := io.ReadFull(conn, head)
 	require.NoError(t, err)
 	n, more := int(head[1]), []byte(nil)
 	if n > 0x80 {
@@ -142,6 +148,9 @@ func successIsTheControllersOwn(t *testing.T, d *domain) {
 	through, err := net.Dial("tcp", w.LDAP[0])
 	require.NoError(t, err)
 	defer through.Close()
-	go mine.Yes()
-	require.Equal(t, answerTo(t, direct, bindFrame(an.upn, an.password())), answerTo(t, through, bindFrame(an.upn, an.password())))
+	frame := bindFrame(an.upn, an.password())
+	ask(t, direct, frame)
+	ask(t, through, frame)
+	mine.Yes()
+	require.Equal(t, answer(t, direct), answer(t, through))
 }
