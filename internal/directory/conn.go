@@ -111,11 +111,16 @@ func (c *conn) Bind(dn, password string, controls []byte) (answered []byte, err 
 // followed. With an *ldap.Error, the directory's own word, comes what was found
 // before it. Any other error: the connection is lost, or the filter is none.
 func (c *conn) Search(r *ldap.SearchRequest) (*ldap.SearchResult, error) {
-	request, err := appendSearch(c.out[:0], c.id(), r)
+	filter, err := ldap.CompileFilter(r.Filter)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.send(request); err != nil {
+	return c.search(r, filter.Bytes())
+}
+
+// search is Search with a filter that is encoded already; r's own is not used.
+func (c *conn) search(r *ldap.SearchRequest, filter []byte) (*ldap.SearchResult, error) {
+	if err := c.send(appendSearch(c.out[:0], c.id(), r, filter)); err != nil {
 		return nil, err
 	}
 	found := &ldap.SearchResult{}

@@ -48,7 +48,7 @@ func (d *LDAP) eachBelow(ctx context.Context, base string, visit func(login.Iden
 		return err
 	}
 	err = c.within(ctx, func() error {
-		return c.pages(base, d.filter.with(anyValue), d.asked(), func(entry *ldap.Entry) error {
+		return c.pages(base, d.filter.any, d.asked(), func(entry *ldap.Entry) error {
 			if who := d.identity(entry); who.ID != "" {
 				return visit(who)
 			}
@@ -60,12 +60,12 @@ func (d *LDAP) eachBelow(ctx context.Context, base string, visit func(login.Iden
 }
 
 // pages searches below base, and calls visit for each entry.
-func (c *conn) pages(base, filter string, attributes []string, visit func(*ldap.Entry) error) error {
+func (c *conn) pages(base string, filter []byte, attributes []string, visit func(*ldap.Entry) error) error {
 	paging := ldap.NewControlPaging(eachPage)
 	for {
 		request := ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
-			filter, attributes, []ldap.Control{paging})
-		result, err := c.Search(request)
+			"", attributes, []ldap.Control{paging})
+		result, err := c.search(request, filter)
 		if err != nil {
 			return err
 		}

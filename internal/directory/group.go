@@ -51,6 +51,9 @@ func NewMembership(groups []string) Membership {
 // Among returns those of a user's groups that some of these mean. Few do, and
 // the others need not be kept: a user may be in hundreds.
 func Among(these []Group, groups []string) (meant []string) {
+	if len(these) == 0 {
+		return nil
+	}
 	for _, s := range groups {
 		if m := NewMembership([]string{s}); slices.ContainsFunc(these, m.In) {
 			meant = append(meant, s)

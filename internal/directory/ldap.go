@@ -164,7 +164,7 @@ func (d *LDAP) meanings(name string) []string {
 
 // called returns the entries of that name, from all base DNs.
 func (d *LDAP) called(ctx context.Context, name string) (found []*ldap.Entry, err error) {
-	filter := d.filter.with(asFilterText(name))
+	filter := d.filter.with(name)
 	for _, base := range d.bases {
 		entries, err := d.search(ctx, base.dn, ldap.ScopeWholeSubtree, filter)
 		if err != nil {
@@ -187,7 +187,7 @@ func (d *LDAP) ResolveBind(ctx context.Context, name string) (login.Identity, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
-	found, err := d.search(ctx, name, ldap.ScopeBaseObject, d.filter.with(anyValue))
+	found, err := d.search(ctx, name, ldap.ScopeBaseObject, d.filter.any)
 	if err != nil {
 		return login.Identity{}, fmt.Errorf("first factor %s: look up a DN: %w", d.name, err)
 	}
@@ -231,12 +231,12 @@ func (d *LDAP) only(entries []*ldap.Entry) (who login.Identity) {
 // search returns the entries found, at most two of them: two are as bad as
 // many. A name that does not exist, or in another directory only, is not found; a
 // base that does not exist is a mistake in the configuration, hence an error.
-func (d *LDAP) search(ctx context.Context, base string, scope int, filter string) ([]*ldap.Entry, error) {
+func (d *LDAP) search(ctx context.Context, base string, scope int, filter []byte) ([]*ldap.Entry, error) {
 	request := ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, int(d.timeout/time.Second)+1, false,
-		filter, d.asked(), nil)
+		"", d.asked(), nil)
 	var found []*ldap.Entry
 	err := d.searching(ctx, func(c *conn) error {
-		result, err := c.Search(request)
+		result, err := c.search(request, filter)
 		if result == nil { // the connection was lost
 			return err
 		}

@@ -50,12 +50,8 @@ func appendBind(b []byte, id int32, dn, password string, controls []byte) []byte
 	})
 }
 
-// appendSearch writes a search (section 4.5.1). An error: its filter is none.
-func appendSearch(b []byte, id int32, r *ldap.SearchRequest) ([]byte, error) {
-	filter, err := ldap.CompileFilter(r.Filter)
-	if err != nil {
-		return nil, err
-	}
+// appendSearch writes a search (section 4.5.1) with that filter, not r's own.
+func appendSearch(b []byte, id int32, r *ldap.SearchRequest, filter []byte) []byte {
 	var controls []byte
 	for _, c := range r.Controls {
 		controls = append(controls, c.Encode().Bytes()...)
@@ -65,14 +61,14 @@ func appendSearch(b []byte, id int32, r *ldap.SearchRequest) ([]byte, error) {
 		b = appendInteger(appendInteger(b, tagEnumerated, r.Scope), tagEnumerated, r.DerefAliases)
 		b = appendInteger(appendInteger(b, tagInteger, r.SizeLimit), tagInteger, r.TimeLimit)
 		b = append(b, tagBoolean, 1, 0) // values too
-		b = append(b, filter.Bytes()...)
+		b = append(b, filter...)
 		return appendElement(b, tagSequence, func(b []byte) []byte {
 			for _, name := range r.Attributes {
 				b = appendOctets(b, tagOctets, name)
 			}
 			return b
 		})
-	}), nil
+	})
 }
 
 // appendElement writes an element around what contents appends. Its length has

@@ -15,6 +15,8 @@ func FuzzRequests(f *testing.F) {
 	f.Add(int32(1), "uid=user,dc=x", "password", 2, 6)
 	f.Add(int32(1<<31-1), strings.Repeat("x", 127), strings.Repeat("\x30\x00", 64), 1<<31-1, 0)
 	f.Add(int32(128), strings.Repeat("x", 128), "\x00", 127, 128)
+	filter, err := newUserFilter("(uid={username})")
+	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, id int32, one, other string, n, m int) {
 		if id < 0 || n < 0 || m < 0 || n > 1<<31-1 || m > 1<<31-1 {
 			t.Skip()
@@ -32,10 +34,8 @@ func FuzzRequests(f *testing.F) {
 		require.Equal(t, other, op.Children[2].Data.String())
 		require.Equal(t, controls, bind.Children[2].Children[0].Bytes())
 
-		raw, err := appendSearch(nil, id, ldap.NewSearchRequest(one, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, n, m, false,
-			"(uid="+ldap.EscapeFilter(other)+")", []string{other, one}, nil))
-		require.NoError(t, err)
-		search := read(t, raw)
+		search := read(t, appendSearch(nil, id, ldap.NewSearchRequest(one, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, n, m, false,
+			"", []string{other, one}, nil), filter.with(other)))
 		require.Len(t, search.Children, 2, "no controls")
 		op = search.Children[1]
 		require.Equal(t, ber.Tag(ldap.ApplicationSearchRequest), op.Tag)

@@ -1,11 +1,13 @@
 package directory
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
 
+	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 	"golang.org/x/text/unicode/norm"
 )
@@ -72,30 +74,42 @@ func (d domains) knows(domain string) bool {
 // placeholder is where a user filter takes the name.
 const placeholder = "{username}"
 
-// A filterText may stand in a filter as it is. Only asFilterText makes one of
-// something typed; escaping for a DN would be another type.
-type filterText string
+// A userFilter is a filter with a gap for the name. It is parsed once: a name
+// is never a part of a text that is parsed, only a value.
+type userFilter struct {
+	parsed *ber.Packet
+	gap    string // stands where the name goes
+	any    []byte // the filter where any name will do: equality becomes presence
+}
 
-func asFilterText(name string) filterText { return filterText(ldap.EscapeFilter(name)) }
-
-// anyValue makes an equality in the filter a test of presence.
-const anyValue filterText = "*"
-
-// A userFilter is a filter with a gap for the name.
-type userFilter struct{ parts []string }
-
-func newUserFilter(pattern string) (userFilter, error) {
-	parts := strings.Split(pattern, placeholder)
-	if len(parts) < 2 {
-		return userFilter{}, errors.New("user filter has no " + placeholder)
+func newUserFilter(pattern string) (f userFilter, err error) {
+	if !strings.Contains(pattern, placeholder) {
+		return f, errors.New("user filter has no " + placeholder)
 	}
-	f := userFilter{parts: parts}
-	if _, err := ldap.CompileFilter(f.with("x")); err != nil {
-		return userFilter{}, fmt.Errorf("user filter: %w", err)
+	f.gap = rand.Text() // nobody has that in a filter
+	if f.parsed, err = ldap.CompileFilter(strings.ReplaceAll(pattern, placeholder, f.gap)); err != nil {
+		return f, fmt.Errorf("user filter: %w", err)
 	}
+	anybody, err := ldap.CompileFilter(strings.ReplaceAll(pattern, placeholder, "*"))
+	if err != nil {
+		return f, fmt.Errorf("user filter: %w", err)
+	}
+	f.any = anybody.Bytes()
 	return f, nil
 }
 
-func (f userFilter) with(name filterText) string {
-	return strings.Join(f.parts, string(name))
+// with is the filter for a name, encoded.
+func (f userFilter) with(name string) []byte { return f.fill(nil, f.parsed, name) }
+
+func (f userFilter) fill(b []byte, p *ber.Packet, name string) []byte {
+	tag := byte(p.ClassType) | byte(p.TagType) | byte(p.Tag)
+	if p.TagType == ber.TypePrimitive {
+		return appendOctets(b, tag, strings.ReplaceAll(p.Data.String(), f.gap, name))
+	}
+	return appendElement(b, tag, func(b []byte) []byte {
+		for _, child := range p.Children {
+			b = f.fill(b, child, name)
+		}
+		return b
+	})
 }

@@ -90,9 +90,13 @@ func (d *LDAP) chain(ctx context.Context, entry *ldap.Entry) ([]string, error) {
 
 // listed returns the DNs of what a filter finds, within the bound.
 func (d *LDAP) listed(ctx context.Context, base, filter string) (dns []string, err error) {
+	parsed, err := ldap.CompileFilter(filter)
+	if err != nil {
+		return nil, err
+	}
 	err = d.searching(ctx, func(c *conn) error {
 		dns = nil // of a connection that was lost half-way
-		return c.pages(base, filter, []string{"1.1"}, func(entry *ldap.Entry) error {
+		return c.pages(base, parsed.Bytes(), []string{"1.1"}, func(entry *ldap.Entry) error {
 			if dns = append(dns, entry.DN); len(dns) > d.maxGroups {
 				return d.tooMany()
 			}

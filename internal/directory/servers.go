@@ -249,7 +249,7 @@ func (s *server) attempt(ctx context.Context, left int, use func(context.Context
 func part(ctx context.Context, tries int) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok || tries < 2 {
-		return context.WithCancel(ctx)
+		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(tries))
 }
