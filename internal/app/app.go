@@ -151,6 +151,7 @@ func (a *App) serve(ctx context.Context, ready func()) error {
 	under.Go(func() error { return a.certs.Run(base) })
 	under.Go(func() error { return a.keepSettings(base) })
 	under.Go(func() error { a.watchHealth(base); return nil })
+	under.Go(func() error { giveBackWhenQuiet(base); return nil })
 	under.Go(func() error { a.watchEmergency(base); return nil })
 	under.Go(func() error { a.announceExemptions(base); return nil })
 

@@ -28,3 +28,30 @@ func TestTheCollectorIsSetAnewAfterEachCollection(t *testing.T) {
 		}, 10*time.Second, time.Millisecond)
 	}
 }
+
+func TestOnlyAQuietNodeWithMuchToGiveBackIsCollected(t *testing.T) {
+	before := memory{allocated: 1 << 30}
+	for name, c := range map[string]struct {
+		allocated, spare uint64
+		due              bool
+	}{
+		"quiet, with much":     {quietBelow - 1, worthIt + 1, true},
+		"quiet, with little":   {quietBelow - 1, worthIt, false},
+		"in a rush, with much": {quietBelow, worthIt + 1, false},
+	} {
+		require.Equal(t, c.due, memory{before.allocated + c.allocated, c.spare}.due(before), name)
+	}
+}
+
+var rush []byte
+
+func TestAQuietNodeGivesBackWhatARushHasLeft(t *testing.T) {
+	debug.FreeOSMemory()
+	for range 40 { // below leastRoom: it is not collected by itself
+		rush = make([]byte, 1<<20)
+	}
+	rush = nil
+	require.Greater(t, use().spare, uint64(worthIt))
+	giveBackSince(use())
+	require.Less(t, use().spare, uint64(worthIt))
+}
