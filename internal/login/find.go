@@ -381,12 +381,12 @@ func (e *Engine) proofOf(r *Request, proof []byte) []byte {
 	return half(e.Keys.MAC(otp.PurposeJoin, []byte("proof"), []byte(r.FrontEnd), []byte(r.Client.Name), []byte(r.Username), r.State, proof))
 }
 
-// half is 128 bits of a MAC: each open login keeps two of them, several times.
+// half is 128 bits of a MAC: each open login keeps three of them.
 func half(mac []byte) []byte { return bytes.Clone(mac[:16]) }
 
 // selfOf is the join key: place, name and password.
 func (e *Engine) selfOf(q *asking) []byte {
-	return e.Keys.MAC(otp.PurposeJoin, []byte("self"), q.secret, q.scope)
+	return half(e.Keys.MAC(otp.PurposeJoin, []byte("self"), q.secret, q.scope))
 }
 
 // cutCode splits an appended code off: the last digits, behind the separator.
