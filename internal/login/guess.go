@@ -48,10 +48,17 @@ func (e *Engine) noteLock(ctx context.Context, q *asking) error {
 	if err != nil {
 		return err
 	}
-	if l.locked(now) {
+	if l.locked(now) && !l.lets(hex.EncodeToString(q.guess)) {
 		q.setLocked(l)
 	}
 	return nil
+}
+
+// lets tells whether a guess was counted before the account was locked by
+// guesses: it is one of those that may be compared. Otherwise a right code that
+// comes from several hands at once could let nobody in.
+func (l *lock) lets(guess string) bool {
+	return !l.Stopped && !l.Reported && slices.Contains(l.Seen, guess)
 }
 
 func (q *asking) setLocked(l *lock) {
@@ -133,6 +140,9 @@ func (e *Engine) countGuess(ctx context.Context, account, guess string) (*lock, 
 	lockedNow := false
 	l, now, err := e.changeLock(ctx, account, func(l *lock, now time.Time) bool {
 		refused, lockedNow = nil, false
+		if l.lets(guess) {
+			return false
+		}
 		before := l.locked(now)
 		if l.lockIfDue(e.PolicyNow().Lockout, now); l.locked(now) {
 			refused, lockedNow = l, !before
@@ -200,7 +210,12 @@ func (e *Engine) clearGuesses(ctx context.Context, a *Attempt) error {
 		kept = l.Kept
 		l.Cleared = min(max(l.Cleared, a.CodesSeen)+1, l.Counted)
 		l.Kept = l.wrong() > 0
-		l.Locked = l.wrong() / e.PolicyNow().Lockout.After
+		if due := l.wrong() / e.PolicyNow().Lockout.After; due < l.Locked {
+			l.Locked = due
+			if !l.Reported {
+				l.Until = time.Time{}
+			}
+		}
 		return true
 	})
 	if err != nil || !kept {
