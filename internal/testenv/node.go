@@ -81,14 +81,17 @@ type Node struct {
 
 // NodeConfig is put before what the test adds: everything on loopback, in a
 // folder of the node's own. {{DIR}} and {{HTTP}} stand for that folder and for
-// a free address of the phone API, also in what the test adds.
+// a free address of the phone API, also in what the test adds. Who needs more of
+// vssid writes all of it: this one is left out then.
 const NodeConfig = `
 data_dir: {{DIR}}/data
 secret_key_file: {{DIR}}/secret.key
 admin: {socket: {{DIR}}/admin.sock}
 metrics: {listen: "127.0.0.1:0"}
-vssid: {listen: "{{HTTP}}", public_url: "http://{{HTTP}}"}
 log: {level: debug, format: json}
+`
+
+const nodeVssID = `vssid: {listen: "{{HTTP}}", public_url: "http://{{HTTP}}"}
 `
 
 // StartNode writes NodeConfig and more into a folder, runs `vssgate serve`
@@ -121,7 +124,11 @@ func NewNode(t testing.TB, more string) *Node {
 // Configure writes another configuration, for the next start.
 func (n *Node) Configure(more string) {
 	n.t.Helper()
-	n.write("vssgate.yaml", strings.NewReplacer("{{DIR}}", n.Dir, "{{HTTP}}", n.Phones).Replace(NodeConfig+more))
+	config := NodeConfig
+	if !strings.Contains("\n"+more, "\nvssid:") {
+		config += nodeVssID
+	}
+	n.write("vssgate.yaml", strings.NewReplacer("{{DIR}}", n.Dir, "{{HTTP}}", n.Phones).Replace(config+more))
 }
 
 func (n *Node) write(name, content string) {

@@ -198,6 +198,9 @@ func TestEveryConfigurationOfThePagesLoads(t *testing.T) {
 				require.False(t, filepath.IsAbs(m[2]), "%s: an example that can be tried names files beside it", m[2])
 				require.NoError(t, os.WriteFile(filepath.Join(dir, m[2]), exampleFile(t, ca, m[1]), 0o600))
 			}
+			for _, m := range regexp.MustCompile(`token_files: \[([^],]+)`).FindAllStringSubmatch(text, -1) {
+				require.NoError(t, os.WriteFile(filepath.Join(dir, m[1]), []byte(strings.Repeat("t", 44)), 0o600))
+			}
 			stdout, stderr, code := vssgate(t, "check", "--config", dir+"/vssgate.yaml")
 			require.Zero(t, code, "%s%s\n%s", stdout, stderr, text)
 		})
