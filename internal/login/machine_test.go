@@ -349,7 +349,7 @@ func (m *machine) checkPrompts(t *rapid.T) {
 		require.False(t, once[p.Login], "prompted twice")
 		once[p.Login] = true
 		_, approved := m.approved[p.Login]
-		if !approved && time.Now().Sub(p.Expires) < 6*time.Minute {
+		if !approved && time.Since(p.Expires) < 6*time.Minute {
 			recent[p.Account]++
 			require.LessOrEqual(t, recent[p.Account], testPolicy.PushLimit.Count)
 		}
