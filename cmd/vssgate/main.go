@@ -136,6 +136,7 @@ Exit codes: 0 done, 1 not done (standard error says why), 2 wrong usage.`,
 		auditCommand(w),
 		emergencyCommand(w),
 		rolloutCommand(w),
+		storeCommand(w),
 		versionCommand(),
 		phone.Commands(),
 	)

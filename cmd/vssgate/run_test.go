@@ -176,7 +176,7 @@ func TestCommandsThatAreThere(t *testing.T) {
 		require.NotNil(t, c.InheritedFlags().Lookup("config"), "%s takes no --config", path)
 	})
 	require.ElementsMatch(t, []string{
-		"demo", "serve", "init", "check", "doctor", "version",
+		"demo", "serve", "init", "check", "doctor", "version", "store copy",
 		"try radius", "try ldap",
 		"account list", "account show", "account set", "account assign", "account unlock",
 		"account remove", "account import", "account export", "account totp", "account recovery-codes", "account help-code",

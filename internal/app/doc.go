@@ -9,5 +9,6 @@
 //
 // Map: app.go (life), build.go (parts that stay), settings.go and directories.go
 // (what a reload replaces), reload.go, web.go (phone API, metrics, health), operate.go (admin commands),
-// metrics.go, doctor.go and doctor_outside.go (each dependency tried, without a daemon).
+// metrics.go, doctor.go and doctor_outside.go
+// (each dependency tried, without a daemon), copy.go (from one store to the other).
 package app

@@ -216,7 +216,7 @@ func (rd *reader) catchUp(ctx context.Context, part int, last string) error {
 }
 
 // scan visits all keys with a prefix, cut off, on whichever servers they are.
-func (rd *reader) scan(ctx context.Context, prefix string, visit func([]string) error) error {
+func (r *Redis) scan(ctx context.Context, prefix string, visit func([]string) error) error {
 	one := func(ctx context.Context, c *redis.Client) error {
 		for cursor := uint64(0); ; {
 			keys, next, err := c.Scan(ctx, cursor, glob(prefix)+"*", 500).Result()
@@ -232,7 +232,7 @@ func (rd *reader) scan(ctx context.Context, prefix string, visit func([]string) 
 			cursor = next
 		}
 	}
-	switch c := rd.client.(type) {
+	switch c := r.client.(type) {
 	case *redis.ClusterClient:
 		return c.ForEachMaster(ctx, one)
 	case *redis.Client:
