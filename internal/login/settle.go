@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // saved is an attempt as it was read, or as it is about to be written.
@@ -464,7 +465,7 @@ func (e *Engine) enterInBooks(s *saved) error {
 	a := &s.Attempt
 	v := a.Verdict
 	rec := AuditRecord{
-		Time: v.At, Attempt: a.ID, FrontEnd: a.FrontEnd, Client: a.Client, NAS: a.NAS, From: a.From,
+		Time: v.At, Attempt: a.ID, FrontEnd: a.FrontEnd, Client: a.Client, NAS: legible(a.NAS), From: legible(a.From),
 		Account: a.Who.ID, Username: a.Who.Username, Accepted: v.Reason == Accepted, Reason: v.Reason, Factor: v.Factor, WouldBe: a.WouldBe,
 		Pushes: a.Pushes, Requests: a.Requests, Took: v.At.Sub(a.Created),
 	}
@@ -482,8 +483,8 @@ func (e *Engine) enterInBooks(s *saved) error {
 	if v.Factor == FactorApproval && !v.At.Before(a.Answer.At.Add(lateAfter)) {
 		e.Meter.LateApproval()
 	}
-	e.Log.Info("login ended", "trace", a.ID.Trace(), "attempt", a.ID.String(), "front_end", string(a.FrontEnd), "client", a.Client, "nas", a.NAS,
-		"from", a.From, "account", a.Who.ID, "username", a.Who.Username, "typed", shown(a.Who.ID, a.Typed), "accepted", rec.Accepted,
+	e.Log.Info("login ended", "trace", a.ID.Trace(), "attempt", a.ID.String(), "front_end", string(a.FrontEnd), "client", a.Client, "nas", rec.NAS,
+		"from", rec.From, "account", a.Who.ID, "username", a.Who.Username, "typed", shown(a.Who.ID, a.Typed), "accepted", rec.Accepted,
 		"reason", string(v.Reason), "factor", string(v.Factor), "requests", a.Requests, "took", rec.Took.Round(time.Millisecond))
 	return nil
 }
@@ -500,7 +501,18 @@ func shown(account, typed string) string {
 	if len(typed) > 64 {
 		typed = typed[:64]
 	}
-	return typed
+	return legible(typed)
+}
+
+// legible is what a NAS or a stranger wrote without signs that would drive a
+// terminal or turn a line around: JSON escapes only those of ASCII.
+func legible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 0x7f && !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // closeBooks does what follows a verdict: the record is no longer owed, phones
