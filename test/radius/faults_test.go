@@ -3,6 +3,7 @@ package radius_test
 import (
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 
 	"vssgate/internal/phone"
 	"vssgate/internal/testenv"
+	"vssgate/test/fakefcm"
 	"vssgate/test/site"
 )
 
@@ -62,6 +64,35 @@ func TestAHeldLoginGoesOnWhenItsNodeIsKilled(t *testing.T) {
 	require.Equal(t, "accepted", atB.Yes().Verdict)
 	require.EqualValues(t, site.AccessAccept, second.Answer(packet).Code)
 	require.Len(t, append(a.Ended(), b.Ended()...), 1)
+}
+
+// The node dies when the prompt is claimed and FCM has not taken it: the login goes
+// on at the other node, which claims none again; VssID shows it when it is opened.
+func TestANodeKilledBetweenTheClaimAndFCMLeavesOnePrompt(t *testing.T) {
+	fcm := fakefcm.Run(t)
+	credentials := filepath.Join(t.TempDir(), "fcm.json")
+	require.NoError(t, os.WriteFile(credentials, fcm.CredentialsJSON(), 0o600))
+	a, b, _ := pairOf(t, site.Options{More: fmt.Sprintf("push: {fcm: {credentials_file: %s, endpoint: %q}}\n", credentials, fcm.Endpoint())})
+	key, err := phone.OpenKey(filepath.Join(t.TempDir(), "phone.key"))
+	require.NoError(t, err)
+	atA, atB := a.EnrolKey(user, key, phone.Enrolment{PushToken: "token-of-the-phone"}), b.Client(key)
+	fcm.Always(fakefcm.SlowHead(time.Minute))
+	first := a.NAS(site.Holds)
+	first.Send(first.Packet(asks))
+	id := atA.Login().ID // so the prompt is claimed
+	a.Kill()
+	delivered := len(fcm.Messages())
+	fcm.Always(fakefcm.OK())
+	second, packet := retried(t, b)
+	all := atB.All()
+	require.Len(t, all, 1)
+	require.Equal(t, id, all[0].ID)
+	require.Equal(t, "accepted", atB.Yes().Verdict)
+	require.EqualValues(t, site.AccessAccept, second.Answer(packet).Code)
+	require.LessOrEqual(t, delivered, 1)
+	for _, m := range fcm.Messages()[delivered:] {
+		require.NotEqual(t, "login", m.Data["type"], "a second prompt")
+	}
 }
 
 // A node that stood still wakes up after its login was decided elsewhere, and

@@ -25,7 +25,7 @@ func pair(t *testing.T) (a, b *site.Site, redis *testenv.RedisServer) {
 func pairOf(t *testing.T, o site.Options) (a, b *site.Site, redis *testenv.RedisServer) {
 	t.Helper()
 	redis = testenv.StartRedis(t)
-	o.More = fmt.Sprintf("store: {redis: {addresses: [%q]}}\n", redis.Addr)
+	o.More += fmt.Sprintf("store: {redis: {addresses: [%q]}}\n", redis.Addr)
 	a = site.Start(t, o)
 	o.Slapd, o.Secret, o.Before = a.Slapd, a.Secret, site.ShareKey(t, a.Node)
 	b = site.Start(t, o)
