@@ -9,6 +9,7 @@
 //	BenchmarkLogins          whole logins a second
 //	BenchmarkRubbish         logins during a flood of packets that are none
 //	BenchmarkLogin           what a login takes besides the directory, leg by leg
+//	BenchmarkPhones          memory of 5,000 phones that wait, and from a phone's answer to the verdict
 //	BenchmarkWrongState      a packet that is decided without asking anybody
 //
 // Memory is measured in a process of the program's own: the test binary starts

@@ -28,6 +28,7 @@ import (
 // disk, the enrolled people. Its first factor takes no time.
 type bare struct {
 	keys   *otp.Keys
+	store  login.Store
 	people *enrol.People
 	engine *login.Engine
 	addr   string
@@ -40,6 +41,7 @@ func newBare(b *testing.B, enrolled int) *bare {
 	s := &bare{keys: writeKeys(b, dir)}
 	db, err := store.OpenEmbedded(filepath.Join(dir, "vssgate.db"), log)
 	require.NoError(b, err)
+	s.store = db
 	books, err := audit.Open(filepath.Join(dir, "audit.jsonl"), s.keys, log)
 	require.NoError(b, err)
 	s.people = enrolAll(b, db, s.keys, enrolled)
