@@ -153,3 +153,18 @@ func (w *world) node(redis string, keys *otp.Keys) *login.Engine {
 	})
 	return e
 }
+
+// A guess that was counted before is let through a lock of guesses, not through
+// one that the owner asked for.
+func TestAReportedAccountLetsNoEarlierGuessThrough(t *testing.T) {
+	in(t, func(w *world) {
+		vpn := client(login.Challenge, login.ApprovalNumber)
+		ask := w.ask(vpn, nas("1")).is(login.Ask, "")
+		bad := wrong(w.phone().Code)
+		w.ask(vpn, nas("1"), withState(ask.State), saying(bad)).is(login.Ask, "")
+		other := w.ask(vpn, nas("2")).is(login.Ask, "")
+		_, err := w.answer(other.Attempt, login.Report, "")
+		require.NoError(w, err)
+		w.ask(vpn, nas("1"), withState(ask.State), saying(bad)).is(login.Reject, login.LockedOut)
+	})
+}

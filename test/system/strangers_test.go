@@ -3,6 +3,7 @@ package system_test
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -98,7 +99,7 @@ func TestStrangersWaitTheSameTime(t *testing.T) {
 // What is typed as a name drives no terminal and fakes no line, in log, audit or
 // what administrators are shown.
 func TestNamesThatWouldWriteTheLog(t *testing.T) {
-	s := site.Start(t, site.Options{More: patient})
+	s := site.Start(t, withLDAP(site.Options{More: patient}))
 	nas := s.NAS(site.Asks)
 	const forged = "vssgate ready FORGED"
 	for _, name := range []string{
@@ -106,6 +107,9 @@ func TestNamesThatWouldWriteTheLog(t *testing.T) {
 		"a\u0085" + forged, "a\u009b2J" + forged, "a\u202e" + forged, "\x00" + forged, strings.Repeat("ẩ", 84),
 	} {
 		require.EqualValues(t, site.AccessReject, nas.Ask(site.Request{User: name, Password: "wrong", Station: "203.0.113.8\n\u202e\u009b" + forged}).Code)
+	}
+	for _, name := range []string{"uid=a\n" + forged, "uid=\x1b[2J" + forged, strings.Repeat("n", 2_000), strings.Repeat("n", 64<<10)} {
+		bindAs(t, s.LDAP[0], name)
 	}
 	s.Logged("login ended")
 	for what, text := range map[string]string{"log": s.Output(), "audit": s.Audit(), "list": s.Command("login", "list")} {
@@ -121,4 +125,25 @@ func TestNamesThatWouldWriteTheLog(t *testing.T) {
 		}
 	}
 	s.Verify()
+}
+
+// bindAs binds with that name and a wrong password, and waits for whatever comes:
+// an answer that is no success, or the end of the connection.
+func bindAs(t *testing.T, addr, name string) {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.SetDeadline(time.Now().Add(site.Patience)))
+	element := func(tag byte, content string) string {
+		n := len(content)
+		return string([]byte{tag, 0x83, byte(n >> 16), byte(n >> 8), byte(n)}) + content
+	}
+	bind := element(0x60, "\x02\x01\x03"+element(0x04, name)+element(0x80, "wrong"))
+	_, err = c.Write([]byte(element(0x30, "\x02\x01\x01"+bind)))
+	require.NoError(t, err)
+	answer := make([]byte, 512)
+	if n, err := c.Read(answer); err == nil {
+		require.NotContains(t, string(answer[:n]), "\x0a\x01\x00", "success")
+	}
 }
