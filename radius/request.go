@@ -91,8 +91,11 @@ func (p *packet) request(c *client, source netip.Addr) *login.Request {
 func refuse(why string, kind login.ReplyKind) reading {
 	id := login.NewID()
 	reply := login.Reply{Kind: kind, Trace: id.Trace(), Attempt: id}
-	if kind == login.Reject {
+	switch {
+	case kind == login.Reject:
 		reply.Reason = login.BadPassword
+	case why != rejectedState && why != rejectedForeign:
+		reply.Reason = login.BadMethod
 	}
 	return reading{refused: why, reply: reply}
 }

@@ -179,5 +179,6 @@ func TestRefusalsSayNothingButWhatAWrongPasswordSays(t *testing.T) {
 	require.Equal(t, login.BadPassword, r.reply.Reason)
 	require.Len(t, r.reply.Trace, 6)
 	require.Equal(t, r.reply.Attempt.Trace(), r.reply.Trace)
-	require.Empty(t, refuse(rejectedCHAP, login.BadAnswer).reply.Reason)
+	require.Equal(t, login.BadMethod, refuse(rejectedCHAP, login.BadAnswer).reply.Reason, "a user who can do nothing about it is sent to who can")
+	require.Empty(t, refuse(rejectedState, login.BadAnswer).reply.Reason)
 }

@@ -349,6 +349,9 @@ func (a *App) check(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("first factor %s: %w", name, err))
 		}
 	}
+	if err := a.audit.Probe(); err != nil {
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
 

@@ -5,21 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"vssgate/internal/admin"
 	"vssgate/internal/alert"
+	"vssgate/internal/config"
 	"vssgate/internal/directory"
 	"vssgate/internal/login"
 )
 
 func (a *App) emergencyOn(ctx context.Context, by string, in admin.EmergencyOn) (admin.Emergency, error) {
-	if in.Why == "" {
+	if strings.TrimSpace(in.Why) == "" {
 		return admin.Emergency{}, wrong("an emergency needs a reason")
 	}
-	if dn, err := directory.NormalizeDN(in.Group); strings.Contains(in.Group, "=") && (err != nil || dn == "") || in.Group == "" {
+	if !a.isGroup(in.Group) {
 		return admin.Emergency{}, wrong("--group %q is no DN; want that of the group that may log in on the password alone, as users have it", in.Group)
 	}
 	lasts := time.Duration(in.Minutes) * time.Minute
@@ -28,9 +30,12 @@ func (a *App) emergencyOn(ctx context.Context, by string, in admin.EmergencyOn) 
 		return admin.Emergency{}, err
 	}
 	em, err := a.engine.DeclareEmergency(ctx, login.Emergency{Group: in.Group, By: by, Why: in.Why}, lasts)
+	if err != nil {
+		err = errors.Join(err, a.record(by, "emergency on: refused", in.Group, err.Error()))
+	}
 	switch {
 	case errors.Is(err, login.ErrEmergencyOn) && !em.Until.IsZero():
-		return admin.Emergency{}, wrong("%w (until %s)", err, em.Until.In(a.config().Location).Format(time.TimeOnly))
+		return admin.Emergency{}, wrong("%w (until %s)", err, em.Until.In(a.config().Location).Format("15:04:05 MST"))
 	case errors.Is(err, login.ErrEmergencyOn), errors.Is(err, login.ErrEmergencySpan):
 		return admin.Emergency{}, wrong("%w", err)
 	case err != nil:
@@ -38,6 +43,17 @@ func (a *App) emergencyOn(ctx context.Context, by string, in admin.EmergencyOn) 
 	}
 	a.log.Warn("EMERGENCY declared: this group logs in on the password alone", alert.Kind("emergency_on"), "group", em.Group, "until", em.Until, "by", by, "why", em.Why)
 	return a.emergencyStatus(ctx, by, admin.None{})
+}
+
+// isGroup tells whether somebody can be in a group of that name: a DN, or a
+// bare name where there are users in files.
+func (a *App) isGroup(name string) bool {
+	if !strings.Contains(name, "=") {
+		files := slices.ContainsFunc(a.config().FirstFactors, func(f config.FirstFactor) bool { return f.File != "" })
+		return files && strings.TrimSpace(name) != ""
+	}
+	dn, err := directory.NormalizeDN(name)
+	return err == nil && dn != ""
 }
 
 func (a *App) emergencyOff(ctx context.Context, by string, in admin.EmergencyOff) (admin.Emergency, error) {

@@ -38,6 +38,9 @@ func (a *App) rolloutReport(ctx context.Context, _ string, in admin.Rollout) (ad
 			}
 		}
 	}
+	if in.Under != "" && r.out.Total.Users == 0 {
+		return admin.RolledOut{}, wrong("no user is below %s: check the spelling, base_dns and user_filter", in.Under)
+	}
 	return r.sum(), nil
 }
 

@@ -383,3 +383,19 @@ type memoryFile struct{ bytes.Buffer }
 func (f *memoryFile) Truncate(size int64) error { f.Buffer.Truncate(int(size)); return nil }
 func (f *memoryFile) Sync() error               { return nil }
 func (f *memoryFile) Close() error              { return nil }
+
+func TestAFullDiskIsToldUntilARecordFitsAgain(t *testing.T) {
+	l, path, keys := open(t)
+	require.NoError(t, l.Probe())
+	require.NoError(t, l.Admin(Admin{Action: "one"}))
+	disk := &fullDisk{file: l.file, room: 10}
+	l.file = disk
+	require.NoError(t, l.Probe(), "nobody has seen it yet")
+	require.Error(t, l.Login(login.AuditRecord{}))
+	require.ErrorContains(t, l.Probe(), "no space left")
+	disk.room = 1 << 20
+	require.NoError(t, l.Probe())
+	require.NoError(t, l.Close())
+	require.Contains(t, read(t, path)[1], `"action":"audit works again"`)
+	verified(t, path, keys, 2)
+}

@@ -36,6 +36,7 @@ type Log struct {
 	begun   time.Time // when its first record was made; zero: it has none
 	prev    string    // hash of the last line
 	torn    bool      // bytes of a failed write may stand behind size
+	broken  error     // why the last write failed; nil: it did not
 	unsaved bool      // written, not yet synced
 	buffer  []byte
 }
@@ -123,10 +124,11 @@ func (l *Log) append(bodies [][]byte) error {
 	l.buffer = keep(lines)
 	if n, err := l.file.Write(lines); err != nil {
 		l.torn = n > 0
-		return errors.Join(fmt.Errorf("audit: write %s: %w", l.path, err), l.mend())
+		l.broken = errors.Join(fmt.Errorf("audit: write %s: %w", l.path, err), l.mend())
+		return l.broken
 	}
 	l.size += int64(len(lines))
-	l.prev, l.unsaved = prev, true
+	l.prev, l.unsaved, l.broken = prev, true, nil
 	if l.begun.IsZero() {
 		l.begun = time.Now()
 	}
@@ -186,6 +188,18 @@ func (l *Log) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// Probe tells whether records can be written. After a write that failed it
+// tries one of its own: nobody logs in meanwhile who would.
+func (l *Log) Probe() error {
+	l.writing.Lock()
+	broken := l.broken
+	l.writing.Unlock()
+	if broken == nil {
+		return nil
+	}
+	return l.Admin(Admin{By: "vssgate", Action: "audit works again", Why: broken.Error()})
 }
 
 // Sync brings what is written to the disk.

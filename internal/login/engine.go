@@ -58,6 +58,7 @@ type Engine struct {
 	working        sync.WaitGroup
 
 	mu       sync.Mutex
+	unpaid   map[ID]bool         // logins whose audit record this node could not write
 	known    map[ID]*known       // attempts that are open or asked for here: see table.go
 	alarms   alarms              // those of them that are due some time
 	alarm    *time.Timer         // of the first alarm

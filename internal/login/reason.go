@@ -38,6 +38,7 @@ const (
 	BadState     Reason = "bad_state"     // RADIUS State unknown, foreign or used up; no text tells which
 	Probed       Reason = "probed"        // CHAP or MS-CHAP that a NAS tries beside a login by password, or that nobody can check
 	Asked        Reason = "asked"         // of an observed login alone: the second factor would have been asked for
+	BadMethod    Reason = "bad_method"    // a password that nobody here can check: CHAP, MS-CHAP or EAP before a directory, or none at all
 	Shed         Reason = "shed"          // as Unavailable: too many were being decided at once
 	Unavailable  Reason = "unavailable"   // directory, store or key: RADIUS stays silent, LDAP says 52
 )

@@ -316,6 +316,8 @@ func (e *Engine) tell(ctx context.Context, s *saved, q *asking, reason Reason) e
 	a := &s.Attempt
 	approval := a.Approval
 	switch {
+	case reason == AppendNeeded && !a.Placed:
+		approval = ApprovalOff
 	case reason == HoldOver && a.Several:
 		reason = SeveralLogins
 	case reason == HoldOver && !a.Placed: // no retry can join and collect an approval; a code can be appended
@@ -354,6 +356,15 @@ func (e *Engine) awaitRecord(ctx context.Context, s *saved, q *asking) (finished
 	if !again.Attempt.Owed {
 		*s = *again
 		return false, nil
+	}
+	if e.takeUnpaid(s.Attempt.ID) { // it failed here before: perhaps the disk has room again
+		if err = e.payNow(ctx, again); err == nil {
+			*s = *again
+			return false, nil
+		}
+		e.Log.Error("an audit record still cannot be written; nobody is answered", "trace", s.Attempt.ID.Trace(), "error", err)
+		e.finish(q, Reply{Kind: NoAnswer, Reason: Unavailable})
+		return true, nil
 	}
 	select {
 	case <-changed:
@@ -444,7 +455,11 @@ func (e *Engine) conclude(ctx context.Context, s *saved, act Action, q *asking) 
 		a.Verdict, a.Owed = before, false
 		return err
 	}
-	return e.enterInBooks(s)
+	if err := e.enterInBooks(s); err != nil {
+		e.noteUnpaid(a.ID)
+		return err
+	}
+	return nil
 }
 
 // validUntil is the instant from which the store must refuse an accept.
@@ -492,11 +507,19 @@ func (e *Engine) enterInBooks(s *saved) error {
 // lateAfter tells a late approval from one that somebody waited for.
 const lateAfter = time.Second
 
-// shown is the typed name for the log, where the directory knows no better:
-// cut, for it may be anything.
+// shown is the typed name for the log, where the directory knows no better.
 func shown(account, typed string) string {
 	if account != "" {
 		return ""
+	}
+	return ShownName(typed)
+}
+
+// ShownName is a typed name as people may read it: cut, for it may be anything,
+// and masked where it can be a social insurance or personal number.
+func ShownName(typed string) string {
+	if digits := strings.TrimSpace(typed); (len(digits) == 10 || len(digits) == 12) && strings.Trim(digits, "0123456789") == "" {
+		return strings.Repeat("*", len(digits))
 	}
 	if len(typed) > 64 {
 		typed = typed[:64]
@@ -546,10 +569,36 @@ func (e *Engine) pay(ctx context.Context, s *saved) (again time.Duration, err er
 	if due := s.Attempt.Verdict.At.Add(repeatFor); s.rec.Read.Before(due) {
 		return due.Sub(s.rec.Read), nil
 	}
+	return 0, e.payNow(ctx, s)
+}
+
+func (e *Engine) payNow(ctx context.Context, s *saved) error {
 	if err := e.enterInBooks(s); err != nil {
-		return 0, err
+		e.noteUnpaid(s.Attempt.ID)
+		return err
 	}
-	return 0, e.closeBooks(ctx, s)
+	return e.closeBooks(ctx, s)
+}
+
+// noteUnpaid remembers that this node could not write the record of a login, so
+// that it tries again as soon as somebody asks.
+func (e *Engine) noteUnpaid(id ID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.unpaid == nil {
+		e.unpaid = map[ID]bool{}
+	}
+	e.unpaid[id] = true
+}
+
+// takeUnpaid tells whether it is up to the caller to write the record: exactly
+// one is told so.
+func (e *Engine) takeUnpaid(id ID) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	mine := e.unpaid[id]
+	delete(e.unpaid, id)
+	return mine
 }
 
 // randomBelow is uniform over [0, n), for n far below 2^32.

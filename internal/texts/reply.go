@@ -85,6 +85,10 @@ func (t *Texts) key(r login.Reply) string {
 		return t.reasonKey(r)
 	case login.Accept:
 		return keyBeforePolicy
+	case login.BadAnswer:
+		if r.Reason == login.BadMethod || r.Reason == login.Probed {
+			return string(login.BadMethod)
+		}
 	}
 	return keyStartAgain
 }

@@ -118,17 +118,8 @@ func (e *entry) asks(r *login.Request) {
 	if e.client != nil || r == nil {
 		return
 	}
-	e.client, e.frontEnd, e.typed, e.session = r.Client, r.FrontEnd, cut(r.Username), r.Session
+	e.client, e.frontEnd, e.typed, e.session = r.Client, r.FrontEnd, login.ShownName(r.Username), r.Session
 	if e.from = r.Station; e.from == "" && r.Source.IsValid() {
 		e.from = r.Source.String()
 	}
-}
-
-// cut bounds what somebody typed.
-func cut(name string) string {
-	const most = 64
-	if len(name) > most {
-		name = name[:most]
-	}
-	return name
 }
