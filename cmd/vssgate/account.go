@@ -92,7 +92,7 @@ func state(a admin.Account) string {
 	case a.Locked && a.LockedUntil == nil:
 		return "no: locked until `vssgate account unlock`"
 	case a.Locked:
-		return "no: locked until " + a.LockedUntil.Local().Format(time.DateTime)
+		return "no: locked until " + clock(*a.LockedUntil)
 	case a.Fallbacks != nil && (a.Problem == string(login.NoDevice) || a.Problem == string(login.OldApp)):
 		return "by its own codes, where second_factor.factors allows them: " + a.Problem
 	case a.Problem != "":
@@ -194,6 +194,9 @@ func accountUnlockCommand(w *where) *cobra.Command {
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
+
+// clock is a time as people at this machine read it; which clock, it says.
+func clock(t time.Time) string { return t.Local().Format(time.DateTime + " MST") }
 
 func jsonFlag(cmd *cobra.Command, asJSON *bool) {
 	cmd.Flags().BoolVar(asJSON, "json", false, "print as JSON")

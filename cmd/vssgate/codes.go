@@ -119,7 +119,7 @@ func showHelpCode(out io.Writer, a admin.NewHelpCode) {
 		fmt.Fprintf(out, "removed: %s has no help-desk code any more\n", a.Account)
 		return
 	}
-	fmt.Fprintf(out, "help-desk code of %s  %s %s\nvalid until           %s, once\n", a.Account, a.Code[:len(a.Code)/2], a.Code[len(a.Code)/2:], a.Expires.Local().Format(time.DateTime))
+	fmt.Fprintf(out, "help-desk code of %s  %s %s\nvalid until           %s, once\n", a.Account, a.Code[:len(a.Code)/2], a.Code[len(a.Code)/2:], clock(*a.Expires))
 }
 
 func codesFlags(cmd *cobra.Command, in *admin.OwnCodes, asJSON *bool) {
@@ -140,6 +140,6 @@ func showFallbacks(out io.Writer, f *admin.Fallbacks) {
 		fmt.Fprintf(out, "recovery codes: %d unused\n", f.Recovery)
 	}
 	if f.Help != nil {
-		fmt.Fprintf(out, "help-desk code: until %s\n", f.Help.Local().Format(time.DateTime))
+		fmt.Fprintf(out, "help-desk code: until %s\n", clock(*f.Help))
 	}
 }

@@ -80,7 +80,7 @@ func showActivation(out io.Writer, a admin.Activation, asJSON bool) error {
 		fmt.Fprintln(out, qr)
 	}
 	fmt.Fprintf(out, "Scan this with VssID, or type %s there.\n", a.TypedCode)
-	fmt.Fprintf(out, "activation code  %s\nvalid until      %s, once\n", a.ActivationCode, a.Expires.Local().Format(time.DateTime))
+	fmt.Fprintf(out, "activation code  %s\nvalid until      %s, once\n", a.ActivationCode, clock(a.Expires))
 	return nil
 }
 
@@ -154,7 +154,7 @@ func showDevices(out io.Writer, all []admin.Device) {
 			push = "yes"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%t\t%s\n", d.ID, d.Name, d.Platform, d.AppVersion, strings.Join(d.Can, ","), push, d.SignedIn,
-			d.Enrolled.Local().Format(time.DateTime))
+			clock(d.Enrolled))
 	}
 	t.Flush()
 }

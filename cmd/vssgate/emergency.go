@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -90,7 +89,7 @@ func showEmergency(out io.Writer, e admin.Emergency) {
 		fmt.Fprintln(out, "no emergency is on")
 		return
 	}
-	fmt.Fprintf(out, "EMERGENCY until %s: members of %s log in on the password alone (%s: %s)\n", e.Until.Local().Format(time.DateTime), e.Group, e.By, e.Why)
+	fmt.Fprintf(out, "EMERGENCY until %s: members of %s log in on the password alone (%s: %s)\n", clock(*e.Until), e.Group, e.By, e.Why)
 }
 
 // warnOfEmergency says above a list that an emergency is on.

@@ -128,7 +128,7 @@ func showNASes(out io.Writer, all []admin.SeenClient) {
 		for _, n := range c.NASes {
 			previous := "-"
 			if n.PreviousSecret != nil {
-				previous = "used " + n.PreviousSecret.Local().Format(time.DateTime)
+				previous = "used " + clock(*n.PreviousSecret)
 			}
 			fmt.Fprintf(t, "%s%s\t%s\t%s\t%s\t%s\n", header, c.Client, n.From, n.Identifier, signs(n), previous)
 			header = ""
@@ -143,7 +143,7 @@ func signs(n admin.SeenNAS) string {
 	case n.Signs:
 		return "required, for it sends it"
 	case n.Bare != nil:
-		return "missing " + n.Bare.Local().Format(time.DateTime)
+		return "missing " + clock(*n.Bare)
 	}
 	return "not known yet"
 }

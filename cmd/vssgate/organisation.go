@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -51,9 +50,9 @@ func showAssignments(out io.Writer, all []admin.Assignment) {
 	for _, a := range all {
 		until := "-"
 		if a.Until != nil {
-			until = a.Until.Local().Format(time.DateTime)
+			until = clock(*a.Until)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", a.Custodian, a.Document, a.DocumentDate, a.From.Local().Format(time.DateTime), until)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", a.Custodian, a.Document, a.DocumentDate, clock(a.From), until)
 	}
 	t.Flush()
 }

@@ -140,10 +140,12 @@ func Decide(a *Attempt, f *Facts, p *Policy, now time.Time) Action {
 		return Action{Kind: ActNoAnswer, Reason: Unavailable}
 	case f.grant(a, p, now) != FactorNone: // the only row that lets in
 		return Action{Kind: ActAccept, Reason: Accepted, Factor: f.grant(a, p, now)}
+	case f.Problem == LockedOut && a.comparing():
+		return Action{Kind: ActTell, Reason: LockedOut}
 	case f.Problem != "":
 		return end(f.Problem)
-	case f.Code == CodeUncounted && a.Counted >= p.WrongCodes:
-		return end(BadCode)
+	case f.Code == CodeUncounted && a.Counted >= p.WrongCodes: // the last of them are still being compared
+		return Action{Kind: ActTell, Reason: BadCode}
 	case f.Code == CodeUncounted:
 		return Action{Kind: ActCount}
 	case f.Code == CodeCounted:
@@ -194,6 +196,10 @@ func (g *Given) letsIn(a *Attempt, chain int) bool {
 	}
 	return chain == g.Chain
 }
+
+// comparing: a code that was counted is still to be compared. It may be right,
+// so whoever comes behind it is refused, but does not end the login.
+func (a *Attempt) comparing() bool { return a.Counted > a.Wrong }
 
 // silent: the asker has gone, or a newer request of the same chain came.
 func (f *Facts) silent(a *Attempt) bool {

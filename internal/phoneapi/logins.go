@@ -2,6 +2,7 @@ package phoneapi
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"vssgate/internal/enrol"
@@ -60,7 +61,19 @@ func (a *API) list(ctx context.Context, in *ListInput) (*listOutput, error) {
 	if err != nil {
 		return nil, a.translate(c, err)
 	}
-	return listed(logins, c.device), nil
+	return listed(withheld(logins, c.device.Enrolled), c.device), nil
+}
+
+// withheld takes the code and the approval off logins that were open before a
+// device came in: who enrols one in the middle of a login cannot finish it.
+func withheld(logins login.Logins, enrolled time.Time) login.Logins {
+	logins.Open = slices.Clone(logins.Open)
+	for i := range logins.Open {
+		if l := &logins.Open[i]; !enrolled.Before(l.Created) {
+			l.Code, l.Approval = "", login.ApprovalOff
+		}
+	}
+	return logins
 }
 
 // listed shows logins to the devices.

@@ -329,3 +329,19 @@ func TestServingEndsWhileAPhoneWaits(t *testing.T) {
 	require.Equal(t, 200, (<-got).status)
 	require.NoError(t, <-served)
 }
+
+func TestADeviceOfNowIsShownNoCodeOfALoginFromBefore(t *testing.T) {
+	now := time.Now()
+	all := login.Logins{Open: []login.OpenLogin{
+		{Code: "111111", Approval: login.ApprovalNumber, Created: now.Add(time.Second)},
+		{Code: "222222", Approval: login.ApprovalNumber, Created: now},
+		{Code: "333333", Approval: login.ApprovalSimple, Created: now.Add(-time.Second)},
+	}}
+	shown := withheld(all, now)
+	require.Equal(t, "111111", shown.Open[0].Code)
+	for _, l := range shown.Open[1:] {
+		require.Empty(t, l.Code, "whoever enrols a phone in the middle of a login cannot finish it")
+		require.Equal(t, login.ApprovalOff, l.Approval)
+	}
+	require.Equal(t, "222222", all.Open[1].Code, "others see it as before")
+}

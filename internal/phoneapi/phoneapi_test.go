@@ -345,7 +345,7 @@ func (f *fixture) person(d *device) string {
 }
 
 func openLoginOf(approval login.Approval) login.OpenLogin {
-	now := time.Now().UTC().Truncate(time.Second)
+	now := time.Now().UTC().Truncate(time.Second).Add(time.Second) // after the phone was enrolled
 	return login.OpenLogin{
 		ID: login.NewID(), Code: "042917", Approval: approval, Username: "an.nv", Client: "hq-vpn", From: "203.0.113.7",
 		Created: now, Expires: now.Add(2 * time.Minute), Waiting: 1,
