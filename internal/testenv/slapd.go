@@ -158,7 +158,7 @@ objectClass: pwdPolicy
 cn: default
 pwdAttribute: userPassword
 pwdMaxAge: 864000
-pwdExpireWarning: 864000
+pwdExpireWarning: 864001
 pwdLockout: TRUE
 pwdMaxFailure: 5
 pwdLockoutDuration: 600

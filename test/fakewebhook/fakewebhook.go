@@ -59,6 +59,19 @@ func Run(t testing.TB, certificate *tls.Certificate) *Server {
 	return s
 }
 
+// Take makes it take another bearer from now on.
+func (s *Server) Take(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Token = token
+}
+
+func (s *Server) bearer() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return "Bearer " + s.Token
+}
+
 // kinds are the fields that each type has besides those of the device.
 var kinds = map[string][]string{
 	"login":        {"expires", "login_id"},
@@ -94,7 +107,7 @@ func (s *Server) check(r *http.Request, m *Message) string {
 	switch {
 	case r.Method != http.MethodPost || r.URL.Path != Path:
 		return "unknown call: " + r.Method + " " + r.URL.Path
-	case r.Header.Get("Authorization") != "Bearer "+s.Token:
+	case r.Header.Get("Authorization") != s.bearer():
 		return "not the bearer"
 	case r.Header.Get("Content-Type") != "application/json":
 		return "not JSON by its header"

@@ -86,6 +86,13 @@ realm * {
 }
 `, r.ca.CAFile, certFile, keyFile, proxySecret, host, port))
 	require.Eventually(t, func() bool { return r.Metric("vssgate_radius_tls_connections") > before }, site.Patience, tick)
+	warm := site.DialNAS(t, "127.0.0.1", p.Addr, proxySecret) // the proxy drops what comes before it knows of its connection
+	require.Eventually(t, func() bool {
+		packet := warm.Packet(asks.Saying("anybody there?", "no state"))
+		warm.Send(packet)
+		_, answered := warm.Maybe(packet, 250*time.Millisecond)
+		return answered
+	}, site.Patience, tick)
 	return site.DialNAS(t, "127.0.0.1", p.Addr, proxySecret)
 }
 

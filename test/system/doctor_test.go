@@ -73,7 +73,7 @@ func TestDoctorAsksVssIDsOwnPushService(t *testing.T) {
 	require.Empty(t, failed(t, all))
 	require.Zero(t, code)
 	require.Equal(t, "the service takes messages", found(all, "push.webhook", "").Found)
-	service.Token = "another"
+	service.Take("another")
 	all, code = examined(t, s)
 	require.NotZero(t, code)
 	require.Equal(t, app.Failed, found(all, "push.webhook", "").Result)
