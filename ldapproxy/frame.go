@@ -8,6 +8,8 @@ import (
 
 // Identifier octets of LDAP's elements (RFC 4511 section 5.1).
 const (
+	tagEnd         = 0x00 // ends contents of indefinite length: none in LDAP
+	tagBoolean     = 0x01
 	tagInteger     = 0x02
 	tagOctets      = 0x04
 	tagEnumerated  = 0x0a
@@ -149,7 +151,7 @@ func element(b []byte) (tag byte, head, body int, err error) {
 	if len(b) < 2 {
 		return 0, 0, 0, errShort
 	}
-	if b[0]&highTag == highTag {
+	if b[0] == tagEnd || b[0]&highTag == highTag {
 		return 0, 0, 0, errMalformed
 	}
 	if b[1] < 0x80 {

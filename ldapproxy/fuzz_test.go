@@ -141,6 +141,9 @@ func FuzzBind(f *testing.F) {
 		if err != nil || refused != nil {
 			return
 		}
+		if _, err := refusesControls(judged.controls, true); err != nil {
+			return
+		}
 		require.True(t, !blank(judged.password) || judged.name == "" && judged.password == "")
 		asked := encodeBind(judged)
 		again, err := parseHeader(asked, maxInspected, true)

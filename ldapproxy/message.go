@@ -352,14 +352,31 @@ func eachControl(controls []byte, f func(oid []byte)) error {
 		if err != nil || tag != tagSequence {
 			return errMalformed
 		}
-		tag, oid, _, err := next(control)
-		if err != nil || tag != tagOctets || !numericOID(oid) {
+		tag, oid, control, err := next(control)
+		if err != nil || tag != tagOctets || !numericOID(oid) || !controlEnd(control) {
 			return errMalformed
 		}
 		f(oid)
 		controls = rest
 	}
 	return nil
+}
+
+// controlEnd tells whether b is what may follow a control's type: a criticality,
+// then a value, each of them or not (RFC 4511 section 4.1.11).
+func controlEnd(b []byte) bool {
+	if len(b) > 0 && b[0] == tagBoolean {
+		_, criticality, rest, err := next(b)
+		if err != nil || len(criticality) != 1 {
+			return false
+		}
+		b = rest
+	}
+	if len(b) == 0 {
+		return true
+	}
+	tag, _, rest, err := next(b)
+	return err == nil && tag == tagOctets && len(rest) == 0
 }
 
 // numericOID: digits and dots, so that no spelling hides an OID that we refuse

@@ -36,15 +36,15 @@ func (c *conn) refuses(op byte, contents, controls []byte) (*refusedBind, error)
 	return nil, nil
 }
 
+// refusesControls also tells whether they are controls at all, an exempt
+// connection's too.
 func refusesControls(controls []byte, exempt bool) (refused *refusedBind, err error) {
-	if exempt {
-		return nil, nil
-	}
 	err = eachControl(controls, func(oid []byte) {
-		switch string(oid) {
-		case oidProxiedAuthorization, oidProxiedAuthorization1:
+		switch {
+		case exempt:
+		case string(oid) == oidProxiedAuthorization, string(oid) == oidProxiedAuthorization1:
 			refused = &refusedBind{resultAuthzDenied, "nobody may act as somebody else here"}
-		case oidFastBind:
+		case string(oid) == oidFastBind:
 			refused = &refusedBind{ldap.LDAPResultUnwillingToPerform, "fast bind is not offered here"}
 		}
 	})
