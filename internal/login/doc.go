@@ -34,7 +34,10 @@
 //	rule.go     what lets in on the first factor alone: observe, remember
 //	policy.go   policies: for whom and from when on; emergencies
 //	keep.go     what the first factor gave, until somebody is let in
-//	settle.go   saving, verdicts, the one audit record
+//	saved.go    an attempt in the store: read, sealed, listed
+//	chain.go    who belongs to an attempt, and who of them gets its verdict
+//	settle.go   replies
+//	books.go    verdicts, the one audit record
 //	prompt.go   the one prompt of a login: claimed, sent, passed on to the next
 //	guess.go    codes counted before they are compared; lockout
 //	fallback.go codes of an account's own: authenticator app, recovery, help desk

@@ -279,37 +279,21 @@ func (e *Engine) giveBack(ctx context.Context, taken []string) {
 // begin is called when q's password is right: it finds the open attempt of the
 // same account, client and station, or fills in a fresh one.
 func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
-	r, id := q.req, *q.identity
-	if r.Rule != "" {
-		q.facts.Rule = r.Rule
+	if q.req.Rule != "" {
+		q.facts.Rule = q.req.Rule
 		return e.fresh(q), nil
 	}
-	if err := id.Complete(ctx); err != nil {
-		return nil, err
-	}
-	q.is(id)
-	account, err := e.People.Account(ctx, id)
+	account, err := e.accountOf(ctx, q)
 	if err != nil {
-		return nil, err
-	}
-	q.facts.Problem = account.Problem
-	if account.Former != "" { // what is open was meant for the person before
-		if err := e.Withdraw(ctx, account.Former, func(open, _ string) bool { return open == id.ID }); err != nil {
-			return nil, err
-		}
-		if err := e.noticeNumber(ctx, id.ID, account); err != nil {
-			return nil, err
-		}
-	}
-	if err := e.noteLock(ctx, q); err != nil {
 		return nil, err
 	}
 	now, err := e.Store.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	policy := e.PolicyNow().matching(r, &id, now)
-	factors := e.PolicyNow().FactorsFor(r, &id, now)
+	id := *q.identity
+	policy := e.PolicyNow().matching(q.req, &id, now)
+	factors := e.PolicyNow().FactorsFor(q.req, &id, now)
 	phoneless, err := e.fallBack(ctx, q, &account, factors)
 	if err != nil {
 		return nil, err
@@ -323,16 +307,7 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 		q.is(id)
 	}
 	if rule != FactorNone || q.facts.Problem != "" {
-		q.facts.Rule = string(rule)
-		s := e.fresh(q)
-		s.Attempt.Person = account.Person
-		if rule != FactorNone && rule != FactorRemembered {
-			s.Attempt.WouldBe = q.wouldBe()
-		}
-		if rule != FactorNone && policy.Require == RequireFrom {
-			q.required = policy.Date
-		}
-		return s, nil
+		return e.unconfirmed(q, account.Person, rule, policy), nil
 	}
 	if s, err := e.sameLogin(ctx, q); s != nil || err != nil {
 		return s, err
@@ -345,10 +320,45 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	a.Phoneless = phoneless
 	a.Person, a.Notify, a.Number, a.Simple = account.Person, account.Notify, account.CanNumber, account.CanSimple
 	a.Created, a.Deadline = now, now.Add(e.PolicyNow().ValidFor)
-	if a.CodesSeen, err = e.codesSeen(ctx, id.ID); err != nil {
-		return nil, err
+	a.CodesSeen, err = e.codesSeen(ctx, id.ID)
+	return s, err
+}
+
+// accountOf finds the account of q's owner, and what stands in its way.
+func (e *Engine) accountOf(ctx context.Context, q *asking) (account Account, err error) {
+	id := *q.identity
+	if err = id.Complete(ctx); err != nil {
+		return account, err
 	}
-	return s, nil
+	q.is(id)
+	if account, err = e.People.Account(ctx, id); err != nil {
+		return account, err
+	}
+	q.facts.Problem = account.Problem
+	if account.Former != "" { // what is open was meant for the person before
+		if err = e.Withdraw(ctx, account.Former, func(open, _ string) bool { return open == id.ID }); err != nil {
+			return account, err
+		}
+		if err = e.noticeNumber(ctx, id.ID, account); err != nil {
+			return account, err
+		}
+	}
+	return account, e.noteLock(ctx, q)
+}
+
+// unconfirmed is the attempt of a login that needs no second factor, or that
+// something stands in the way of.
+func (e *Engine) unconfirmed(q *asking, person string, rule Factor, policy Rule) *saved {
+	q.facts.Rule = string(rule)
+	s := e.fresh(q)
+	s.Attempt.Person = person
+	if rule != FactorNone && rule != FactorRemembered {
+		s.Attempt.WouldBe = q.wouldBe()
+	}
+	if rule != FactorNone && policy.Require == RequireFrom {
+		q.required = policy.Date
+	}
+	return s
 }
 
 // Complete asks for the groups that were not asked for yet.
