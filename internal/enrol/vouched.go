@@ -28,10 +28,23 @@ type Vouched struct {
 	Notifications string
 }
 
-// vouchedRecord says which device a backend means by its name for it now.
+// vouchedRecord says which device a backend means by its name for it now, and
+// by which it was before: the last few, oldest first. They never are again.
 type vouchedRecord struct {
-	Person string `json:"person"`
-	Device string `json:"device"`
+	Person string   `json:"person"`
+	Device string   `json:"device"`
+	Former []string `json:"former,omitempty"`
+}
+
+// formers bounds Former. It is for devices that are not revoked yet.
+const formers = 8
+
+// become makes id what the name means from now on.
+func (r vouchedRecord) become(person, id string) vouchedRecord {
+	if r.Device != "" {
+		r.Former = append(slices.Clone(r.Former), r.Device)
+	}
+	return vouchedRecord{person, id, r.Former[max(0, len(r.Former)-formers):]}
 }
 
 func (r vouchedRecord) indexes() []string { return []string{personVouched(r.Person)} }
@@ -102,7 +115,9 @@ func (p *People) Vouch(ctx context.Context, v Vouched) (d Device, replaced []Dev
 		return Device{}, nil, ErrPlatform
 	}
 	for range saveTries {
-		d, replaced, err = p.vouch(ctx, v)
+		var gone []Device
+		d, gone, err = p.vouch(ctx, v)
+		replaced = append(replaced, gone...)
 		if !errors.Is(err, login.ErrConflict) {
 			return d, replaced, err
 		}
@@ -110,35 +125,50 @@ func (p *People) Vouch(ctx context.Context, v Vouched) (d Device, replaced []Dev
 	return d, replaced, fmt.Errorf("device %s of backend %s: %w", v.deviceID(""), v.Backend, errBusy)
 }
 
-func (p *People) vouch(ctx context.Context, v Vouched) (Device, []Device, error) {
+// vouch makes the name mean the device before there is one, and takes all
+// others off that name before and after: of two that come at once the later one
+// is left, whoever is faster.
+func (p *People) vouch(ctx context.Context, v Vouched) (d Device, replaced []Device, err error) {
+	known, err := p.name(ctx, &v)
+	if err != nil {
+		return d, nil, err
+	}
+	if replaced, err = p.replace(ctx, v); err != nil {
+		return d, replaced, err
+	}
+	if known {
+		d, err = p.refresh(ctx, v)
+		return d, replaced, err
+	}
+	if d, err = p.bring(ctx, v); err != nil {
+		return d, replaced, err
+	}
+	late, err := p.replace(ctx, v) // this very one, when another came meanwhile
+	return d, append(replaced, late...), err
+}
+
+// name makes v's name mean v's device, and tells whether that is there already.
+// It fills v.ID in.
+func (p *People) name(ctx context.Context, v *Vouched) (known bool, err error) {
 	link, rec, err := load[vouchedRecord](ctx, p, v.key())
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		return Device{}, nil, err
+		return false, err
 	}
-	id := v.deviceID(link.Device)
-	known, err := p.mine(ctx, v, id)
-	if err == nil && link.Device != "" && link.Device != id {
-		_, err = p.mine(ctx, v, link.Device)
+	if v.ID = v.deviceID(link.Device); slices.Contains(link.Former, v.ID) {
+		return false, ErrRevoked
 	}
-	if err != nil {
-		return Device{}, nil, err
+	if known, err = p.mine(ctx, *v, v.ID); err != nil || v.ID == link.Device {
+		return known, err
 	}
-	if link.Device != id { // from now on that name means this key
-		if _, err := p.save(ctx, rec, vouchedRecord{v.Person, id}, login.Condition{}); err != nil {
-			return Device{}, nil, err
-		}
+	before, _, err := load[deviceRecord](ctx, p, deviceKey(link.Device))
+	switch {
+	case err == nil && v.names(before.Device) && before.Revoked != nil: // by somebody else
+		return false, ErrRevoked
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return false, err
 	}
-	replaced, err := p.replace(ctx, v, id)
-	if err != nil {
-		return Device{}, replaced, err
-	}
-	var d Device
-	if known {
-		d, err = p.refresh(ctx, v, id)
-	} else {
-		d, err = p.bring(ctx, v, id)
-	}
-	return d, replaced, err
+	_, err = p.save(ctx, rec, link.become(v.Person, v.ID), login.Condition{})
+	return known, err
 }
 
 // mine tells whether the device is there; it must be the one that v means.
@@ -151,20 +181,29 @@ func (p *People) mine(ctx context.Context, v Vouched, id string) (known bool, er
 		return false, err
 	case r.Revoked != nil:
 		return false, ErrRevoked
-	case r.Backend != v.Backend || r.TheirID != v.TheirID || r.Person != v.Person:
+	case !v.names(r.Device):
 		return false, ErrKeyInUse
 	}
 	return true, nil
 }
 
-// replace revokes what was called the same before.
-func (p *People) replace(ctx context.Context, v Vouched, id string) (replaced []Device, err error) {
+func (v Vouched) names(d Device) bool {
+	return d.Backend == v.Backend && d.TheirID == v.TheirID && d.Person == v.Person
+}
+
+// replace revokes what v's name does not mean any more. The devices are read
+// before the name: one that comes in between is meant by it.
+func (p *People) replace(ctx context.Context, v Vouched) (replaced []Device, err error) {
 	all, err := p.Devices(ctx, v.Person)
 	if err != nil {
 		return nil, err
 	}
+	link, _, err := load[vouchedRecord](ctx, p, v.key())
+	if err != nil {
+		return nil, err
+	}
 	for _, d := range all {
-		if d.Backend != v.Backend || d.TheirID != v.TheirID || d.ID == id {
+		if !v.names(d) || d.ID == link.Device {
 			continue
 		}
 		if _, err := p.Revoke(ctx, d.ID); err != nil {
@@ -176,8 +215,8 @@ func (p *People) replace(ctx context.Context, v Vouched, id string) (replaced []
 }
 
 // refresh makes a device what its backend says, its key and age excepted.
-func (p *People) refresh(ctx context.Context, v Vouched, id string) (Device, error) {
-	r, err := edit(ctx, p, deviceKey(id), func(r *deviceRecord, _ login.Record) error {
+func (p *People) refresh(ctx context.Context, v Vouched) (Device, error) {
+	r, err := edit(ctx, p, deviceKey(v.ID), func(r *deviceRecord, _ login.Record) error {
 		if r.Revoked != nil {
 			return ErrRevoked
 		}
@@ -187,15 +226,15 @@ func (p *People) refresh(ctx context.Context, v Vouched, id string) (Device, err
 	return r.device(), err
 }
 
-func (p *People) bring(ctx context.Context, v Vouched, id string) (Device, error) {
+func (p *People) bring(ctx context.Context, v Vouched) (Device, error) {
 	now, err := p.store.Now(ctx)
 	if err != nil {
 		return Device{}, err
 	}
-	r := deviceRecord{Device: Device{ID: id, Person: v.Person, Backend: v.Backend, TheirID: v.TheirID, Enrolled: now.UTC()}, Key: v.Key}
+	r := deviceRecord{Device: Device{ID: v.ID, Person: v.Person, Backend: v.Backend, TheirID: v.TheirID, Enrolled: now.UTC()}, Key: v.Key}
 	v.fill(&r)
 	cond := login.Condition{Full: personDevices(v.Person), AtMost: p.options.Load().MaxDevices}
-	_, err = p.save(ctx, login.Record{Key: deviceKey(id)}, r, cond)
+	_, err = p.save(ctx, login.Record{Key: deviceKey(v.ID)}, r, cond)
 	if errors.Is(err, login.ErrFull) {
 		err = ErrFull
 	}

@@ -111,6 +111,105 @@ func TestOneDeviceIsLeftOfManyVouchedForAtOnce(t *testing.T) {
 	require.Len(t, all, 1)
 }
 
+// meant is the only device that a backend's name leads to, and the key that
+// still may be used under it.
+func (f *fixture) meant(t *testing.T, person string, tried ...Vouched) {
+	t.Helper()
+	all, err := f.Devices(t.Context(), person)
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	for _, v := range tried {
+		d, _, err := f.Vouch(t.Context(), v)
+		if v.ID != all[0].ID {
+			require.ErrorIs(t, err, ErrRevoked, "replaced for good")
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, all[0].ID, d.ID)
+	}
+	after, err := f.Devices(t.Context(), person)
+	require.NoError(t, err)
+	require.Equal(t, all[0].ID, after[0].ID)
+	_, _, err = f.Vouch(t.Context(), vouched(person, true))
+	require.NoError(t, err, "the name is good for the next installation")
+}
+
+// Of two keys under one name that come at the same time the later one is left,
+// wherever the earlier one was when it came.
+func TestOfTwoKeysUnderOneNameTheLaterOneIsLeft(t *testing.T) {
+	for _, at := range []string{"vouched:", "device:"} { // the earlier one is about to write that
+		t.Run(at, func(t *testing.T) {
+			f := newFixture(t)
+			a, _, err := f.Mention(t.Context(), ann(annNumber))
+			require.NoError(t, err)
+			earlier, later := vouched(a.Person, true), vouched(a.Person, true)
+			between := func(r login.Record) error {
+				if !strings.HasPrefix(r.Key, at) {
+					return nil
+				}
+				f.store.failSave = nil
+				_, _, err := f.Vouch(t.Context(), later)
+				return err
+			}
+			f.store.failSave = between
+			d, replaced, err := f.Vouch(t.Context(), earlier)
+			require.NoError(t, err)
+			require.Equal(t, earlier.ID, d.ID)
+			require.Len(t, replaced, 1, "one of them, so that what it approved is withdrawn")
+			f.meant(t, a.Person, earlier, later)
+		})
+	}
+}
+
+func TestOneKeyIsLeftOfManyUnderOneNameAtOnce(t *testing.T) {
+	for range 10 {
+		f := newFixture(t)
+		a, _, err := f.Mention(t.Context(), ann(annNumber))
+		require.NoError(t, err)
+		tried, gone := make([]Vouched, 4), make([][]Device, 4)
+		var wg sync.WaitGroup
+		for i := range tried {
+			tried[i] = vouched(a.Person, true)
+			wg.Go(func() { _, gone[i], _ = f.Vouch(t.Context(), tried[i]) })
+		}
+		wg.Wait()
+		f.meant(t, a.Person, tried...)
+		for _, replaced := range gone {
+			for _, d := range replaced {
+				now, _, err := f.Device(t.Context(), d.ID)
+				require.NoError(t, err)
+				require.NotNil(t, now.Revoked)
+			}
+		}
+	}
+}
+
+// A key belongs to one installation; the one that came too late can have another.
+func TestOneKeyUnderTwoNamesAtOnceIsOnesAlone(t *testing.T) {
+	f := newFixture(t)
+	a, _, err := f.Mention(t.Context(), ann(annNumber))
+	require.NoError(t, err)
+	one := vouched(a.Person, true)
+	two := one
+	two.TheirID = "installation-2"
+	f.store.failSave = func(r login.Record) error {
+		if !strings.HasPrefix(r.Key, "device:") {
+			return nil
+		}
+		f.store.failSave = nil
+		_, _, err := f.Vouch(t.Context(), two)
+		return err
+	}
+	_, _, err = f.Vouch(t.Context(), one)
+	require.ErrorIs(t, err, ErrKeyInUse)
+	all, err := f.Devices(t.Context(), a.Person)
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	require.Equal(t, "installation-2", all[0].TheirID)
+	_, _, err = f.Vouch(t.Context(), vouched(a.Person, true))
+	require.NoError(t, err)
+}
+
 func TestARemovedPersonLeavesNoVouchedName(t *testing.T) {
 	f := newFixture(t)
 	a, _, err := f.Mention(t.Context(), ann(annNumber))

@@ -112,12 +112,12 @@ func (a *API) put(ctx context.Context, in *putInput) (enrol.Device, error) {
 		}
 	}
 	d, replaced, err := a.People.Vouch(ctx, v)
+	if err == nil {
+		err = a.announce(ctx, d, b.presence())
+	}
 	for _, old := range replaced { // what it approved is not to be collected any more
 		gone := a.Engine.Withdraw(ctx, old.Person, func(_, approver string) bool { return approver == old.ID })
 		err = errors.Join(err, gone, a.Record(b.presence(), "device replace", old.ID))
-	}
-	if err == nil {
-		err = a.announce(ctx, d, b.presence())
 	}
 	return d, err
 }
