@@ -66,7 +66,6 @@ func (c *conn) beginBind(h header, frame []byte) error {
 	return nil
 }
 
-// run hands the bind to the engine, which does not block.
 // unserved tells who follows logins of a bind that was refused without one, if it
 // names a user.
 func (c *conn) unserved(name string, r *refusedBind) {
@@ -76,6 +75,7 @@ func (c *conn) unserved(name string, r *refusedBind) {
 	}
 }
 
+// run hands the bind to the engine, which does not block.
 func (b *bind) run() {
 	leave := b.c.server.o.Handler.Handle(b.login())
 	b.request.password = "" // the engine has it as long as it needs it
