@@ -16,9 +16,9 @@ import (
 )
 
 // backends are VssID's own servers, as the phone API knows them.
-func (a *App) backends() (all []phoneapi.Backend) {
-	for _, b := range a.config().VssID.BackendTokens {
-		tokens := &tokens{files: b.TokenFiles, log: a.log.With("backend", b.Name)}
+func backends(c *config.Config, log *slog.Logger) (all []phoneapi.Backend) {
+	for _, b := range c.VssID.BackendTokens {
+		tokens := &tokens{files: b.TokenFiles, log: log.With("backend", b.Name)}
 		one := phoneapi.Backend{Name: b.Name, Addresses: b.Addresses, Tokens: tokens.sums}
 		for _, right := range b.May {
 			one.May = append(one.May, phoneapi.Right(right))

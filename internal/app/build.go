@@ -166,7 +166,7 @@ func (a *App) buildFrontEnds(ctx context.Context) (err error) {
 	a.phones, err = phoneapi.New(phoneapi.Options{
 		People: a.people, Engine: a.engine, Store: a.store, Texts: wordings{a}, PublicURL: a.config().VssID.PublicURL, Meter: a.metrics, Log: a.log,
 		Notice:   a.prompter.Notice,
-		Backends: a.backends(),
+		Backends: func() []phoneapi.Backend { return a.now.Load().backends },
 		Record:   func(by, action, target string) error { return a.record(by, action, target, "") },
 	})
 	if err != nil {

@@ -176,7 +176,6 @@ func (a *App) keepUntilRestart(c *config.Config) (kept []string) {
 	keep("second_factor.number_digits", &was.SecondFactor.NumberDigits, &c.SecondFactor.NumberDigits)
 	keep("vssid.listen", &was.VssID.Listen, &c.VssID.Listen)
 	keep("vssid.public_url", &was.VssID.PublicURL, &c.VssID.PublicURL)
-	keep("vssid.backend_tokens", &was.VssID.BackendTokens, &c.VssID.BackendTokens) // what is in their files is read again by itself
 	keep("vssid.tls", &was.VssID.TLS, &c.VssID.TLS)
 	keep("radius.listen", &was.RADIUS.Listen, &c.RADIUS.Listen)
 	keep("radius.tls", &was.RADIUS.TLS, &c.RADIUS.TLS)

@@ -13,6 +13,7 @@ import (
 	"vssgate/internal/directory"
 	"vssgate/internal/enrol"
 	"vssgate/internal/login"
+	"vssgate/internal/phoneapi"
 	"vssgate/internal/texts"
 	"vssgate/ldapproxy"
 	"vssgate/push"
@@ -34,12 +35,13 @@ type settings struct {
 	radius      []radius.Client
 	ldap        ldapproxy.Rules
 	keepGroups  func([]string) []string // login.Options.KeepGroups
+	backends    []phoneapi.Backend
 }
 
 // newSettings makes all of them, or says why it cannot. They hold connections
 // until they are closed.
 func (a *App) newSettings(c *config.Config) (*settings, error) {
-	s := &settings{config: c, log: a.log, metrics: a.metrics, certs: certs.New(a.log), directories: map[string]*firstFactor{}, keepGroups: keepGroups(c)}
+	s := &settings{config: c, log: a.log, metrics: a.metrics, certs: certs.New(a.log), directories: map[string]*firstFactor{}, keepGroups: keepGroups(c), backends: backends(c, a.log)}
 	for _, build := range []func() error{s.buildTexts, s.buildDirectories, s.buildPush, s.buildRADIUS, s.buildLDAP} {
 		if err := build(); err != nil {
 			s.close()

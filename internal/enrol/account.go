@@ -111,7 +111,7 @@ func (p *People) mention(ctx context.Context, id login.Identity) (a Account, pro
 		if err != nil {
 			return Account{}, "", "", fmt.Errorf("account %s: %w", id.ID, err)
 		}
-		r, problem, err := p.pin(ctx, before, id, now)
+		r, problem, err := p.pin(ctx, before, id, now, p.person)
 		if err != nil {
 			return Account{}, "", "", fmt.Errorf("account %s: %w", id.ID, err)
 		}
@@ -142,7 +142,8 @@ func (r accountRecord) same(o accountRecord) bool {
 // leads to another person than the pinned one is not taken over: who may write
 // that attribute could make his own phone the second factor. The same person's
 // other number is no change; an attribute emptied later is a missing number.
-func (p *People) pin(ctx context.Context, r accountRecord, id login.Identity, now time.Time) (accountRecord, login.Reason, error) {
+// person finds the person with a number that is pinned to no account yet.
+func (p *People) pin(ctx context.Context, r accountRecord, id login.Identity, now time.Time, person func(context.Context, ...secret.Secret) (string, error)) (accountRecord, login.Reason, error) {
 	r.Username, r.DisplayName = id.Username, id.DisplayName
 	if !r.KindSet && id.Kind != "" {
 		kind, err := ParseKind(id.Kind)
@@ -169,12 +170,12 @@ func (p *People) pin(ctx context.Context, r accountRecord, id login.Identity, no
 	case number.Reveal() == r.BHXH || number.Reveal() == r.Personal:
 		return r, "", nil
 	case r.Person == "":
-		r.Person, err = p.person(ctx, number)
+		r.Person, err = person(ctx, number)
 		r.Source = FromDirectory
 		return r.numbered(number), "", err
 	}
-	person, _, err := p.personOf(ctx, number)
-	if errors.Is(err, ErrNotFound) || err == nil && person != r.Person {
+	found, _, err := p.personOf(ctx, number)
+	if errors.Is(err, ErrNotFound) || err == nil && found != r.Person {
 		return r, login.NumberChanged, nil
 	}
 	return r.numbered(number), "", err

@@ -79,7 +79,7 @@ func TestACustodianWhoseTimeEndsAnswersNoMore(t *testing.T) {
 		at   time.Time
 		want login.Reason
 	}{{a.Until.Add(-time.Nanosecond), ""}, {a.Until, login.NoCustodian}} {
-		_, problem, err := f.pin(ctx, r, office(), c.at)
+		_, problem, err := f.pin(ctx, r, office(), c.at, f.person)
 		require.NoError(t, err)
 		require.Equal(t, c.want, problem)
 	}

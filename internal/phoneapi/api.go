@@ -34,7 +34,7 @@ type Texts interface {
 // Options is what an API is made of. All fields but Backends are needed.
 type Options struct {
 	People    *enrol.People
-	Backends  []Backend // VssID's own servers; usually none
+	Backends  func() []Backend // VssID's own servers as of now; nil: none
 	Engine    Engine
 	Store     login.Store // one-time marks, and the clock
 	Texts     Texts

@@ -27,7 +27,7 @@ type call struct {
 	remote  string
 	pattern string       // of its route
 	device  enrol.Device // of an enrolment: only ID and Key
-	token   string       // the signed request
+	token   string       // the signed request, or the backend's token
 	body    []byte
 
 	backend *Backend // who asks instead of a device; nil: a device

@@ -70,6 +70,17 @@ func (a *API) backend(r *http.Request, c *call) error {
 	case !a.limits.backend(known):
 		return problem(SlowDown)
 	}
+	c.backend, c.token = found, bearer(r.Header)
+	return nil
+}
+
+// stillAsks looks at the backend again after what may have been a long wait:
+// its token may have been taken away meanwhile.
+func (a *API) stillAsks(c *call) error {
+	found := a.owner(c.token)
+	if found == nil || !found.from(c.remote) {
+		return problem(BadToken)
+	}
 	c.backend = found
 	return nil
 }
@@ -77,10 +88,13 @@ func (a *API) backend(r *http.Request, c *call) error {
 // owner is the backend whose token that is, nil when it is nobody's.
 func (a *API) owner(token string) (found *Backend) {
 	sum := sha256.Sum256([]byte(token))
-	for i := range a.Backends {
-		for _, valid := range a.Backends[i].Tokens() {
+	if a.Backends == nil {
+		return nil
+	}
+	for _, b := range a.Backends() {
+		for _, valid := range b.Tokens() {
 			if subtle.ConstantTimeCompare(sum[:], valid[:]) == 1 {
-				found = &a.Backends[i]
+				found = &b
 			}
 		}
 	}

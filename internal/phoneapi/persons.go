@@ -135,7 +135,9 @@ func (a *API) personLogins(ctx context.Context, in *personListInput) (*listOutpu
 	}
 	logins, err := a.await(ctx, c.backend.presence()+" "+in.PersonID, in.PersonID, &in.ListInput)
 	if err == nil && in.Wait > 0 && ctx.Err() == nil {
-		spoken, err = a.spoken(ctx, in.PersonID, MayShow) // a device may have been revoked meanwhile
+		if err = a.stillAsks(c); err == nil {
+			spoken, err = a.spoken(ctx, in.PersonID, MayShow) // a device may have been revoked meanwhile
+		}
 	}
 	if err != nil {
 		return nil, a.translate(c, err)

@@ -23,7 +23,9 @@ type vssid struct {
 func (f *fixture) backend(name string, may []Right, from ...netip.Prefix) *vssid {
 	v := &vssid{f, rand.Text() + rand.Text()}
 	sum := sha256.Sum256([]byte(v.token))
-	f.api.Backends = append(f.api.Backends, Backend{Name: name, Addresses: from, May: may, Tokens: func() [][32]byte { return [][32]byte{{}, sum} }})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.backends = append(f.backends, Backend{Name: name, Addresses: from, May: may, Tokens: func() [][32]byte { return [][32]byte{{}, sum} }})
 	return v
 }
 
@@ -299,6 +301,29 @@ func TestABackendWaitsLikeAPhone(t *testing.T) {
 	<-f.engine.waiting
 	f.engine.put(person, "v1", openLoginOf(login.ApprovalOff))
 	require.Equal(t, "v1", (<-done).body["version"])
+}
+
+// What a backend waits for it is not shown once its token is gone, nor when it
+// may less than it did.
+func TestABackendThatWaitsIsLookedAtAgain(t *testing.T) {
+	for what, become := range map[string]func(*Backend){
+		"bad_token":   func(b *Backend) { b.Tokens = func() [][32]byte { return nil } },
+		"not_allowed": func(b *Backend) { b.May = []Right{MayDevices} },
+	} {
+		f := newFixture(t)
+		v := f.backend("vssid", everything)
+		person := mentioned(f, annIdentity)
+		f.engine.put(person, "v0")
+		done := later(func() reply { return v.call("GET", "/v1/persons/"+person+"/logins?wait=30&since=v0", nil) })
+		<-f.engine.waiting
+		f.mu.Lock()
+		become(&f.backends[0])
+		f.mu.Unlock()
+		f.engine.put(person, "v1", openLoginOf(login.ApprovalOff))
+		got := <-done
+		require.Equal(t, what, got.code(), got.raw)
+		require.NotContains(t, got.raw, "042917")
+	}
 }
 
 func TestABackendAndItsStoreAway(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -146,6 +147,7 @@ type fixture struct {
 	notices  []login.Notice
 	recorded []string
 	full     error // of the disk that the audit is on
+	backends []Backend
 }
 
 func (f *fixture) Problem(code string) { f.mu.Lock(); f.problems[code]++; f.mu.Unlock() }
@@ -156,6 +158,12 @@ func (f *fixture) notice(n login.Notice) {
 	f.mu.Lock()
 	f.notices = append(f.notices, n)
 	f.mu.Unlock()
+}
+
+func (f *fixture) known() []Backend {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.backends)
 }
 
 func (f *fixture) record(by, action, target string) error {
@@ -188,7 +196,7 @@ func newFixtureAt(t testing.TB, url string) *fixture {
 	require.NoError(t, err)
 	f.api, err = New(Options{
 		People: f.people, Engine: f.engine, Store: f.store, Texts: words, PublicURL: url + "/", Log: slog.New(slog.NewTextHandler(f.log, nil)),
-		Meter: f, Notice: f.notice, Record: f.record,
+		Meter: f, Notice: f.notice, Record: f.record, Backends: f.known,
 	})
 	require.NoError(t, err)
 	f.server = httptest.NewServer(f.api)
