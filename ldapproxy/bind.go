@@ -3,6 +3,7 @@ package ldapproxy
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nmcclain/ldap"
 
@@ -67,11 +68,15 @@ func (c *conn) beginBind(h header, frame []byte) error {
 }
 
 // unserved tells who follows logins of a bind that was refused without one, if it
-// names a user.
+// names a user. Of a flood a few are told of.
 func (c *conn) unserved(name string, r *refusedBind) {
-	if trail := c.server.o.Trail; trail != nil && name != "" {
-		trail.Tell(login.Event{Attempt: login.NewID(), Kind: login.EventDropped, Word: fmt.Sprintf("ldap_result_%d", r.code),
-			Request: &login.Request{FrontEnd: login.LDAP, Client: c.client.Load().Login, Username: name, Source: c.from}})
+	if c.server.o.Trail == nil || name == "" {
+		return
+	}
+	client, why := c.client.Load().Login, fmt.Sprintf("ldap_result_%d", r.code)
+	if stray := c.server.strays.Of(client.Name+" "+why, login.NewID(), time.Now()); !stray.Shared {
+		c.server.o.Trail.Tell(login.Event{Attempt: stray.ID, Kind: login.EventRefused, Word: why,
+			Request: &login.Request{FrontEnd: login.LDAP, Client: client, Username: name, Source: c.from}})
 	}
 }
 
@@ -151,6 +156,9 @@ func (b *bind) answer(r login.Reply) []byte {
 		if frame := b.accept(); frame != nil {
 			return frame
 		}
+		if trail := b.c.server.o.Trail; trail != nil { // let in, and yet it will hear 52
+			trail.Tell(login.Event{Attempt: r.Attempt, Kind: login.EventDropped, Word: lostUpstream})
+		}
 		r = login.Reply{Kind: login.NoAnswer, Reason: login.Unavailable, Trace: r.Trace}
 	}
 	b.c.forget()
@@ -169,6 +177,10 @@ func (b *bind) answer(r login.Reply) []byte {
 	}
 	return b.result(code, b.c.server.o.Text(b.client.Login, r))
 }
+
+// lostUpstream: the connection that the password was checked on is gone when the
+// client is to be let in.
+const lostUpstream = "upstream_lost"
 
 // accept lets the client in with the directory's own answer; nil when there is
 // none, or the connection that it holds for is gone.

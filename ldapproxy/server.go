@@ -102,6 +102,7 @@ type Server struct {
 	log    *slog.Logger
 	meter  Meter
 	rules  atomic.Pointer[rules]
+	strays login.Strays
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}

@@ -86,6 +86,7 @@ type Server struct {
 	limits      limits
 	protocols   []string // offered over TLS, the best first
 	named       named
+	strays      login.Strays
 	handshakes  handshakes
 	connections atomic.Int64
 }
@@ -335,9 +336,7 @@ func (s *Server) login(p *packet, c *client, k key, r reading) {
 	case r.ask != nil:
 		x.answerWith(answer{code: layeh.CodeAccessChallenge, state: r.state, eap: r.ask})
 	case r.request == nil:
-		s.refused(c, r.refused, k, r.reply.Trace, r.detail)
-		s.lostOf(p, c, r.refused, r.reply.Attempt, k)
-		x.send(r.reply)
+		x.send(s.refused(c, r.refused, r.reply, r.detail, whoAsks(p.Attributes, c, k.source.Addr())))
 	default:
 		s.handle(x, r.request, or(r.refused, rejectedForeign))
 	}
@@ -390,26 +389,18 @@ func (x *exchange) reply(r login.Reply, bad string) {
 		}
 		x.server.drop(x.client, why, x.key(), slog.String("trace", r.Trace))
 	case login.BadAnswer:
-		if x.server.opts.Trail != nil && bad != rejectedForeign {
-			x.server.opts.Trail.Tell(login.Event{Attempt: r.Attempt, Kind: login.EventDropped, Word: bad})
+		if r.Stray != nil {
+			r = x.server.refused(x.client, bad, r, "", r.Stray)
+		} else { // the login that it names knows of it
+			x.server.opts.Meter.RequestRefused(bad)
+			x.server.tell.tell(time.Now(), x.client.name(), bad, "radius request refused", func() []slog.Attr {
+				return []slog.Attr{slog.String("from", x.key().source.String()), slog.String("trace", r.Trace)}
+			})
 		}
-		x.server.refused(x.client, bad, x.key(), r.Trace, "")
 		x.send(r)
 	default:
 		x.send(r)
 	}
-}
-
-// refused counts and tells why a request is rejected without a verdict.
-func (s *Server) refused(c *client, why string, k key, trace, detail string) {
-	s.opts.Meter.RequestRefused(why)
-	s.tell.tell(time.Now(), c.name(), why, "radius request refused", func() []slog.Attr {
-		about := []slog.Attr{slog.String("from", k.source.String()), slog.String("trace", trace)}
-		if detail != "" {
-			about = append(about, slog.String("detail", detail))
-		}
-		return about
-	})
 }
 
 // send turns what the Handler answers into a packet.

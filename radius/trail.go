@@ -1,6 +1,8 @@
 package radius
 
 import (
+	"context"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
@@ -49,22 +51,43 @@ func (s *Server) lost(b []byte, c *client, why Drop, k key) {
 		return
 	}
 	if name := readable(attributes.Get(rfc2865.UserName_Type)); name != "" {
-		s.tellLost(login.NewID(), c, string(why), name, label(attributes.Get(rfc2865.CallingStationID_Type)), k.source.Addr())
+		s.opts.Trail.Tell(login.Event{Attempt: login.NewID(), Kind: login.EventDropped, Word: string(why), Request: whoAsks(attributes, c, k.source.Addr())})
 	}
 }
 
-func (s *Server) tellLost(id login.ID, c *client, why, name, station string, source netip.Addr) {
-	station, _ = withoutPort(station)
-	s.opts.Trail.Tell(login.Event{Attempt: id, Kind: login.EventDropped, Word: why,
-		Request: &login.Request{FrontEnd: login.RADIUS, Client: c.Login, Username: name, Station: station, Source: source}})
+// whoAsks is what a request that is no login says of who asks.
+func whoAsks(a layeh.Attributes, c *client, source netip.Addr) *login.Request {
+	station, _ := withoutPort(label(a.Get(rfc2865.CallingStationID_Type)))
+	return &login.Request{FrontEnd: login.RADIUS, Client: c.Login, Username: readable(a.Get(rfc2865.UserName_Type)), Station: station, Source: source}
 }
 
-// lostOf is lost for a request that was read, and is refused under that id.
-func (s *Server) lostOf(p *packet, c *client, why string, id login.ID, k key) {
-	name := readable(p.Get(rfc2865.UserName_Type))
-	if s.opts.Trail != nil && name != "" && s.named.allow(time.Now()) {
-		s.tellLost(id, c, why, name, label(p.Get(rfc2865.CallingStationID_Type)), k.source.Addr())
+// refused counts and tells of a request that is rejected and is no login, and
+// returns its reply with the trace under which it is told of. In a flood many
+// share one, so that log and Trail are bounded and no trace leads nowhere.
+func (s *Server) refused(c *client, why string, r login.Reply, detail string, asked *login.Request) login.Reply {
+	s.opts.Meter.RequestRefused(why)
+	now := time.Now()
+	stray := s.strays.Of(c.name()+" "+why, r.Attempt, now)
+	r.Attempt, r.Trace = stray.ID, stray.ID.Trace()
+	if stray.Known {
+		return r
 	}
+	about := []slog.Attr{slog.String("client", c.name()), slog.String("reason", why), slog.String("from", asked.Source.String()), slog.String("trace", r.Trace)}
+	if detail != "" {
+		about = append(about, slog.String("detail", detail))
+	}
+	if stray.Shared {
+		about = append(about, slog.Bool("shared", true)) // with all that follow within this minute
+		asked = &login.Request{FrontEnd: login.RADIUS, Client: c.Login}
+	}
+	s.opts.Log.LogAttrs(context.Background(), slog.LevelWarn, "radius request refused", append(about, slog.String("hint", wayOut[why]))...)
+	if s.opts.Trail != nil {
+		s.opts.Trail.Tell(login.Event{Attempt: r.Attempt, Kind: login.EventRefused, Word: why, Request: asked})
+		if stray.Shared {
+			s.opts.Trail.Tell(login.Event{Attempt: r.Attempt, Kind: login.EventRefused, Word: login.SharedTrace})
+		}
+	}
+	return r
 }
 
 // repeated tells the Trail that a request came again.

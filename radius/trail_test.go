@@ -73,16 +73,71 @@ func TestRequestsThatAreNotServedAreToldIfTheyNameAUser(t *testing.T) {
 	n.send(signed(1, 3, authOf(3), 0, text(1, "binh.tt"))) // no password: refused, and answered
 	answer := n.receive()
 	require.Equal(t, byte(reject), answer[0])
+	n.send(signed(1, 4, authOf(4), 0, text(2, "0123456789abcdef"))) // no name: answered too, so told of
+	n.receive()
 	n.hearsNothing()
-	require.Eventually(t, func() bool { return len(d.events()) == 2 }, patience, time.Millisecond, "who names nobody is nobody's login")
+	require.Eventually(t, func() bool { return len(d.events()) == 3 }, patience, time.Millisecond, "who names nobody and hears nothing is nobody's login")
 	told := d.events()
 	slices.SortFunc(told, func(a, b login.Event) int { return strings.Compare(a.Request.Username, b.Request.Username) })
-	require.Equal(t, []string{"an.nv", "203.0.113.7", "bad_message_authenticator"}, []string{told[0].Request.Username, told[0].Request.Station, told[0].Word})
-	require.Equal(t, []string{"binh.tt", rejectedNone}, []string{told[1].Request.Username, told[1].Word})
-	require.Contains(t, fmt.Sprint(values(attrsOf(t, answer), 18)), told[1].Attempt.Trace(), "the trace that the user reads")
-	for _, e := range told {
-		require.Equal(t, login.EventDropped, e.Kind)
+	require.Equal(t, []string{"", rejectedName}, []string{told[0].Request.Username, told[0].Word})
+	require.Equal(t, []string{"an.nv", "203.0.113.7", "bad_message_authenticator"}, []string{told[1].Request.Username, told[1].Request.Station, told[1].Word})
+	require.Equal(t, []string{"binh.tt", rejectedNone}, []string{told[2].Request.Username, told[2].Word})
+	require.Contains(t, fmt.Sprint(values(attrsOf(t, answer), 18)), told[2].Attempt.Trace(), "the trace that the user reads")
+	for i, e := range told {
+		require.Equal(t, []login.EventKind{login.EventRefused, login.EventDropped, login.EventRefused}[i], e.Kind)
 		require.Nil(t, e.Request.Password)
+	}
+}
+
+// Whoever is rejected without a login reads six characters too: they lead
+// somewhere, however many there are, and neither log nor memory fills.
+func TestATraceThatAUserReadsLeadsSomewhere(t *testing.T) {
+	const many = 100
+	d := &diary{}
+	b := start(t, func(o *Options) { // who gives a State that nobody knows
+		o.Trail = d
+		o.Handler.(*scripted).script = func(r *login.Request) func() {
+			id := login.NewID()
+			r.Reply(login.Reply{Kind: login.BadAnswer, Reason: login.BadState, Attempt: id, Trace: id.Trace(), Stray: r})
+			return nil
+		}
+	})
+	n := newNAS(t, b.addr)
+	for what, packet := range map[string]func(i byte) []byte{
+		rejectedNone:    func(i byte) []byte { return signed(1, i, authOf(int(i)), 0, text(1, "an.nv")) },
+		rejectedForeign: func(i byte) []byte { return asks(i, 1000+int(i), "an.nv", "123456", text(24, strings.Repeat("s", 24))) },
+	} {
+		read, leads := map[string]bool{}, map[string]bool{}
+		for i := range byte(many) {
+			n.send(packet(i))
+			answer := n.receive()
+			require.Equal(t, byte(reject), answer[0])
+			text := fmt.Sprint(values(attrsOf(t, answer), 18))
+			read[text[len(text)-8:len(text)-2]] = true
+		}
+		shared := 0
+		for _, e := range d.events() {
+			require.Equal(t, login.EventRefused, e.Kind)
+			if e.Word == what {
+				leads[e.Attempt.Trace()] = true
+			}
+			if e.Word == login.SharedTrace {
+				shared++
+			}
+		}
+		require.Equal(t, leads, read)
+		require.Less(t, len(leads), 25, "10 a minute, and one for the others: two minutes at most")
+		require.NotZero(t, shared)
+		lines := 0
+		for _, line := range strings.Split(b.journal.String(), "\n") {
+			if !strings.Contains(line, "radius request refused") || !strings.Contains(line, "reason="+what) {
+				continue
+			}
+			lines++
+			_, trace, _ := strings.Cut(line, "trace=")
+			require.True(t, leads[trace[:6]], line)
+		}
+		require.Equal(t, len(leads), lines)
 	}
 }
 

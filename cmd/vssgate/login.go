@@ -28,9 +28,10 @@ brackets, like [K7QF2D]: its trace.
   vssgate login list --user an.nv   his logins, the newest first
   vssgate login follow              everything, as it happens
 
-A node remembers the last 10,000 logins that ended on it and the last 1,000
-requests that were not even a login (wrong shared secret, CHAP, ...), from its
-start on; open logins are shown whichever node has them. What is older is looked
+A node remembers the last 10,000 logins that ended on it, the last 10,000 requests
+that were rejected and are no login (CHAP, a State of long ago, ...), and the last
+1,000 that were not answered at all (wrong shared secret, ...), from its start on;
+open logins are shown whichever node has them. What is older is looked
 up in the audit. Codes, numbers to match and passwords are nowhere in it.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -53,8 +54,10 @@ func loginListCommand(w *where) *cobra.Command {
   asking     the password is being checked       ended      REASON says how
   held       somebody waits for the phone        elsewhere  it ended on another node
   approved   approved, nobody has collected it   no_answer  no verdict: something was down
-  open       nobody waits; a code or a retry     dropped    not even a login; REASON says
-             goes on with it                                what to look for in the log`,
+  open       nobody waits; a code or a retry     refused    rejected, and no login
+             goes on with it                     dropped    no login, and no answer
+
+Of the last two, REASON says what to look for in the log.`,
 		Example: `  vssgate login list --user an.nv
   vssgate login list --client hq-vpn --open
   vssgate login list --json`,

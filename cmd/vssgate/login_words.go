@@ -56,11 +56,16 @@ var said = map[string]string{
 	"reply accept":     "reply: accept",
 	"reply relay":      "reply: the first factor's question",
 	"reply superseded": "no reply: a newer request of this login came",
+	"reply probed":     "no reply: the NAS tries CHAP or MS-CHAP while its login by password is open",
 	"reply left":       "no reply: the NAS or application has given up",
 	"reply silence":    "no reply",
 	"reply bad_answer": "reply: reject without a reason",
 	"reply":            "reply: %s",
 	"dropped":          "not served: %s; the log says what to do",
+	"refused":          "rejected, and no login: %s; the log says what to do",
+	"refused shared":   "so were all others like it in that minute: there were many, and they share these six characters",
+
+	"dropped upstream_lost": "not let in after all: the connection to the directory was lost; the application was told to try again (52)",
 }
 
 // inWords is an event as people read it.

@@ -43,6 +43,7 @@
 //	fallback.go codes of an account's own: authenticator app, recovery, help desk
 //	answer.go   what phones see and say
 //	event.go    what is told of a login to who follows it
+//	stray.go    ids of replies that no login stands behind
 //	overview.go what administrators see of open logins
 //	store.go    people.go  the interfaces to what is outside, with their promises
 package login

@@ -54,6 +54,8 @@ type Engine struct {
 	now  atomic.Pointer[Policy]
 	busy atomic.Int64
 
+	strays Strays // of what was shed
+
 	mayBeEmergency atomic.Bool // an emergency was declared, here or elsewhere, and may be on
 	working        sync.WaitGroup
 
@@ -86,6 +88,7 @@ type asking struct {
 	blamed  bool // its wrong code is noted in the attempt, and saved
 	talks   bool // parked: Request.Conversation
 	shown   bool // the Trail knows of it
+	mute    bool // the Trail is not to know: it knows of others like it
 	waited  bool // and that it is held
 
 	next *asking       // of the same attempt; guarded by Engine.mu, as is
@@ -196,8 +199,7 @@ func (e *Engine) adopt(ctx context.Context) error {
 func (e *Engine) Handle(r *Request) (leave func()) {
 	if len(r.State) > 0 && !e.genuine(r.State, r.Client) { // anybody can send one: it costs no more than this
 		id := NewID()
-		e.told(Event{Attempt: id, Kind: EventDropped, Word: string(BadState), Request: r})
-		r.Reply(Reply{Kind: BadAnswer, Reason: BadState, Attempt: id, Trace: id.Trace(), ValidFor: e.PolicyNow().ValidFor})
+		r.Reply(Reply{Kind: BadAnswer, Reason: BadState, Attempt: id, Trace: id.Trace(), Stray: r, ValidFor: e.PolicyNow().ValidFor})
 		return func() {}
 	}
 	q := &asking{work: &work{req: r, own: NewID(), identity: &Identity{}, began: time.Now()}}
@@ -239,7 +241,7 @@ func (e *Engine) poke(q *asking) {
 func (e *Engine) decide(q *asking) {
 	defer e.working.Done()
 	if n := e.busy.Add(1); e.MaxBusy > 0 && n > int64(e.MaxBusy) && !q.entered {
-		e.finish(q, Reply{Kind: NoAnswer, Reason: Shed})
+		e.shed(q)
 	}
 	defer e.busy.Add(-1)
 	for {
@@ -253,6 +255,15 @@ func (e *Engine) decide(q *asking) {
 		q.again = false
 		q.mu.Unlock()
 	}
+}
+
+// shed answers q that there is too much to do.
+func (e *Engine) shed(q *asking) {
+	stray := e.strays.Of(q.req.Client.Name, q.own, time.Now())
+	e.mu.Lock()
+	q.id, q.mute = stray.ID, stray.Known
+	e.mu.Unlock()
+	e.finish(q, Reply{Kind: NoAnswer, Reason: Shed})
 }
 
 // decideOnce is one round for q. A panic or an error of ours ends this request
@@ -386,6 +397,9 @@ func (e *Engine) finish(q *asking, r Reply) {
 	q.mu.Unlock()
 	e.drop(q)
 	r.Attempt, r.Trace, r.ValidFor = q.id, q.id.Trace(), e.PolicyNow().ValidFor
+	if r.Kind == BadAnswer && q.id == q.own && !q.shown {
+		r.Stray = q.req
+	}
 	e.land(q, &r)
 	e.replied(q, &r, gone)
 	q.req.Reply(r)

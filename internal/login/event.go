@@ -21,6 +21,7 @@ const (
 	EventEnded                        // the verdict is reached and audited; Record
 	EventReply                        // a request was answered; Reply. Alone: there is no attempt behind it
 	EventDropped                      // a request was not served (a drop reason); Request says who asked
+	EventRefused                      // a request was rejected that is no login (a reason, or SharedTrace); Request says who asked
 )
 
 // How a request belongs to a login: the words of EventAsked.
@@ -33,6 +34,10 @@ const (
 	AsksProof   = "proof"         // CHAP, MS-CHAP, EAP
 )
 
+// SharedTrace is said, after the reason, of an EventRefused that stands for many:
+// see Strays.
+const SharedTrace = "shared"
+
 // An Event is one thing that happened to a login on this node. It holds no
 // password, code, number to match, social insurance number or push token.
 type Event struct {
@@ -44,7 +49,7 @@ type Event struct {
 	Device  string       // EventPhone: its id
 	Was     ID           // EventJoined
 	Alone   bool         // EventReply
-	Request *Request     // EventAsked, EventDropped: not to be kept, nor its password looked at
+	Request *Request     // EventAsked, EventDropped, EventRefused: not to be kept, nor its password looked at
 	Reply   *Reply       // EventReply: not to be kept
 	Record  *AuditRecord // EventEnded
 }
@@ -112,16 +117,19 @@ func (e *Engine) again(q *asking) func() {
 
 // replied tells what q was answered.
 func (e *Engine) replied(q *asking, r *Reply, gone bool) {
-	if e.Trail == nil {
+	if e.Trail == nil || r.Stray != nil || q.mute {
 		return
 	}
 	e.asked(q)
 	word := ""
-	if r.Kind == Silence {
+	switch {
+	case r.Kind != Silence:
+	case gone:
+		word = "left"
+	case r.Reason != "":
+		word = string(r.Reason)
+	default:
 		word = "superseded"
-		if gone {
-			word = "left"
-		}
 	}
 	alone := !q.entered && q.work != nil && q.id == q.own
 	e.Trail.Tell(Event{Attempt: q.id, Kind: EventReply, Word: word, Reply: r, Alone: alone})

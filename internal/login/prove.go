@@ -37,6 +37,7 @@ func (e *Engine) check(ctx context.Context, s *saved, q *asking) (finished bool,
 			return false, ctx.Err()
 		}
 		if other.reply != nil {
+			e.under(q, other.reply.Attempt)
 			e.finish(q, *other.reply)
 			return true, nil
 		}
@@ -202,15 +203,21 @@ func (e *Engine) refusedBefore(ctx context.Context, q *asking) (bool, error) {
 	}
 	hex, why, _ := strings.Cut(string(rec.Value), " ")
 	if id, err := ParseID(hex); err == nil {
-		e.mu.Lock()
-		was := q.id
-		q.id = id // the same login, so the same trace
-		e.mu.Unlock()
-		e.moved(q, was)
+		e.under(q, id)
 	}
 	e.Meter.Joined()
 	e.finish(q, Reply{Kind: Reject, Reason: Reason(why)})
 	return true, nil
+}
+
+// under has q answered under the id of a request that it repeats: the same
+// login, so the same trace.
+func (e *Engine) under(q *asking, id ID) {
+	e.mu.Lock()
+	was := q.id
+	q.id = id
+	e.mu.Unlock()
+	e.moved(q, was)
 }
 
 func (e *Engine) rememberRefused(ctx context.Context, q *asking) error {

@@ -215,6 +215,7 @@ const (
 type Reply struct {
 	Kind     ReplyKind
 	Reason   Reason        // Reject, NoAnswer, BadAnswer; Silence: Probed or ""
+	Interim  bool          // Reject: the login is open still
 	Prompt   PromptText    // Ask
 	Number   string        // Ask: the number to match; "" none
 	Tries    int           // wrong_code: how many tries are left
@@ -227,6 +228,7 @@ type Reply struct {
 	Data     any           // Relay, or Reject of a wrong password: Checked.Relay
 	Trace    string        // ends every text: six characters
 	Attempt  ID
+	Stray    *Request // BadAnswer: no login stands behind it, so nobody was told: that is up to the front end (Strays). Not to be kept
 	Identity Identity // Accept: whom
 	Factor   Factor   // Accept: by what
 	Keep     []byte   // Accept: what the first factor gave for it; see Checked.Keep

@@ -54,7 +54,7 @@ func (e *Engine) tell(ctx context.Context, s *saved, q *asking, reason Reason) e
 	if a.Verdict == nil {
 		e.Log.Info("login answered for now", "trace", a.ID.Trace(), "client", a.Client, "account", a.Who.ID, "username", a.Who.Username, "reason", string(reason))
 	}
-	e.finish(q, Reply{Kind: Reject, Reason: reason, Approval: approval, Tries: max(e.PolicyNow().WrongCodes-a.Counted, 0), Until: q.until, Codes: a.Phoneless})
+	e.finish(q, Reply{Kind: Reject, Reason: reason, Interim: a.Verdict == nil, Approval: approval, Tries: max(e.PolicyNow().WrongCodes-a.Counted, 0), Until: q.until, Codes: a.Phoneless})
 	return nil
 }
 

@@ -8,7 +8,8 @@
 // nodes handled shows on each what happened there. An open login costs a small
 // record and 12 bytes for each thing that happened to it; those that have ended
 // are remembered in a ring of the last 10,000, what was dropped in one of
-// 1,000. Nothing secret is told (login.Event), so nothing secret is kept.
+// 1,000, what was rejected and is no login in another of 10,000 (login.Strays
+// bounds what of a flood gets there). Nothing secret is told (login.Event), so nothing secret is kept.
 //
 // Map: trail.go (Trail, what becomes of an event), entry.go (one login, small),
 // view.go (what is shown of it), follow.go (who looks on), match.go (which login

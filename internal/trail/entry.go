@@ -90,6 +90,14 @@ func (w *words) of(word string) uint16 {
 
 func (e *entry) at(t time.Time) uint32 { return uint32(max(t.Sub(e.began).Milliseconds(), 0)) }
 
+// lastAt is when something happened last.
+func (e *entry) lastAt() time.Time {
+	if len(e.events) == 0 {
+		return e.began
+	}
+	return e.began.Add(time.Duration(e.events[len(e.events)-1].at) * time.Millisecond)
+}
+
 // add notes an event. What happens several times in a row is one event.
 func (e *entry) add(kind login.EventKind, word uint16, t time.Time, took time.Duration) {
 	if n := len(e.events); n > 0 {

@@ -11,16 +11,19 @@ import (
 const (
 	maxRecent  = 10_000  // logins that have ended
 	maxDropped = 1_000   // requests that were not served
+	maxRefused = 10_000  // requests that were rejected and are no login
 	maxOpen    = 300_000 // open logins; more are not followed
 	forgetOpen = 30 * time.Minute
 	sweepEvery = time.Minute
+	goesOn     = 2 * time.Minute // the longest that nothing happens while a password is being checked
 )
 
 // Stages of a login, besides those that only the store knows.
 const (
 	Ended     = "ended"     // it has a verdict
 	NoAnswer  = "no_answer" // a dependency was down, or nobody waited any more: no verdict
-	Dropped   = "dropped"   // the request was not served
+	Dropped   = "dropped"   // the request was not served: no answer
+	Refused   = "refused"   // the request was rejected, and is no login
 	Asking    = "asking"    // the password is being checked
 	Open      = "open"      // the store has it, and there is no verdict
 	Elsewhere = "elsewhere" // it ended on another node
@@ -36,6 +39,7 @@ type Trail struct {
 	open     int                 // of those
 	recent   ring
 	dropped  ring
+	refused  ring
 	swept    time.Time
 	watchers map[*Watcher]struct{}
 }
@@ -155,9 +159,15 @@ func (t *Trail) settle(e *entry, ev login.Event, at time.Time) {
 		}
 		return
 	}
+	if e.ended = e.endBy(ev, at); e.ended != nil {
+		t.forgetsIn(e)
+	}
+}
+
+// endBy is the end of a login, if the event is one.
+func (e *entry) endBy(ev login.Event, at time.Time) *ended {
 	switch {
 	case ev.Record != nil:
-		e.ended = endedBy(ev.Record, at)
 		if e.from == "" {
 			e.from = ev.Record.From
 		}
@@ -165,22 +175,32 @@ func (t *Trail) settle(e *entry, ev login.Event, at time.Time) {
 			e.began = at.Add(-ev.Record.Took)
 			e.events[0].at = e.at(at)
 		}
+		return endedBy(ev.Record, at)
 	case ev.Kind == login.EventDropped:
-		e.ended = &ended{at: at, stage: Dropped, reason: ev.Word}
+		return &ended{at: at, stage: Dropped, reason: ev.Word}
+	case ev.Kind == login.EventRefused:
+		return &ended{at: at, stage: Refused, reason: ev.Word}
 	case ev.Kind == login.EventReply && final(ev.Reply): // another node has the record, or will
-		e.ended = &ended{at: at, stage: Ended, reason: string(ev.Reply.Reason)}
-	case ev.Kind == login.EventReply && ev.Alone:
-		e.ended = &ended{at: at, stage: NoAnswer, reason: string(ev.Reply.Reason)}
-		if ev.Reply.Kind == login.Silence && ev.Word != "" {
-			e.ended.reason = ev.Word
-		}
-	default:
-		return
+		return &ended{at: at, stage: Ended, reason: verdictOf(ev.Reply)}
+	case ev.Kind == login.EventReply && ev.Alone && ev.Reply.Kind == login.Silence && ev.Reply.Reason != "":
+		return &ended{at: at, stage: Dropped, reason: string(ev.Reply.Reason)}
+	case ev.Kind == login.EventReply && ev.Alone && ev.Reply.Kind == login.Silence && ev.Word != "":
+		return &ended{at: at, stage: NoAnswer, reason: ev.Word}
+	case ev.Kind == login.EventReply && ev.Alone && ev.Reply.Kind != login.Relay: // a round is no end
+		return &ended{at: at, stage: NoAnswer, reason: string(ev.Reply.Reason)}
 	}
+	return nil
+}
+
+// forgetsIn has a login that has ended forgotten when its turn comes.
+func (t *Trail) forgetsIn(e *entry) {
 	t.open--
 	into, most := &t.recent, maxRecent
-	if e.ended.stage == Dropped {
+	switch e.ended.stage {
+	case Dropped:
 		into, most = &t.dropped, maxDropped
+	case Refused:
+		into, most = &t.refused, maxRefused
 	}
 	if gone, full := into.push(e.id, most); full {
 		delete(t.entries, gone)
@@ -197,26 +217,34 @@ func endedBy(r *login.AuditRecord, at time.Time) *ended {
 
 // final tells whether a reply leaves nothing open.
 func final(r *login.Reply) bool {
-	if r.Kind != login.Reject {
-		return r.Kind == login.Accept
-	}
-	switch r.Reason {
-	case login.HoldOver, login.AppendNeeded, login.WrongCode, login.SeveralLogins, login.CodeUsed:
-		return false
-	}
-	return true
+	return r.Kind == login.Accept || r.Kind == login.Reject && !r.Interim
 }
 
-// sweep forgets open logins that ended elsewhere: their node remembers them.
+// verdictOf is how a login ended whose request was answered so. That it let
+// another one in is why this one was rejected, and not how the login ended.
+func verdictOf(r *login.Reply) string {
+	if r.Reason == login.CodeUsed {
+		return string(login.Accepted)
+	}
+	return string(r.Reason)
+}
+
+// sweep forgets open logins that ended elsewhere: their node remembers them. A
+// conversation of several rounds that nobody goes on with is over.
 func (t *Trail) sweep(now time.Time) {
 	if now.Sub(t.swept) < sweepEvery {
 		return
 	}
 	t.swept = now
 	for id, e := range t.entries {
-		if e.ended == nil && now.Sub(e.began) > forgetOpen {
+		switch {
+		case e.ended != nil:
+		case now.Sub(e.began) > forgetOpen:
 			delete(t.entries, id)
 			t.open--
+		case !e.proven && now.Sub(e.lastAt()) > goesOn:
+			e.ended = &ended{at: e.lastAt(), stage: NoAnswer, reason: "left"}
+			t.forgetsIn(e)
 		}
 	}
 }

@@ -163,8 +163,8 @@ func TestTheRecordMayComeAfterTheReply(t *testing.T) {
 
 func TestAnInterimReplyLeavesALoginOpen(t *testing.T) {
 	for _, r := range []login.Reply{
-		{Kind: login.Ask}, {Kind: login.Relay}, {Kind: login.Silence}, {Kind: login.Reject, Reason: login.HoldOver}, {Kind: login.Reject, Reason: login.AppendNeeded},
-		{Kind: login.Reject, Reason: login.WrongCode}, {Kind: login.NoAnswer, Reason: login.Unavailable},
+		{Kind: login.Ask}, {Kind: login.Relay}, {Kind: login.Silence}, {Kind: login.Reject, Reason: login.HoldOver, Interim: true},
+		{Kind: login.Reject, Reason: login.BadCode, Interim: true}, {Kind: login.NoAnswer, Reason: login.Unavailable},
 	} {
 		d := newDesk(t)
 		d.after(0, asks(login.ID{1}, login.AsksAnew))

@@ -329,5 +329,5 @@ func TestABindThatIsRefusedAtOnceIsListed(t *testing.T) {
 	require.Error(t, l.UnauthenticatedBind(testenv.UserDN(1)))
 	got := list(t, s, "--user", testenv.UserDN(1))
 	require.Len(t, got, 1)
-	require.Equal(t, []string{"ldap", "wiki", "dropped", "ldap_result_53"}, []string{got[0].FrontEnd, got[0].Client, got[0].Stage, got[0].Reason})
+	require.Equal(t, []string{"ldap", "wiki", "refused", "ldap_result_53"}, []string{got[0].FrontEnd, got[0].Client, got[0].Stage, got[0].Reason})
 }
