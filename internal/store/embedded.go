@@ -77,7 +77,7 @@ func openEmbedded(path string, log *slog.Logger, clock *clock) (*Embedded, error
 	for i := range shards {
 		e.marks[i], e.windows[i] = map[string]mark{}, map[string]*window{}
 	}
-	if err := e.load(); err != nil {
+	if err := e.load(fresh); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
@@ -115,12 +115,12 @@ func openFile(path string) (db *bolt.DB, fresh bool, err error) {
 }
 
 // load reads what is durable, and what was volatile if the last stop was clean.
-func (e *Embedded) load() error {
+func (e *Embedded) load(fresh bool) error {
 	now := e.clock.now()
 	if err := e.db.View(e.loadDurable); err != nil {
 		return err
 	}
-	return e.loadVolatile(now)
+	return e.loadVolatile(now, fresh)
 }
 
 // unmap gives back the pages of the file that reading has made part of this

@@ -202,13 +202,19 @@ func TestWhatSurvivesAStop(t *testing.T) {
 			if test.between != nil {
 				test.between(t, path, w)
 			}
-			e = openAt(t, path, w)
+			said := &bytes.Buffer{}
+			e, err := openEmbedded(path, slog.New(slog.NewTextHandler(said, nil)), w.clock())
+			require.NoError(t, err)
+			t.Cleanup(func() { e.Close() })
 			since, err := e.Since(context.Background())
 			require.NoError(t, err)
 			if test.since == 0 { // nothing was ever forgotten
 				require.True(t, since.IsZero())
+				require.Empty(t, said.String())
 			} else {
 				require.Equal(t, test.since, since.Sub(start))
+				require.Contains(t, said.String(), "alert=unclean_stop")
+				require.Contains(t, said.String(), "refused=\"what phones signed before "+since.UTC().Format(time.RFC3339))
 			}
 			require.NoFileExists(t, path+".volatile")
 			require.Equal(t, test.want, remembered(t, e))

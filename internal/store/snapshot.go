@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -35,8 +36,9 @@ var keyClean = []byte("clean") // in bucketMeta: the nonce of the snapshot that 
 
 func (e *Embedded) snapshotPath() string { return e.path + ".volatile" }
 
-// loadVolatile takes over the snapshot of a clean stop, or starts with nothing.
-func (e *Embedded) loadVolatile(now int64) error {
+// loadVolatile takes over the snapshot of a clean stop, or starts with nothing
+// and says so, unless the file is fresh.
+func (e *Embedded) loadVolatile(now int64, fresh bool) error {
 	e.since = now
 	var nonce []byte
 	err := e.db.Update(func(tx *bolt.Tx) error {
@@ -47,18 +49,28 @@ func (e *Embedded) loadVolatile(now int64) error {
 		return err
 	}
 	if nonce == nil {
+		if !fresh {
+			e.tellVoid(now, "cause", "it was unclean: a crash, kill -9, or the power")
+		}
 		return e.forgetSnapshot()
 	}
 	s, err := readSnapshot(e.snapshotPath(), nonce)
 	switch {
 	case err != nil:
-		e.log.Warn("what was open at the last stop is void", "error", err)
+		e.tellVoid(now, "error", err)
 	case now < s.stopped:
-		e.log.Warn("what was open at the last stop is void: the clock was set back", "stopped", instant(s.stopped), "now", instant(now))
+		e.tellVoid(now, "cause", "the clock was set back", "stopped", instant(s.stopped))
 	default:
 		e.takeOver(s)
 	}
 	return e.forgetSnapshot()
+}
+
+// tellVoid says that nothing volatile survived the last stop, and what follows.
+func (e *Embedded) tellVoid(now int64, why ...any) {
+	e.log.Warn("what was open at the last stop is void", append(why, "alert", "unclean_stop", "void", "open logins, approvals that nobody has collected, counts of wrong passwords and prompts",
+		"kept", "accounts, phones, lockouts, used codes, audit", "refused", "what phones signed before "+instant(now).UTC().Format(time.RFC3339),
+		"hint", "users who were waiting log in again; the six characters that they read before lead nowhere")...)
 }
 
 func (e *Embedded) takeOver(s *snapshot) {

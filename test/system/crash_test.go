@@ -35,6 +35,7 @@ func TestAfterACrashNothingIsAcceptedThatWasBegunBefore(t *testing.T) {
 
 	s.Kill()
 	s.Start()
+	s.Logged(`"what was open at the last stop is void","cause":"it was unclean`)
 	nas, holds = s.NAS(site.Asks), s.NAS(site.Holds)
 	require.EqualValues(t, site.AccessReject, nas.Ask(asks.Saying(usedCode, used.State)).Code, "a code that was used")
 	require.EqualValues(t, site.AccessReject, nas.Ask(later.Saying(openCode, open.State)).Code, "a login that was open")
