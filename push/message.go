@@ -12,9 +12,10 @@ import (
 
 // A Target is one installation of VssID that can be told.
 type Target struct {
-	Device   string // its id, for the log
-	Platform string // ios, android, web
-	Token    string // FCM's name for it
+	Device   string    // its id, for the log
+	Platform string    // ios, android, web
+	Token    string    // FCM's name for it
+	Since    time.Time // when it came in
 }
 
 // Kind is what a message says.

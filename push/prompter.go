@@ -215,6 +215,7 @@ func (p *Prompter) targets(ctx context.Context, j job) []Target {
 	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
 	defer cancel()
 	targets, err := p.devices.Targets(ctx, j.prompt.Person)
+	targets = slices.DeleteFunc(targets, j.not)
 	switch {
 	case err != nil:
 		p.outcome(j.kind, j.prompt.Login, NoAnswer)
@@ -222,7 +223,16 @@ func (p *Prompter) targets(ctx context.Context, j job) []Target {
 	case len(targets) == 0:
 		p.outcome(j.kind, j.prompt.Login, NoTarget)
 	}
-	return slices.DeleteFunc(targets, func(t Target) bool { return j.notice.Except != "" && t.Device == j.notice.Except })
+	return targets
+}
+
+// not: the device that a notice is about, and one that came in when the login
+// was open already, and cannot answer it.
+func (j job) not(t Target) bool {
+	if j.kind == Notice {
+		return t.Device == j.notice.Except
+	}
+	return !t.Since.Before(j.prompt.Opened)
 }
 
 // tell sends to one device within call, and sees to what came of it.

@@ -235,6 +235,29 @@ func TestDevicesThatCannotBeLookedUpAreCounted(t *testing.T) {
 	})
 }
 
+// A device that came in when the login was open cannot answer it: it is told
+// neither that it waits nor that it has ended.
+func TestADeviceThatCameInDuringALoginIsNotToldOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "old", "fresh")
+		w.run(t)
+		p := w.prompt(1)
+		w.devices.targets[1].Since = p.Opened
+		w.prompter.Prompt(p)
+		synctest.Wait()
+		w.prompter.Closed(p)
+		synctest.Wait()
+		var told []string
+		for _, c := range w.sender.calls() {
+			told = append(told, string(c.message.Kind)+" "+c.target.Device)
+		}
+		require.Equal(t, []string{"login old", "login.closed old"}, told)
+		w.prompter.Notice(login.Notice{Person: "person", Word: login.NoticeNumber})
+		synctest.Wait()
+		require.Len(t, w.sender.calls(), 4, "what concerns the person it hears like any other")
+	})
+}
+
 func TestRunReturnsWhenItsLastWorkerHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "phone", "throttled")
@@ -260,7 +283,7 @@ func TestAPromptReachesFCMAndAGoneAppLosesItsToken(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- prompter.Run(ctx) }()
 
-	prompt := login.Prompt{Login: login.NewID(), Person: "p", Expires: time.Now().Add(time.Minute)}
+	prompt := login.Prompt{Login: login.NewID(), Person: "p", Opened: time.Now(), Expires: time.Now().Add(time.Minute)}
 	prompter.Prompt(prompt)
 	messages, err := fake.Wait(t.Context(), 1)
 	require.NoError(t, err)
@@ -333,7 +356,7 @@ func (w *world) run(t *testing.T) {
 }
 
 func (w *world) prompt(n byte) login.Prompt {
-	return login.Prompt{Login: login.ID{n}, Person: "person", Account: "account", Expires: time.Now().Add(2 * time.Minute)}
+	return login.Prompt{Login: login.ID{n}, Person: "person", Account: "account", Opened: time.Now(), Expires: time.Now().Add(2 * time.Minute)}
 }
 
 type call struct {
@@ -389,7 +412,9 @@ type devices struct {
 	told      chan string
 }
 
-func (d *devices) Targets(context.Context, string) ([]Target, error) { return d.targets, d.err }
+func (d *devices) Targets(context.Context, string) ([]Target, error) {
+	return slices.Clone(d.targets), d.err
+}
 
 func (d *devices) ForgetToken(_ context.Context, device, _ string) error {
 	if d.told != nil {

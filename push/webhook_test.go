@@ -192,7 +192,7 @@ func TestAPromptArrivesThroughTheWebhookAllTheSame(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- p.Run(ctx) }()
-	prompt := login.Prompt{Login: login.NewID(), Person: "p", Expires: time.Now().Add(time.Minute)}
+	prompt := login.Prompt{Login: login.NewID(), Person: "p", Opened: time.Now(), Expires: time.Now().Add(time.Minute)}
 	p.Prompt(prompt)
 	told, err := fake.Wait(t.Context(), 1)
 	require.NoError(t, err)

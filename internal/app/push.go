@@ -66,7 +66,7 @@ func (t targets) Targets(ctx context.Context, person string) ([]push.Target, err
 	known, err := t.People.Targets(ctx, person)
 	all := make([]push.Target, len(known))
 	for i, k := range known {
-		all[i] = push.Target{Device: k.Device, Platform: k.Platform, Token: k.Token}
+		all[i] = push.Target(k)
 	}
 	return all, err
 }

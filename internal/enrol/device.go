@@ -181,6 +181,7 @@ type Target struct {
 	Device   string
 	Platform string // ios, android or web
 	Token    string
+	Since    time.Time // when it came in, by the store's clock
 }
 
 // Targets are the person's devices that a prompt can reach.
@@ -188,7 +189,7 @@ func (p *People) Targets(ctx context.Context, person string) (targets []Target, 
 	devices, err := p.Devices(ctx, person)
 	for _, d := range devices {
 		if d.promptable() && !p.TooOld(d) {
-			targets = append(targets, Target{Device: d.ID, Platform: d.Platform, Token: d.PushToken.Reveal()})
+			targets = append(targets, Target{Device: d.ID, Platform: d.Platform, Token: d.PushToken.Reveal(), Since: d.Enrolled})
 		}
 	}
 	return targets, err

@@ -290,7 +290,7 @@ func TestPromptsGoToDevicesThatCanBeTold(t *testing.T) {
 
 	targets, err := f.Targets(t.Context(), told.Person)
 	require.NoError(t, err)
-	require.Equal(t, []Target{{Device: told.ID, Platform: "android", Token: told.PushToken.Reveal()}}, targets)
+	require.Equal(t, []Target{{Device: told.ID, Platform: "android", Token: told.PushToken.Reveal(), Since: told.Enrolled}}, targets)
 
 	out := false
 	_, err = f.Update(t.Context(), told.ID, Change{SignedIn: &out})

@@ -49,6 +49,7 @@ type Prompt struct {
 	Login   ID
 	Account string // directory id, for the log only
 	Person  string
+	Opened  time.Time // devices that came in then or later are not told
 	Expires time.Time
 }
 

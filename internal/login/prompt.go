@@ -78,7 +78,7 @@ func (e *Engine) unclaimPush(ctx context.Context, a *Attempt) error {
 
 func (e *Engine) sendPush(a *Attempt) {
 	if a.Pushes > 0 {
-		e.Prompter.Prompt(Prompt{Login: a.ID, Account: a.Who.ID, Person: a.Person, Expires: a.Deadline})
+		e.Prompter.Prompt(Prompt{Login: a.ID, Account: a.Who.ID, Person: a.Person, Opened: a.Created, Expires: a.Deadline})
 	}
 }
 

@@ -31,7 +31,7 @@ type Enrolled struct {
 
 // Enrol lets the phone in. To be repeated when the answer was lost.
 func (c *Client) Enrol(ctx context.Context, e Enrolment) (out Enrolled, err error) {
-	e.PublicKey = c.Key.public()
+	e.PublicKey = c.Key.Public()
 	err = c.do(ctx, http.MethodPost, "/v1/devices", e, &out)
 	return out, err
 }
@@ -65,6 +65,19 @@ func (c *Client) Change(ctx context.Context, fields map[string]any) (out Device,
 // SignOut ends this phone's enrolment for good.
 func (c *Client) SignOut(ctx context.Context) error {
 	return c.do(ctx, http.MethodDelete, "/v1/device", nil, nil)
+}
+
+// A Successor is what lets the person's next phone in.
+type Successor struct {
+	ActivationCode string    `json:"activation_code"`
+	Expires        time.Time `json:"expires"`
+	URL            string    `json:"url"`
+}
+
+// Activation makes an activation for the person's next phone.
+func (c *Client) Activation(ctx context.Context) (out Successor, err error) {
+	err = c.do(ctx, http.MethodPost, "/v1/device/activation", nil, &out)
+	return out, err
 }
 
 // A List is the person's open logins.

@@ -91,7 +91,8 @@ func (k *Key) write(path string) error {
 // ID is the device id: the key's thumbprint (RFC 7638).
 func (k *Key) ID() string { return k.id }
 
-func (k *Key) public() jose.JSONWebKey { return jose.JSONWebKey{Key: &k.private.PublicKey} }
+// Public is the public part, as enrolments carry it.
+func (k *Key) Public() jose.JSONWebKey { return jose.JSONWebKey{Key: &k.private.PublicKey} }
 
 func (k *Key) sign(payload []byte) (string, error) {
 	jws, err := k.signer.Sign(payload)

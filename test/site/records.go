@@ -22,7 +22,8 @@ type Record struct {
 	Kind, Attempt, Trace, Client, NAS, From string
 	Account, Username, Verdict, Reason      string
 	Factor, Device, Signed                  string
-	Action, Target                          string
+	By, Action, Target                      string
+	Presence                                string
 	Pushes, Requests                        int
 	FrontEnd                                string `json:"front_end"`
 	WouldBe                                 string `json:"would_be"`
