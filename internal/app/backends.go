@@ -28,6 +28,9 @@ func backends(c *config.Config, log *slog.Logger) (all []phoneapi.Backend) {
 	return all
 }
 
+// backends are those of now.
+func (a *App) backends() []phoneapi.Backend { return a.now.Load().backends }
+
 // enrols tells whether VssID's servers bring devices in, so that users need no
 // activation code.
 func enrols(all []config.BackendToken) bool {

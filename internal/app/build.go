@@ -156,7 +156,7 @@ func (a *App) buildPeople(context.Context) error {
 
 func (a *App) buildEngine(context.Context) error {
 	a.engine = login.New(login.Options{
-		Store: a.store, Keys: a.keys, People: a.people, Fallbacks: a.people, Prompter: a.prompter, Auditor: a.audit, Meter: a.metrics, Log: a.log, Trail: a.trail,
+		Store: a.store, Keys: a.keys, People: a.people, Witness: phoneapi.Evidence{People: a.people, Backends: a.backends}, Fallbacks: a.people, Prompter: a.prompter, Auditor: a.audit, Meter: a.metrics, Log: a.log, Trail: a.trail,
 		InGroup: inGroup, KeepGroups: func(groups []string) []string { return a.now.Load().keepGroups(groups) }, Patience: patience, MaxBusy: maxBusy,
 	})
 	return nil
@@ -166,7 +166,7 @@ func (a *App) buildFrontEnds(ctx context.Context) (err error) {
 	a.phones, err = phoneapi.New(phoneapi.Options{
 		People: a.people, Engine: a.engine, Store: a.store, Texts: wordings{a}, PublicURL: a.config().VssID.PublicURL, Meter: a.metrics, Log: a.log,
 		Notice:   a.prompter.Notice,
-		Backends: func() []phoneapi.Backend { return a.now.Load().backends },
+		Backends: a.backends,
 		Record:   func(by, action, target string) error { return a.record(by, action, target, "") },
 	})
 	if err != nil {

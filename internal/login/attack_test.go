@@ -141,7 +141,7 @@ func (w *world) node(redis string, keys *otp.Keys) *login.Engine {
 	s, err := store.OpenRedis(w.Context(), store.RedisOptions{Addresses: []string{redis}, Log: log})
 	require.NoError(w, err)
 	e := login.New(login.Options{
-		Policy: testPolicy, Store: s, Keys: keys, People: w, Prompter: w, Auditor: w, Meter: noMeter{}, Log: log, Patience: 10 * time.Second, MaxBusy: 1000,
+		Policy: testPolicy, Store: s, Keys: keys, People: w, Witness: w, Prompter: w, Auditor: w, Meter: noMeter{}, Log: log, Patience: 10 * time.Second, MaxBusy: 1000,
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

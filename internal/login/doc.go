@@ -42,6 +42,7 @@
 //	guess.go    codes counted before they are compared; lockout
 //	fallback.go codes of an account's own: authenticator app, recovery, help desk
 //	answer.go   what phones see and say
+//	witness.go  an approval is verified again before it lets anybody in
 //	event.go    what is told of a login to who follows it
 //	stray.go    ids of replies that no login stands behind
 //	overview.go what administrators see of open logins

@@ -23,6 +23,7 @@ type Options struct {
 	Store     Store
 	Keys      *otp.Keys
 	People    People
+	Witness   Witness
 	Fallbacks Fallbacks // may be nil: accounts have no codes of their own
 	Prompter  Prompter
 	Auditor   Auditor

@@ -46,9 +46,11 @@ type world struct {
 	changed string // the password, since it was changed
 	path    string // the store's file
 	former  string
-	groups  []string                 // that "an" is in
-	disk    time.Duration            // how long the audit takes
-	later   func() ([]string, error) // asked for all of them; nil: nobody is
+	groups  []string      // that "an" is in
+	disk    time.Duration // how long the audit takes
+
+	evidence func(login.ID, login.Given) (login.Answering, error) // what is found of it; nil: it stands
+	later    func() ([]string, error)                             // asked for all of them; nil: nobody is
 }
 
 const (
@@ -91,6 +93,14 @@ func (w *world) Account(context.Context, login.Identity) (login.Account, error) 
 		return login.Account{Problem: w.problem, Former: w.former, Person: w.person, Notify: login.PushMissing}, nil
 	}
 	return login.Account{Person: cmp.Or(w.person, person), Notify: login.PushReady, CanNumber: true, CanSimple: true}, nil
+}
+
+// Witness finds what was said as it stands there, unless the evidence is forged.
+func (w *world) Witness(_ context.Context, id login.ID, g login.Given) (login.Answering, error) {
+	if w.evidence != nil {
+		return w.evidence(id, g)
+	}
+	return login.Answering{Kind: g.Kind, Number: g.Number, Person: cmp.Or(w.person, person), Device: g.Device}, nil
 }
 
 func (w *world) Ready() bool { return !w.silent }
@@ -167,7 +177,7 @@ func in(t *testing.T, test func(w *world)) {
 		keys, err := otp.ParseKeys([]byte(otp.NewKeyLine()))
 		require.NoError(t, err)
 		w.Engine = login.New(login.Options{
-			Policy: testPolicy, Store: w.store, Keys: keys, People: w, Prompter: w, Auditor: w, Meter: noMeter{},
+			Policy: testPolicy, Store: w.store, Keys: keys, People: w, Witness: w, Prompter: w, Auditor: w, Meter: noMeter{},
 			Log: log, Patience: 10 * time.Second, MaxBusy: 100000,
 		})
 		ctx, stop := context.WithCancel(t.Context())

@@ -80,9 +80,9 @@ func (e *Engine) repeat(s *saved, q *asking) error {
 
 // end concludes the attempt in q's name and answers q.
 func (e *Engine) end(ctx context.Context, s *saved, q *asking, act Action) error {
-	if act.Kind == ActAccept && e.late(s.Attempt.ID) {
-		e.Log.Error("not let in: by this node's own clock the login is over; is the store's clock right?", "trace", s.Attempt.ID.Trace())
-		act = Action{Kind: ActEnd, Reason: Expired}
+	act, err := e.believed(ctx, &s.Attempt, act)
+	if err != nil {
+		return err
 	}
 	if q.facts.First == FirstRight && s.rec.Version == 0 {
 		s.Attempt.Who = *q.identity

@@ -21,5 +21,6 @@
 // handlers of a device's own record), logins.go (listing and answering), persons.go
 // (the handlers of VssID's servers), backend.go (their tokens and rights),
 // authenticate.go, signature.go (pure), key.go (pure), limits.go, polls.go,
-// problem.go (every error, once).
+// problem.go (every error, once); witness.go
+// (answers of before, verified again).
 package phoneapi

@@ -187,11 +187,10 @@ func (a *API) answered(ctx context.Context, c *call, in *AnswerInput) (login.Ans
 	if err := a.mayAct(c.device); err != nil {
 		return login.Answered{}, err
 	}
-	ans := in.answering()
+	ans := by(c.device, in.answering())
 	if err := able(ans.Kind, ans.Number, c.device); err != nil {
 		return login.Answered{}, err
 	}
-	ans.Person, ans.Device, ans.Enrolled = c.device.Person, c.device.ID, c.device.Enrolled
 	ans.Presence, ans.Signed = "device_key", c.signed()
 	return a.take(ctx, in.ID, ans)
 }

@@ -186,7 +186,7 @@ func (a *API) answeredFor(ctx context.Context, in *personAnswerInput) (login.Ans
 		if err := able(ans.Kind, ans.Number, as); err != nil {
 			return login.Answered{}, err
 		}
-		ans.Enrolled = as.Enrolled
+		ans = by(as, ans)
 	}
 	return a.take(ctx, in.ID, ans)
 }

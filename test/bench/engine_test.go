@@ -18,6 +18,7 @@ import (
 	"vssgate/internal/audit"
 	"vssgate/internal/enrol"
 	"vssgate/internal/login"
+	"vssgate/internal/phoneapi"
 	"vssgate/internal/store"
 	"vssgate/otp"
 	"vssgate/radius"
@@ -52,7 +53,7 @@ func newBare(b *testing.B, enrolled int) *bare {
 			Throttle:  login.Throttle{PerAccount: 5, PerSource: 50, Within: 10 * time.Minute},
 			PushLimit: login.Limit{Count: 10, Within: 10 * time.Minute},
 		},
-		Store: db, Keys: s.keys, People: s.people, Prompter: nobodyPrompts{}, Auditor: books, Meter: nothing{}, Log: log,
+		Store: db, Keys: s.keys, People: s.people, Witness: phoneapi.Evidence{People: s.people}, Prompter: nobodyPrompts{}, Auditor: books, Meter: nothing{}, Log: log,
 		Patience: 20 * time.Second, MaxBusy: 8192,
 	})
 	s.watch = &stopwatch{to: s.engine}
