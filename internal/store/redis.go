@@ -27,6 +27,7 @@ import (
 // its writes.
 type Redis struct {
 	client  redis.UniversalClient
+	convoy  convoy
 	options RedisOptions
 	log     *slog.Logger
 	parts   int
@@ -65,6 +66,7 @@ func OpenRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	}
 	logTo(o.Log)
 	r := &Redis{client: redis.NewUniversalClient(o.universal()), options: o, log: o.Log, parts: 1}
+	r.convoy.send = r.send
 	if o.Cluster {
 		r.parts = clusterParts
 	}
@@ -136,6 +138,16 @@ func (r *Redis) part(key string) int {
 	h := fnv.New32a()
 	h.Write([]byte(key))
 	return int(h.Sum32() % uint32(r.parts))
+}
+
+// slot is what all keys begin with where all of them share one slot, as they do
+// outside of a Cluster: one script then reads and writes records with their
+// indexes. "": they do not.
+func (r *Redis) slot() string {
+	if r.parts > 1 {
+		return ""
+	}
+	return r.name(0, "")
 }
 
 func (r *Redis) recordKey(key string) string  { return r.name(r.part(key), "r:"+key) }
