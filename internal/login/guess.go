@@ -252,23 +252,6 @@ func (e *Engine) Unlock(ctx context.Context, account string) error {
 	return e.commitLock(ctx, account, l)
 }
 
-// LockedUntil tells whether an account is locked: until when, or (zero time)
-// until it is unlocked.
-func (e *Engine) LockedUntil(ctx context.Context, account string) (locked bool, until time.Time, err error) {
-	l, _, err := e.loadLock(ctx, account)
-	if err != nil {
-		return false, time.Time{}, err
-	}
-	now, err := e.Store.Now(ctx)
-	if err != nil {
-		return false, time.Time{}, err
-	}
-	if l.Stopped {
-		return true, time.Time{}, nil
-	}
-	return l.locked(now), l.Until, nil
-}
-
 // changeLock applies change to the volatile record until it wins the race;
 // change returns false when there is nothing to write.
 func (e *Engine) changeLock(ctx context.Context, account string, change func(*lock, time.Time) bool) (*lock, time.Time, error) {

@@ -165,7 +165,10 @@ func (r *Redis) leaseKey(index, key string) string {
 }
 
 // newOp names one operation, however often it is sent: 12 bytes without spaces.
-func newOp() string { return rand.Text()[:12] }
+func newOp() string { return rand.Text()[:opSize] }
+
+// opSize is that of every op, here and in the scripts.
+const opSize = 12
 
 // micros is how Redis keeps instants: microseconds since 1970, 0 is never.
 type micros int64
@@ -253,6 +256,33 @@ func (r *Redis) Count(ctx context.Context, key string, limit int, window time.Du
 	}
 	read := &reply{rest: []any{answer}}
 	return read.number() == 1, read.err
+}
+
+// Counted implements login.Counting.
+func (r *Redis) Counted(ctx context.Context, key string, window time.Duration) (at []time.Time, err error) {
+	now, err := r.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	events, err := r.client.LRange(ctx, r.eventsKey(key), 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("redis: %w", err)
+	}
+	for _, event := range events {
+		if len(event) < opSize {
+			return nil, errPacked
+		}
+		t, err := parseMicros(event[opSize:])
+		if err != nil {
+			return nil, err
+		}
+		if noted := t.time(); noted.After(now.Add(-window)) {
+			at = append(at, noted)
+		}
+	}
+	return at, nil
 }
 
 // Uncount implements login.Store.
