@@ -5,6 +5,7 @@
 #   make bench   the figures of docs/performance.md
 #   make build   bin/vssgate
 #   make lint    formatting, vet, staticcheck
+#   VSSGATE_LONG=1 make test   what takes too long for every day besides: 100,000 tries without the password, not 20,000
 #   make fuzz    some thousand inputs to each fuzz target (FUZZTIME=10m for more)
 
 # One place for the build tags: without them the push library doubles the binary.

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -77,6 +80,19 @@ func TestTheSocketIsForItsOwnerAlone(t *testing.T) {
 	require.ErrorContains(t, err, "another vssgate")
 	_, err = admin.Listen(filepath.Join(t.TempDir(), "s"), "no-such-group-here")
 	require.Error(t, err)
+}
+
+func TestTheSocketIsForItsGroupWhereItHasOne(t *testing.T) {
+	mine, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := admin.Listen(path, mine.Name)
+	require.NoError(t, err)
+	defer l.Close()
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o660), info.Mode().Perm())
+	require.EqualValues(t, os.Getgid(), info.Sys().(*syscall.Stat_t).Gid)
 }
 
 func TestASocketLeftBehindIsReplaced(t *testing.T) {

@@ -126,6 +126,56 @@ func TestLongAndForeignPasswordsReachTheDirectoryAsTheyAre(t *testing.T) {
 	}
 }
 
+// A hash that reads only so much of what it is given (bcrypt: 72 bytes; over user
+// name and password it took the place of both) makes one of two. Nothing here
+// does: neither joins, remembers, recognises nor refuses for the other.
+func TestNamesAndPasswordsAlikeAtTheirBeginningAreTwo(t *testing.T) {
+	for _, alike := range []int{52, 72} {
+		t.Run(fmt.Sprint(alike), func(t *testing.T) {
+			names := [2]string{strings.Repeat("n", alike) + "-one", strings.Repeat("n", alike) + "-two"}
+			passwords := [2]string{strings.Repeat("p", alike) + "-one", strings.Repeat("p", alike) + "-two"}
+			s := site.Start(t, site.Options{
+				Directory: testenv.SlapdOptions{LDIF: entry(names[0], passwords[0], "7922222221") + entry(names[1], passwords[1], "7922222222")},
+				Clients:   `    - {name: remembers, addresses: [127.0.0.4], secret: "{{SECRET}}", mode: challenge, remember: 1h}`,
+				More:      patient,
+			})
+			nas := s.NAS("127.0.0.4")
+			phones := [2]*site.Phone{s.Enrol(names[0], phone.Enrolment{}), s.Enrol(names[1], phone.Enrolment{})}
+			ask := func(name, password int) site.Answer {
+				return nas.Ask(site.Request{User: names[name], Password: passwords[password], Station: "203.0.113.50"})
+			}
+			mixed := func() {
+				for _, i := range []int{0, 1} {
+					answer := ask(i, 1-i)
+					require.EqualValues(t, site.AccessReject, answer.Code)
+					require.Contains(t, answer.Text, "Wrong user name or password")
+				}
+			}
+			confirmed := func(i int) {
+				asked := ask(i, i)
+				require.EqualValues(t, site.AccessChallenge, asked.Code, asked.Text)
+				mixed() // beside the open login
+				r := site.Request{User: names[i], Station: "203.0.113.50"}
+				require.EqualValues(t, site.AccessAccept, nas.Ask(r.Saying(phones[i].Code(), asked.State)).Code)
+				require.EqualValues(t, site.AccessAccept, ask(i, i).Code)
+				require.Equal(t, "remembered", s.Last().Factor)
+			}
+			confirmed(0)
+			phones[1].None()
+			confirmed(1)
+			mixed() // beside what is remembered
+
+			nas = s.NAS(site.Appends)
+			require.Contains(t, ask(0, 0).Text, "Password correct")
+			typed := func(password int) site.Answer {
+				return nas.Ask(site.Request{User: names[0], Password: passwords[password] + "," + phones[0].Code(), Station: "203.0.113.50"})
+			}
+			require.EqualValues(t, site.AccessReject, typed(1).Code)
+			require.EqualValues(t, site.AccessAccept, typed(0).Code)
+		})
+	}
+}
+
 func TestWhatIsNoUTF8WithoutASignatureIsTakenForAWrongSecret(t *testing.T) {
 	s := site.Start(t, site.Options{})
 	nas := s.NAS(site.Asks)
