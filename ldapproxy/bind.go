@@ -1,7 +1,6 @@
 package ldapproxy
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -29,8 +28,9 @@ type bind struct {
 	leave func()    // tells the engine that
 }
 
-// beginBind gives the turn to a bind, or refuses it on the spot.
-func (c *conn) beginBind(h header, frame []byte) error {
+// beginBind gives the turn to a bind, or refuses it on the spot. queued: it
+// waited behind another.
+func (c *conn) beginBind(h header, frame []byte, queued bool) error {
 	rules := c.server.rules.Load()
 	client := rules.clients.find(c.from)
 	if client == nil {
@@ -59,12 +59,53 @@ func (c *conn) beginBind(h header, frame []byte) error {
 	c.bind = b
 	c.turn.Broadcast()
 	c.mu.Unlock()
-	if request.name == "" && request.password == "" {
+	switch {
+	case request.name == "" && request.password == "":
 		c.spawn(b.runAnonymous)
-	} else {
+	case b.rule != nil && !queued:
+		return b.runHere()
+	default:
 		b.run()
 	}
 	return nil
+}
+
+// runHere has a service account's bind, for which nobody waits but the
+// directory, decided in the reader's goroutine. When that takes long another
+// goroutine reads on, so that a client that leaves is noticed.
+func (b *bind) runHere() error {
+	c := b.c
+	if c.slow == nil {
+		c.slow = time.AfterFunc(readOnAfter, c.readOn)
+	} else {
+		c.slow.Reset(readOnAfter)
+	}
+	c.mu.Lock()
+	c.here = b
+	c.mu.Unlock()
+	b.run()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.here != b {
+		return errReadOn
+	}
+	c.here = nil
+	c.slow.Stop()
+	return nil
+}
+
+// readOnAfter is how long a client may not be listened to.
+const readOnAfter = 50 * time.Millisecond
+
+// readOn reads the client in another goroutine while a bind is being decided in
+// the one that did.
+func (c *conn) readOn() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.here != nil && !c.closed {
+		c.here = nil
+		c.working.Go(c.run)
+	}
 }
 
 // unserved tells who follows logins of a bind that was refused without one, if it
@@ -80,7 +121,7 @@ func (c *conn) unserved(name string, r *refusedBind) {
 	}
 }
 
-// run hands the bind to the engine, which does not block.
+// run hands the bind to the engine.
 func (b *bind) run() {
 	leave := b.c.server.o.Handler.Handle(b.login())
 	b.request.password = "" // the engine has it as long as it needs it
@@ -98,7 +139,7 @@ func (b *bind) login() *login.Request {
 	r := &login.Request{
 		FrontEnd: login.LDAP,
 		Client:   b.client.Login,
-		Station:  b.c.from.String(), // all that LDAP shows of the user's whereabouts
+		Station:  b.c.station, // all that LDAP shows of the user's whereabouts
 		Source:   b.c.from,
 		Username: b.request.name,
 		Password: []byte(b.request.password),
@@ -115,9 +156,7 @@ func (b *bind) login() *login.Request {
 // runAnonymous asks the directory whether the client may be anonymous. There is
 // nothing to judge, but its answer passes through the same gate.
 func (b *bind) runAnonymous() {
-	ctx, cancel := context.WithTimeout(b.c.ctx, b.c.server.limits.answer)
-	defer cancel()
-	frame, _, err := b.ask(ctx, "", "")
+	frame, _, err := b.ask(b.c.ctx, "", "")
 	if !b.settle() {
 		return
 	}
@@ -133,10 +172,16 @@ func (b *bind) runAnonymous() {
 
 // reply is the engine's word, from any goroutine; only the first counts.
 func (b *bind) reply(r login.Reply) {
-	if b.settle() {
-		b.c.spawn(func() { b.close(b.answer(r)) })
+	switch {
+	case !b.settle():
+	case b.rule != nil: // nothing follows it in the engine
+		b.close(b.answer(r))
+	default:
+		b.closeBeside(r)
 	}
 }
+
+func (b *bind) closeBeside(r login.Reply) { b.c.spawn(func() { b.close(b.answer(r)) }) }
 
 // settle fixes that the bind is answered now; false: it is too late for that.
 func (b *bind) settle() bool {

@@ -382,6 +382,36 @@ func TestServiceAccountAndUsersTakeTurnsOnOneConnection(t *testing.T) {
 	require.Equal(t, 9, desk.asked(), "each bind has its own login")
 }
 
+func TestAServiceAccountIsListenedToWhileTheDirectoryIsSilent(t *testing.T) {
+	tree, desk := newTree(t), newDesk()
+	asked, answer := make(chan bool), make(chan bool)
+	tree.onBind = func(s *session, h header, r bindRequest) []byte {
+		asked <- true
+		<-answer
+		return tree.bind(s, h.id, r)
+	}
+	p := front(t, tree, desk, exempting())
+	a := p.connect()
+	a.write(bindFrame(a.next(), serviceDN, password), searchFrame(a.next()), bindFrame(a.next(), serviceDN, password), searchFrame(a.next()))
+	for range 2 { // the second one too, which waited behind the first
+		<-asked
+		a.wantSilence(2 * readOnAfter)
+		answer <- true
+		require.Equal(t, success, a.read().code)
+		require.Equal(t, serviceDN, a.read().text)
+	}
+	a.write(bindFrame(a.next(), serviceDN, password))
+	<-asked
+	a.conn.Close()
+	eventually(t, "nobody has noticed that the client has left", func() bool {
+		p.meter.mu.Lock()
+		defer p.meter.mu.Unlock()
+		return p.meter.open == 0
+	})
+	close(answer)
+	tree.wantEnded(tree.session(0))
+}
+
 func TestAFailedRebindEndsTheEarlierIdentity(t *testing.T) {
 	for name, fail := range map[string]func(a *app, d *desk){
 		"wrong password": func(a *app, _ *desk) { a.wantBind(invalid, "an", "wrong") },

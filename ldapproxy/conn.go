@@ -47,16 +47,18 @@ const (
 
 // conn is one client connection with its upstream connection.
 type conn struct {
-	server *Server
-	client atomic.Pointer[Client] // as of the last bind
-	first  string                 // its name when it connected
-	from   netip.Addr
-	ctx    context.Context // ends with the connection
-	cancel context.CancelFunc
-	raw    net.Conn // below TLS: deadlines are set here
+	server  *Server
+	client  atomic.Pointer[Client] // as of the last bind
+	first   string                 // its name when it connected
+	from    netip.Addr
+	station string          // from, in words
+	ctx     context.Context // ends with the connection
+	cancel  context.CancelFunc
+	raw     net.Conn // below TLS: deadlines are set here
 
-	src source // of the reader alone
-	tls bool   // who has the turn reads it, the reader sets it
+	src  source      // of the reader alone
+	slow *time.Timer // the reader's: see readOn
+	tls  bool        // who has the turn reads it, the reader sets it
 
 	exempt struct { // of the last exempt bind; who has the turn
 		of           *rules
@@ -66,14 +68,17 @@ type conn struct {
 
 	writing sync.Mutex // frames to the client go out whole
 	out     net.Conn
-	torn    bool // part of a frame is out: nothing else may follow it
+	taken   deadline // until the client takes what is written
+	torn    bool     // part of a frame is out: nothing else may follow it
 
 	mu       sync.Mutex
+	heard    deadline // until something is heard of the client
 	closed   bool
 	standing standing
 	up       *upstream // nil: dialled when it is needed
 	pending  map[int32]struct{}
 	bind     *bind // has the turn; after its answer whoever runs what waited has it
+	here     *bind // decided in the reader's goroutine
 	turn     sync.Cond
 	queue    []waiting
 	queued   int // bytes in queue
@@ -89,10 +94,11 @@ type waiting struct {
 }
 
 func newConn(ctx context.Context, s *Server, client *Client, from netip.Addr, raw net.Conn) *conn {
-	c := &conn{server: s, first: client.Login.Name, from: from, raw: raw, out: raw}
+	c := &conn{server: s, first: client.Login.Name, from: from, station: from.String(), raw: raw, out: raw}
 	c.client.Store(client)
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.src.r = raw
+	c.taken.set, c.heard.set = raw.SetWriteDeadline, raw.SetReadDeadline
 	c.turn.L = &c.mu
 	return c
 }
@@ -113,8 +119,18 @@ func (c *conn) serve(tlsFirst bool) {
 			return
 		}
 	}
-	c.end(c.read())
+	c.run()
 }
+
+// run reads the client until it leaves, or another goroutine does.
+func (c *conn) run() {
+	if err := c.read(); !errors.Is(err, errReadOn) {
+		c.end(err)
+	}
+}
+
+// errReadOn: another goroutine reads the client now.
+var errReadOn = errors.New("read on elsewhere")
 
 // read takes frame after frame. An error ends the connection.
 func (c *conn) read() error {
@@ -189,7 +205,7 @@ func (c *conn) await(n int) ([]byte, error) {
 	}
 	c.mu.Lock()
 	if !c.closed {
-		c.raw.SetReadDeadline(time.Now().Add(c.server.limits.frame))
+		c.heard.in(c.server.limits.frame)
 	}
 	c.mu.Unlock()
 	return c.src.peek(n)
@@ -202,17 +218,16 @@ func (c *conn) rearm() {
 		return
 	}
 	l := &c.server.limits
-	var until time.Time
 	switch {
 	case c.bind != nil:
+		c.heard.none()
 	case c.standing != anonymous:
-		until = time.Now().Add(l.bound)
+		c.heard.in(l.bound)
 	case c.greeted:
-		until = time.Now().Add(l.anonymous)
+		c.heard.in(l.anonymous)
 	default:
-		until = time.Now().Add(l.first)
+		c.heard.in(l.first)
 	}
-	c.raw.SetReadDeadline(until)
 }
 
 // take runs a frame if the reader has the turn; behind a bind it waits.
@@ -288,7 +303,7 @@ func (c *conn) process(h header, frame []byte, queued bool) error {
 	case opUnbindRequest:
 		return io.EOF
 	case opBindRequest:
-		return c.beginBind(h, frame)
+		return c.beginBind(h, frame, queued)
 	case opExtendedRequest:
 		oid, err := extendedRequest(contents)
 		if err != nil {
@@ -338,7 +353,7 @@ func (c *conn) write(b []byte) error {
 	if c.torn {
 		return errTorn
 	}
-	c.raw.SetWriteDeadline(time.Now().Add(c.server.limits.write))
+	c.taken.in(c.server.limits.write)
 	_, err := c.out.Write(b)
 	c.torn = err != nil
 	return err

@@ -49,7 +49,11 @@ func (d *desk) Handle(r *login.Request) func() {
 	d.mu.Lock()
 	d.visits = append(d.visits, v)
 	d.mu.Unlock()
-	go d.work(v)
+	if r.Rule != "" {
+		d.work(v)
+	} else {
+		go d.work(v)
+	}
 	return sync.OnceFunc(func() { close(v.left) })
 }
 

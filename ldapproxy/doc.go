@@ -30,6 +30,8 @@
 // held bind costs no goroutine. Who may act for the client at any time (write to
 // the directory, change its identity) has the turn: the reader when no bind is
 // in progress, otherwise the bind, and after its answer whoever runs what waited.
+// The bind of a service account is decided by the reader itself; when that takes
+// long, another goroutine reads on.
 //
 // Map, in reading order:
 //
@@ -43,4 +45,5 @@
 //	frame.go     headers and lengths, before anything is decoded
 //	message.go   messages decoded and encoded
 //	source.go    a read buffer that is small while it waits
+//	deadline.go  deadlines that move on with every message
 package ldapproxy

@@ -31,8 +31,6 @@ func (b *bind) Check(ctx context.Context, id login.Identity, password []byte) (l
 	case !b.once():
 		return login.Checked{}, errors.New("a bind is checked once")
 	}
-	ctx, cancel := b.c.within(ctx)
-	defer cancel()
 	frame, answer, err := b.ask(ctx, dn, string(password))
 	if err != nil {
 		return login.Checked{}, fmt.Errorf("bind at the directory: %w", err)

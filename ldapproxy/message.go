@@ -50,7 +50,7 @@ type refusedBind struct {
 // be. An error: the frame is no BindRequest that RFC 4511 section 4.2 knows.
 func decodeBind(h header, frame []byte, secure bool, conn net.Conn) (bindRequest, *refusedBind, error) {
 	contents, controls := operation(h, frame)
-	version, auth, err := bindShape(contents)
+	version, name, auth, credentials, err := bindShape(contents)
 	switch {
 	case err != nil:
 		return bindRequest{}, nil, err
@@ -62,7 +62,8 @@ func decodeBind(h header, frame []byte, secure bool, conn net.Conn) (bindRequest
 		return bindRequest{}, nil, errMalformed
 	}
 	j := judge{secure: secure}
-	op := ber.DecodePacket(frame[h.opAt : h.opAt+elementSize(frame[h.opAt:])])
+	op := &ber.Packet{Children: []*ber.Packet{ // what the package would decode, read already
+		{Tag: ber.TagInteger, Value: uint64(version)}, {Tag: ber.TagOctetString, Value: string(name)}, {Tag: ldap.LDAPBindAuthSimple, Data: bytes.NewBuffer(credentials)}}}
 	code := ldap.HandleBindRequest(op, map[string]ldap.Binder{"": &j}, conn)
 	switch {
 	case code != ldap.LDAPResultSuccess:
@@ -78,23 +79,23 @@ func elementSize(b []byte) int {
 	return head + body
 }
 
-// bindShape checks that a BindRequest has exactly the three elements it must
-// have, in their only encoding, and returns the version and the identifier octet
-// of the authentication choice. The LDAP package compares tag numbers only.
-func bindShape(b []byte) (version int, auth byte, err error) {
+// bindShape splits a BindRequest into the three elements it must have, in their
+// only encoding: version, name, and the authentication choice with its identifier
+// octet, of which the LDAP package looks at the tag's number only.
+func bindShape(b []byte) (version int, name []byte, auth byte, credentials []byte, err error) {
 	tag, v, b, err := next(b)
 	if err != nil || tag != tagInteger || len(v) != 1 {
-		return 0, 0, errMalformed
+		return 0, nil, 0, nil, errMalformed
 	}
-	tag, _, b, err = next(b)
+	tag, name, b, err = next(b)
 	if err != nil || tag != tagOctets {
-		return 0, 0, errMalformed
+		return 0, nil, 0, nil, errMalformed
 	}
-	auth, _, b, err = next(b)
+	auth, credentials, b, err = next(b)
 	if err != nil || len(b) != 0 {
-		return 0, 0, errMalformed
+		return 0, nil, 0, nil, errMalformed
 	}
-	return int(v[0]), auth, nil
+	return int(v[0]), name, auth, credentials, nil
 }
 
 // judge is the Binder: it tells which simple binds may be asked about at all.

@@ -16,9 +16,10 @@ import (
 	"vssgate/internal/login"
 )
 
-// A Handler decides logins; login.Engine is one. It does not block. It calls r.Reply exactly once,
-// from any goroutine, and r.First's methods before that. leave tells it that
-// the asker has gone; the attempt stays open for a retry.
+// A Handler decides logins; login.Engine is one. It does not block, unless the
+// request has a Rule: then it may return when that is answered. It calls r.Reply
+// exactly once, from any goroutine, and r.First's methods before that. leave
+// tells it that the asker has gone; the attempt stays open for a retry.
 type Handler interface {
 	Handle(r *login.Request) (leave func())
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nmcclain/ldap"
 )
@@ -51,7 +50,8 @@ func (c *conn) handshake(consent []byte) error {
 	secured := tls.Server(c.raw, c.server.o.TLS)
 	c.mu.Lock()
 	if !c.closed {
-		c.raw.SetDeadline(time.Now().Add(c.server.limits.handshake))
+		c.heard.in(c.server.limits.handshake)
+		c.taken.in(c.server.limits.handshake)
 	}
 	c.mu.Unlock()
 	if err := secured.HandshakeContext(c.ctx); err != nil {

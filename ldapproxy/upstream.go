@@ -24,11 +24,15 @@ type upstream struct {
 	retired atomic.Bool   // nothing of it may reach the client any more
 	gone    chan struct{} // closed when nothing more will be read
 	noticed bool          // the directory has said good-bye itself
+	answer  chan []byte   // to the bind that is asked
+	late    *time.Timer   // until the directory is to answer it; who has the turn
+	taken   deadline      // until the directory takes what is written; who has the turn
+	whole   deadline      // until a frame that has begun is here; its reader
 
 	// Guarded by c.mu.
 	identified bool // may hold an identity
+	asked      bool // a bind, by
 	expects    int32
-	answer     chan<- []byte // of the bind that is asked; nil: none
 }
 
 // A doubter is a connection that wants to know that nothing was answered on it
@@ -46,12 +50,14 @@ func (c *conn) upstream(ctx context.Context) (*upstream, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.server.limits.dial)
 	defer cancel()
+	defer context.AfterFunc(c.ctx, cancel)()
 	conn, err := c.client.Load().Directory.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	u = &upstream{c: c, conn: conn, gone: make(chan struct{})}
+	u = &upstream{c: c, conn: conn, gone: make(chan struct{}), answer: make(chan []byte, 1), late: time.NewTimer(c.server.limits.answer)}
 	u.src.r = conn
+	u.taken.set, u.whole.set = conn.SetWriteDeadline, conn.SetReadDeadline
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -72,7 +78,7 @@ func (u *upstream) retire() {
 // write sends bytes to the directory. A connection that fails is noticed by its
 // reader.
 func (u *upstream) write(b []byte) error {
-	u.conn.SetWriteDeadline(time.Now().Add(u.c.server.limits.write))
+	u.taken.in(u.c.server.limits.write)
 	if _, err := u.conn.Write(b); err != nil {
 		u.conn.Close()
 		return &farewell{ldap.LDAPResultUnavailable, u.c.unavailable()}
@@ -84,28 +90,31 @@ func (u *upstream) write(b []byte) error {
 // connection is given up when there is none in time: nobody knows as whom it is
 // bound.
 func (u *upstream) bind(ctx context.Context, r bindRequest) ([]byte, bindResponse, error) {
-	answer := make(chan []byte, 1)
 	u.c.mu.Lock()
 	u.identified = true
-	u.expects, u.answer = r.id, answer
+	u.asked, u.expects = true, r.id
 	u.c.mu.Unlock()
 	if err := u.write(encodeBind(r)); err != nil {
 		u.c.giveUp(u)
 		return nil, bindResponse{}, errGone
 	}
+	u.late.Reset(u.c.server.limits.answer)
+	defer u.late.Stop()
+	err := errGone
 	select {
-	case frame := <-answer:
+	case frame := <-u.answer:
 		return u.bound(r, frame)
 	case <-u.gone:
-		u.c.giveUp(u)
-		return nil, bindResponse{}, errGone
 	case <-ctx.Done():
-		if d, ok := u.conn.(doubter); ok && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			d.Doubt()
-		}
-		u.c.giveUp(u)
-		return nil, bindResponse{}, ctx.Err()
+		err = ctx.Err()
+	case <-u.late.C:
+		err = context.DeadlineExceeded
 	}
+	if d, ok := u.conn.(doubter); ok && errors.Is(err, context.DeadlineExceeded) {
+		d.Doubt()
+	}
+	u.c.giveUp(u)
+	return nil, bindResponse{}, err
 }
 
 // bound notes as whom the connection is bound now. After a failed bind it is
@@ -172,7 +181,7 @@ func (u *upstream) relay() error {
 // header waits for the directory's next frame.
 func (u *upstream) header() (header, error) {
 	if len(u.src.buffered()) == 0 {
-		u.conn.SetReadDeadline(time.Time{})
+		u.whole.none()
 	}
 	b, err := u.src.peek(1)
 	if err != nil {
@@ -194,7 +203,7 @@ func (u *upstream) await(n int) ([]byte, error) {
 	if b := u.src.buffered(); len(b) >= n {
 		return b, nil
 	}
-	u.conn.SetReadDeadline(time.Now().Add(u.c.server.limits.frame))
+	u.whole.in(u.c.server.limits.frame)
 	return u.src.peek(n)
 }
 
@@ -212,11 +221,11 @@ func (u *upstream) bindResponse(h header) error {
 	u.src.skip(h.size)
 	u.c.mu.Lock()
 	defer u.c.mu.Unlock()
-	if u.answer == nil || u.expects != h.id {
+	if !u.asked || u.expects != h.id {
 		return errStray
 	}
+	u.asked = false
 	u.answer <- frame
-	u.answer = nil
 	return nil
 }
 

@@ -51,9 +51,10 @@ type subKey struct {
 	aead cipher.AEAD
 }
 
-// A macer makes HMACs under one key, with room for the result.
+// A macer makes HMACs under one key, with room for what goes in and comes out.
 type macer struct {
 	hash.Hash
+	in  []byte
 	sum [sha256.Size]byte
 }
 
@@ -120,10 +121,11 @@ func (s *subKey) with(fields [][]byte, f func(mac []byte)) {
 	defer s.macs.Put(m)
 	m.Reset()
 	for _, field := range fields {
-		binary.BigEndian.PutUint32(m.sum[:4], uint32(len(field)))
-		m.Write(m.sum[:4])
-		m.Write(field)
+		m.in = append(binary.BigEndian.AppendUint32(m.in, uint32(len(field))), field...)
 	}
+	m.Write(m.in)
+	clear(m.in) // passwords are among it
+	m.in = m.in[:0]
 	f(m.Sum(m.sum[:0]))
 }
 

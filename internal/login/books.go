@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 	"unicode"
@@ -67,7 +68,7 @@ func (e *Engine) conclude(ctx context.Context, s *saved, act Action, q *asking) 
 		if a.Created.IsZero() {
 			a.Created = now.Add(-time.Since(q.began))
 		}
-		return e.enterInBooks(s)
+		return e.enterInBooks(s, levelOf(act, q))
 	}
 	before := a.Verdict
 	a.Verdict, a.Owed = v, true
@@ -76,11 +77,21 @@ func (e *Engine) conclude(ctx context.Context, s *saved, act Action, q *asking) 
 		a.Verdict, a.Owed = before, false
 		return err
 	}
-	if err := e.enterInBooks(s); err != nil {
+	if err := e.enterInBooks(s, slog.LevelInfo); err != nil {
 		e.noteUnpaid(a.ID)
 		return err
 	}
 	return nil
+}
+
+// levelOf is how loudly the log tells of a verdict. Applications bind as
+// themselves before each look-up, thousands of times a second: the audit has
+// all of those, the log only those that failed.
+func levelOf(act Action, q *asking) slog.Level {
+	if act.Kind == ActAccept && q.req.Rule != "" {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 // validUntil is the instant from which the store must refuse an accept.
@@ -97,7 +108,7 @@ func (e *Engine) validUntil(a *Attempt, act Action) time.Time {
 }
 
 // enterInBooks writes the audit record, the log line and the metric of a verdict.
-func (e *Engine) enterInBooks(s *saved) error {
+func (e *Engine) enterInBooks(s *saved, level slog.Level) error {
 	a := &s.Attempt
 	v := a.Verdict
 	rec := AuditRecord{
@@ -119,7 +130,10 @@ func (e *Engine) enterInBooks(s *saved) error {
 	if v.Factor == FactorApproval && !v.At.Before(a.Answer.At.Add(lateAfter)) {
 		e.Meter.LateApproval()
 	}
-	e.Log.Info("login ended", "trace", a.ID.Trace(), "attempt", a.ID.String(), "front_end", string(a.FrontEnd), "client", a.Client, "nas", rec.NAS,
+	if !e.Log.Enabled(context.Background(), level) {
+		return nil
+	}
+	e.Log.Log(context.Background(), level, "login ended", "trace", a.ID.Trace(), "attempt", a.ID.String(), "front_end", string(a.FrontEnd), "client", a.Client, "nas", rec.NAS,
 		"from", rec.From, "account", a.Who.ID, "username", a.Who.Username, "typed", shown(a.Who.ID, a.Typed), "accepted", rec.Accepted,
 		"reason", string(v.Reason), "factor", string(v.Factor), "requests", a.Requests, "took", rec.Took.Round(time.Millisecond))
 	return nil
@@ -194,7 +208,7 @@ func (e *Engine) pay(ctx context.Context, s *saved) (again time.Duration, err er
 }
 
 func (e *Engine) payNow(ctx context.Context, s *saved) error {
-	if err := e.enterInBooks(s); err != nil {
+	if err := e.enterInBooks(s, slog.LevelInfo); err != nil {
 		e.noteUnpaid(s.Attempt.ID)
 		return err
 	}

@@ -98,20 +98,19 @@ type asking struct {
 
 // work is what is known of a request while it is being decided.
 type work struct {
-	req       *Request
-	own       ID        // the attempt it begins when there is none to join
-	began     time.Time // by this node's clock, for "took"
-	secret    []byte    // MAC of client, name and password: see Attempt.Secret
-	scope     []byte    // MAC of where it came from: see Attempt.Scope
-	code      string    // the code that came, if any
-	begins    FactorSet // that code is to begin a login: what the account has; see fallback.go
-	guess     []byte    // what makes this guess known again
-	codesSeen uint64    // the account's counter of codes, before the login begins: a later success forgives only what was counted before
-	identity  *Identity // whom the directory knows
-	checked   *Checked  // nil: not asked
-	flight    *flight   // it asks the first factor for others too
-	until     time.Time // locked_out: until when
-	required  time.Time // let in before a rule's date: the date
+	req      *Request
+	own      ID        // the attempt it begins when there is none to join
+	began    time.Time // by this node's clock, for "took"
+	secret   []byte    // MAC of client, name and password: see Attempt.Secret
+	scope    []byte    // MAC of where it came from: see Attempt.Scope
+	code     string    // the code that came, if any
+	begins   FactorSet // that code is to begin a login: what the account has; see fallback.go
+	guess    []byte    // what makes this guess known again
+	identity *Identity // whom the directory knows
+	checked  *Checked  // nil: not asked
+	flight   *flight   // it asks the first factor for others too
+	until    time.Time // locked_out: until when
+	required time.Time // let in before a rule's date: the date
 }
 
 // parked is what is kept of the request itself while it is held: who asked, and
@@ -195,9 +194,10 @@ func (e *Engine) adopt(ctx context.Context) error {
 	}
 }
 
-// Handle takes a request on and returns at once. Request.Reply is called
-// exactly once, when the verdict or another reply is there. leave tells the
-// engine that the asker has gone: the attempt stays open for a retry to join.
+// Handle takes a request on and returns at once; one with a Rule, which nobody
+// holds, it decides before it returns. Request.Reply is called exactly once, when
+// the verdict or another reply is there. leave tells the engine that the asker
+// has gone: the attempt stays open for a retry to join.
 func (e *Engine) Handle(r *Request) (leave func()) {
 	if len(r.State) > 0 && !e.genuine(r.State, r.Client) { // anybody can send one: it costs no more than this
 		id := NewID()
@@ -208,7 +208,13 @@ func (e *Engine) Handle(r *Request) (leave func()) {
 	q.id = q.own
 	q.facts.Request = newRequestID()
 	r.Again = e.again(q)
-	e.poke(q)
+	if r.Rule != "" {
+		q.running = true
+		e.working.Add(1)
+		e.decide(q)
+	} else {
+		e.poke(q)
+	}
 	return func() {
 		q.mu.Lock()
 		q.gone = true

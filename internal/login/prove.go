@@ -127,7 +127,11 @@ func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 		return errors.Join(e.unremember(ctx, q, id.ID), e.rememberRefused(ctx, q))
 	}
 	e.giveBack(ctx, taken)
-	if checked.First == FirstRight && s.rec.Version == 0 {
+	switch {
+	case checked.First != FirstRight || s.rec.Version != 0:
+	case r.Rule != "":
+		q.facts.Rule = r.Rule
+	default:
 		begun, err := e.begin(ctx, q)
 		if err != nil {
 			return err
@@ -286,10 +290,6 @@ func (e *Engine) giveBack(ctx context.Context, taken []string) {
 // begin is called when q's password is right: it finds the open attempt of the
 // same account, client and station, or fills in a fresh one.
 func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
-	if q.req.Rule != "" {
-		q.facts.Rule = q.req.Rule
-		return e.fresh(q), nil
-	}
 	account, err := e.accountOf(ctx, q)
 	if err != nil {
 		return nil, err
@@ -327,8 +327,8 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	a.Phoneless = phoneless
 	a.Person, a.Notify, a.Number, a.Simple = account.Person, account.Notify, account.CanNumber, account.CanSimple
 	a.Created, a.Deadline = now, now.Add(e.PolicyNow().ValidFor)
-	a.CodesSeen = q.codesSeen
-	return s, nil
+	a.CodesSeen, err = e.codesSeen(ctx, id.ID)
+	return s, err
 }
 
 // accountOf finds the account of q's owner, and what stands in its way.

@@ -29,6 +29,7 @@ type entry struct {
 	from     string
 	session  string // Acct-Session-Id, if the NAS named it
 	device   string // that answered
+	service  bool   // a service account's, which a rule lets in
 	said     said
 	proven   bool // its password was found right: the store has it
 	events   []event
@@ -126,7 +127,7 @@ func (e *entry) asks(r *login.Request) {
 	if e.client != nil || r == nil {
 		return
 	}
-	e.client, e.frontEnd, e.typed, e.session = r.Client, r.FrontEnd, login.ShownName(r.Username), r.Session
+	e.client, e.frontEnd, e.typed, e.session, e.service = r.Client, r.FrontEnd, login.ShownName(r.Username), r.Session, r.Rule != ""
 	if e.from = r.Station; e.from == "" && r.Source.IsValid() {
 		e.from = r.Source.String()
 	}

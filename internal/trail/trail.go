@@ -10,6 +10,7 @@ import (
 // Limits of what is remembered.
 const (
 	maxRecent  = 10_000  // logins that have ended
+	maxService = 1_000   // binds of service accounts that a rule let in: there may be thousands a second
 	maxDropped = 1_000   // requests that were not served
 	maxRefused = 10_000  // requests that were rejected and are no login
 	maxOpen    = 300_000 // open logins; more are not followed
@@ -40,6 +41,7 @@ type Trail struct {
 	recent   ring
 	dropped  ring
 	refused  ring
+	service  ring
 	swept    time.Time
 	watchers map[*Watcher]struct{}
 }
@@ -196,11 +198,13 @@ func (e *entry) endBy(ev login.Event, at time.Time) *ended {
 func (t *Trail) forgetsIn(e *entry) {
 	t.open--
 	into, most := &t.recent, maxRecent
-	switch e.ended.stage {
-	case Dropped:
+	switch {
+	case e.ended.stage == Dropped:
 		into, most = &t.dropped, maxDropped
-	case Refused:
+	case e.ended.stage == Refused:
 		into, most = &t.refused, maxRefused
+	case e.service && e.ended.reason == string(login.Accepted):
+		into, most = &t.service, maxService
 	}
 	if gone, full := into.push(e.id, most); full {
 		delete(t.entries, gone)

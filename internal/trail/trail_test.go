@@ -225,6 +225,21 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	require.Len(t, d.words.all, maxWords)
 }
 
+func TestServiceAccountsDriveNoUsersOut(t *testing.T) {
+	d := newDesk(t)
+	d.after(1, asks(login.ID{1}, login.AsksAnew))
+	d.after(0, ends(login.ID{1}, login.Denied, 0))
+	for i := range maxRecent + 5 {
+		id := login.ID{2, byte(i), byte(i >> 8), byte(i >> 16)}
+		ask := asks(id, login.AsksAnew)
+		ask.Request.Rule = "exempt:cn=svc"
+		d.after(1, ask)
+		d.after(0, ends(id, login.Accepted, 0))
+	}
+	require.Len(t, d.entries, 1+maxService)
+	require.Equal(t, Ended, d.only(login.ID{1}).Stage)
+}
+
 func TestALoginThatBeganElsewhereIsToldFromItsBeginning(t *testing.T) {
 	d := newDesk(t)
 	d.after(0, ends(login.ID{1}, login.Expired, 2*time.Minute))
