@@ -88,6 +88,8 @@ type Attempt struct {
 	Answer  *Given
 	Verdict *Verdict
 	Owed    bool // the audit record is still to be written
+
+	newer []byte // fields of a newer version, here as below: see encode.go
 }
 
 // A Chain is a request and the States after it. In mode challenge each has its
@@ -103,6 +105,7 @@ type Chain struct {
 	SaidWrong bool      // it was a code, compared and found wrong
 	Keep      []byte    // Checked.Keep of the request that leads, or led, it
 	KeepOf    []byte    // Keep is not empty: by what that request's password is known again
+	newer     []byte
 }
 
 // Given is a phone's answer.
@@ -113,7 +116,8 @@ type Given struct {
 	At       time.Time
 	Device   string
 	Presence string // "device_key" or "backend:<name>"
-	Signed   string // the signed answer, kept for audit
+	Signed   string // the signed answer: evidence for who lets in by it, and for audit
+	newer    []byte
 }
 
 // AnswerKind is what a phone says.
@@ -135,6 +139,7 @@ type Verdict struct {
 	At     time.Time
 	LetIn  []byte // what the request that was let in is known by: see Facts.Self
 	Keep   []byte // what it was given: see Checked.Keep
+	newer  []byte
 }
 
 // PushState is what is known of prompting a person.

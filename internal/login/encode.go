@@ -12,9 +12,11 @@ import (
 // zero is left out. 100,000 attempts may be open, and each is read and written
 // several times: this takes a third of the room of JSON and a tenth of the time.
 //
-// Nodes of two versions may share a store. A field that this version does not
-// know is passed over, so new ones may be added at the end; a field's number and
-// meaning never change. A form that it does not know is an error.
+// Nodes of two versions may share a store, one after the other changing the same
+// login. What a newer version has added at the end, of the attempt or of a part of
+// it, is kept as it came and written back; a field's number and meaning never
+// change. A field that a node must not act without knowing needs another form: one
+// that it does not know is an error, and then it leaves the login to others.
 const attemptForm = 1
 
 var (
@@ -37,7 +39,6 @@ func decodeAttempt(b []byte) (a Attempt, err error) {
 	}
 	f := fields{b: b[1:], reading: true}
 	a.visit(&f)
-	f.read(lastField) // all the rest has to be in order too
 	return a, f.err
 }
 
@@ -75,6 +76,7 @@ func (a *Attempt) visit(f *fields) {
 	flag(f, 30, &a.Proof)
 	number(f, 31, &a.Factors)
 	number(f, 32, &a.Phoneless)
+	f.rest(&a.newer)
 }
 
 // visitFrom leaves out an origin that is the station, as most are.
@@ -98,6 +100,7 @@ func (id *Identity) visit(f *fields) {
 	text(f, 6, &id.Number)
 	text(f, 7, &id.Kind)
 	text(f, 8, &id.Custodian)
+	f.rest(&id.newer)
 }
 
 func (c *Chain) visit(f *fields) {
@@ -111,6 +114,7 @@ func (c *Chain) visit(f *fields) {
 	flag(f, 8, &c.SaidWrong)
 	text(f, 9, &c.Keep)
 	text(f, 10, &c.KeepOf)
+	f.rest(&c.newer)
 }
 
 func (g *Given) visit(f *fields) {
@@ -121,6 +125,7 @@ func (g *Given) visit(f *fields) {
 	text(f, 5, &g.Device)
 	text(f, 6, &g.Presence)
 	text(f, 7, &g.Signed)
+	f.rest(&g.newer)
 }
 
 func (v *Verdict) visit(f *fields) {
@@ -129,12 +134,14 @@ func (v *Verdict) visit(f *fields) {
 	instant(f, 3, &v.At)
 	text(f, 4, &v.LetIn)
 	text(f, 5, &v.Keep)
+	f.rest(&v.newer)
 }
 
 // fields are written to b, or read from it: one list of them serves both ways.
 type fields struct {
 	b       []byte
 	reading bool
+	last    byte // the field read last: they ascend
 	err     error
 }
 
@@ -148,11 +155,12 @@ func (f *fields) write(n byte, value []byte) {
 func (f *fields) read(n byte) (value []byte, there bool) {
 	for f.err == nil && len(f.b) > 0 && f.b[0] <= n {
 		size, used := binary.Uvarint(f.b[1:])
-		if used <= 0 || size > uint64(len(f.b)-1-used) {
+		if used <= 0 || size > uint64(len(f.b)-1-used) || f.b[0] < f.last {
 			f.err = errFields
 			break
 		}
 		number, rest := f.b[0], f.b[1+used:]
+		f.last = number
 		value, f.b = rest[:size:size], rest[size:]
 		if number == n {
 			return value, true
@@ -172,9 +180,27 @@ func within(visit func(*fields)) []byte {
 func (f *fields) look(value []byte, visit func(*fields)) {
 	in := fields{b: value, reading: true}
 	visit(&in)
-	in.read(lastField)
 	if in.err != nil {
 		f.err = in.err
+	}
+}
+
+// rest is what comes behind the fields that this version knows: those of a newer
+// one. It ends a visit.
+func (f *fields) rest(newer *[]byte) {
+	if !f.reading {
+		f.b = append(f.b, *newer...)
+		return
+	}
+	all := f.b
+	if len(all) > 0 && all[0] == f.last { // one of ours, twice
+		f.err = errFields
+	}
+	for there := true; there; { // they have to be in order too
+		_, there = f.read(lastField)
+	}
+	if len(all) > 0 {
+		*newer = all
 	}
 }
 

@@ -93,6 +93,8 @@ type Identity struct {
 	Number    string // mã số BHXH from the directory; "" none
 	Kind      string // person or organisation, as the directory writes it; "" it does not say
 	Custodian string // number of the officer who has an organisation's account; "" the directory does not say
+
+	newer []byte // see encode.go
 }
 
 // First is what is known of a request's password.
