@@ -93,6 +93,8 @@ func state(a admin.Account) string {
 		return "no: locked until `vssgate account unlock`"
 	case a.Locked:
 		return "no: locked until " + clock(*a.LockedUntil)
+	case a.Standing != nil && a.Standing.ThrottledUntil != nil:
+		return "no: too many wrong passwords, none is passed to the directory until " + clock(*a.Standing.ThrottledUntil)
 	case a.Fallbacks != nil && (a.Problem == string(login.NoDevice) || a.Problem == string(login.OldApp)):
 		return "by its own codes, where second_factor.factors allows them: " + a.Problem
 	case a.Problem != "":
@@ -106,7 +108,10 @@ func accountShowCommand(w *where) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "show USER",
-		Short: "one account; numbers are masked, --reveal --why shows and audits them",
+		Short: "one account: can it log in, what counts against it, its phones and last logins",
+		Long: `Shows whether the account can log in now, and if not, why and until when; what
+counts against it; its latest logins (those of this node, from the audit), its
+phones and codes. Numbers are masked; --reveal --why shows and audits them.`,
 		Example: `  vssgate account show an.nv
   vssgate account show an.nv --reveal --why "ticket 4711, user called back"`,
 		Args: cobra.ExactArgs(1),
@@ -136,10 +141,49 @@ func showAccount(out io.Writer, a admin.Account) {
 		fmt.Fprintf(t, "personal id\t%s\n", cmp.Or(a.PersonalID, "-"))
 	}
 	fmt.Fprintf(t, "can log in\t%s\n", state(a))
+	showStanding(t, a)
 	t.Flush()
+	showLastLogins(out, a.Logins)
 	showAssignments(out, a.Assignments)
 	showFallbacks(out, a.Fallbacks)
 	showDevices(out, a.Devices)
+}
+
+// showStanding says what counts against an account.
+func showStanding(out io.Writer, a admin.Account) {
+	s := a.Standing
+	switch {
+	case s == nil:
+		return
+	case a.Locked && s.Reported:
+		fmt.Fprintf(out, "locked\tits owner reported a login: somebody else knows the password; change it, then: vssgate account unlock %s --why ...\n", a.Username)
+	case a.Locked:
+		fmt.Fprintf(out, "locked\t%d wrong codes; sooner by: vssgate account unlock %s --why ...\n", s.WrongCodes, a.Username)
+	case s.WrongCodes > 0:
+		fmt.Fprintf(out, "wrong codes\t%d; it is locked at %d, a right one forgives them\n", s.WrongCodes, s.LocksAt)
+	}
+	switch {
+	case s.ThrottledUntil != nil:
+		fmt.Fprintf(out, "wrong passwords\t%d: right ones are refused too (bad_password), so that the directory locks nobody out; sooner by: vssgate account unlock %s --why ...\n", s.WrongPasswords, a.Username)
+	case s.WrongPasswords > 0:
+		fmt.Fprintf(out, "wrong passwords\t%d lately\n", s.WrongPasswords)
+	}
+	if s.PromptedFrom != nil {
+		fmt.Fprintf(out, "prompts\t%d unanswered (push_limit): phones are told of no login until %s; VssID shows its code when opened\n", s.Prompts, clock(*s.PromptedFrom))
+	}
+}
+
+func showLastLogins(out io.Writer, all []admin.Login) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintln(out)
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "LOGIN\tTRACE\tCLIENT\tFROM\tSTAGE\tREASON")
+	for _, l := range all {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", clock(l.Created), l.Trace, l.Client, plain(l.From), l.Stage, cmp.Or(l.Reason, "-"))
+	}
+	t.Flush()
 }
 
 func accountSetCommand(w *where) *cobra.Command {
@@ -180,8 +224,11 @@ func accountUnlockCommand(w *where) *cobra.Command {
 	var in admin.Unlock
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "unlock USER --why REASON",
-		Short:   "let an account that wrong codes have locked log in again",
+		Use:   "unlock USER --why REASON",
+		Short: "let a locked account log in again: after wrong codes or passwords, or a report",
+		Long: `Ends at once what keeps an account out for a while: the lock after wrong codes or
+after its owner reported a login, and the pause after wrong passwords. What the
+directory itself has locked stays locked.`,
 		Example: `  vssgate account unlock an.nv --why "called from his desk, number checked"`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

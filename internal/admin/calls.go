@@ -105,6 +105,20 @@ type Account struct {
 	Fallbacks   *Fallbacks `json:"fallbacks,omitempty"` // codes of its own
 
 	Assignments []Assignment `json:"assignments,omitempty"` // of an organisation's account, oldest first
+
+	Standing *Standing `json:"standing"`         // what counts against it now
+	Logins   []Login   `json:"logins,omitempty"` // show alone: the open ones, then the latest in this node's audit
+}
+
+// Standing is what counts against an account now.
+type Standing struct {
+	Reported       bool       `json:"reported"`    // locked because its owner reported a login, not by wrong codes
+	WrongCodes     int        `json:"wrong_codes"` // that no right code has forgiven
+	LocksAt        int        `json:"locks_at"`    // of those: when it is locked next
+	WrongPasswords int        `json:"wrong_passwords"`
+	ThrottledUntil *time.Time `json:"throttled_until,omitempty"` // no password is passed to the directory before
+	Prompts        int        `json:"unanswered_prompts"`
+	PromptedFrom   *time.Time `json:"prompted_from,omitempty"` // phones are not told of logins before
 }
 
 // Assignment is who had an organisation's account, and by which document.

@@ -242,11 +242,17 @@ func (a *App) fromAudit(which string) (admin.ShownLogin, error) {
 		return admin.ShownLogin{}, err
 	}
 	return admin.ShownLogin{
-		Login: admin.Login{Attempt: f.Attempt, Trace: f.Trace, FrontEnd: f.FrontEnd, Client: f.Client, Username: f.Username, From: f.From, Stage: trail.Ended,
-			Reason: f.Reason, Created: f.Time.Add(-time.Duration(f.TookMS) * time.Millisecond), Ended: &f.Time},
+		Login:   auditedLogin(f),
 		Account: f.Account, NAS: f.NAS, Factor: f.Factor, Device: f.Device, Requests: f.Requests, Pushes: f.Pushes, TookMS: f.TookMS,
 		Source: "audit", Events: []admin.LoginEvent{}, Sessions: a.sessionsOf(id), Timers: a.timersOf(f.Client),
 	}, nil
+}
+
+func auditedLogin(f *audit.Found) admin.Login {
+	return admin.Login{
+		Attempt: f.Attempt, Trace: f.Trace, FrontEnd: f.FrontEnd, Client: f.Client, Username: f.Username, From: f.From, Stage: trail.Ended,
+		Reason: f.Reason, Created: f.Time.Add(-time.Duration(f.TookMS) * time.Millisecond), Ended: &f.Time,
+	}
 }
 
 // followLogins sends events as they happen, until the caller has seen enough.

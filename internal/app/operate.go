@@ -111,16 +111,15 @@ func (a *App) describe(ctx context.Context, account enrol.Account, id *login.Ide
 		}
 		out.Problem = string(state.Problem)
 	}
-	locked, until, err := a.engine.LockedUntil(ctx, account.ID)
+	standing, err := a.engine.Standing(ctx, account.ID)
 	if err != nil {
 		return out, err
 	}
+	out.Standing = inStanding(standing)
 	if out.Fallbacks, err = a.fallbacks(ctx, account); err != nil {
 		return out, err
 	}
-	if out.Locked = locked; locked && !until.IsZero() {
-		out.LockedUntil = &until
-	}
+	out.Locked, out.LockedUntil = standing.Locked, ifAny(standing.LockedUntil)
 	if account.Person == "" {
 		return out, nil
 	}
@@ -173,7 +172,46 @@ func (a *App) showAccount(ctx context.Context, by string, in admin.Show) (admin.
 			return admin.Account{}, err
 		}
 	}
-	return a.describe(ctx, account, id, in.Reveal)
+	out, err := a.describe(ctx, account, id, in.Reveal)
+	if err == nil {
+		err = a.addLogins(ctx, &out)
+	}
+	return out, err
+}
+
+func inStanding(s login.Standing) *admin.Standing {
+	return &admin.Standing{
+		Reported: s.Reported, WrongCodes: s.WrongCodes, LocksAt: s.LocksAt, WrongPasswords: s.WrongPasswords, ThrottledUntil: ifAny(s.ThrottledUntil),
+		Prompts: s.Prompts, PromptedFrom: ifAny(s.PromptedFrom),
+	}
+}
+
+// lastLogins is how many of an account's logins are shown with it.
+const lastLogins = 5
+
+// addLogins adds an account's logins: those that are open, on any node, and the
+// latest in this node's audit.
+func (a *App) addLogins(ctx context.Context, out *admin.Account) error {
+	out.Logins = []admin.Login{}
+	err := a.engine.Overviews(ctx, func(o login.Overview) bool {
+		if o.Account == out.ID {
+			l := openLogin(o)
+			out.Logins = append(out.Logins, loginLine(&l))
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	files, err := audit.Files(a.config().Audit.File)
+	if err != nil {
+		return err
+	}
+	latest, err := audit.Latest(files, out.ID, lastLogins, searchAudit)
+	for i := range latest {
+		out.Logins = append(out.Logins, auditedLogin(&latest[i]))
+	}
+	return err
 }
 
 func (a *App) unlock(ctx context.Context, by string, in admin.Unlock) (admin.Account, error) {

@@ -22,6 +22,6 @@
 //
 // Map: log.go (Log: chaining, one write for all who wait), record.go (lines),
 // open.go (continuing an existing file), rotate.go (days, ages), verify.go
-// (checking the chain), select.go (one person's records), syslog.go (a copy of
-// every record elsewhere).
+// (checking the chain), find.go (one login, or the latest of an account),
+// select.go (one person's records), syslog.go (a copy of every record elsewhere).
 package audit

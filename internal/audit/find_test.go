@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,8 +59,42 @@ func FuzzFind(f *testing.F) {
 	f.Add([]byte(`{"kind":"login","trace":"`+id.Trace()+`","attempt":"x"}`+"\n"), id.Trace())
 	f.Add([]byte("\n\n{\"kind\":\"login\"}\nx"), "LOGIN")
 	f.Fuzz(func(t *testing.T, lines []byte, which string) {
-		if found := findAmong(lines, which); found != nil && !strings.EqualFold(found.Trace, which) && !strings.EqualFold(found.Attempt, which) {
-			t.Fatalf("%+v is not %q", found, which)
+		var all []byte
+		linesBackwards(lines, func(line []byte) bool {
+			all = append(append([]byte(nil), line...), all...)
+			if f := loginWith(line, quoted(which)); f != nil && !bytes.Contains(bytes.ToUpper(line), bytes.ToUpper([]byte(which))) {
+				t.Fatalf("%+v is not %q", f, which)
+			}
+			return true
+		})
+		if !bytes.Equal(all, lines) {
+			t.Fatalf("%q was read as %q", lines, all)
 		}
 	})
+}
+
+func TestTheLatestLoginsOfAnAccountComeNewestFirst(t *testing.T) {
+	l, path, _ := open(t)
+	id := func(n int) login.ID { return login.ID{1, byte(n >> 8), byte(n)} }
+	for n := range 2000 {
+		account := "id-1"
+		if n%3 > 0 {
+			account = "id-10"
+		}
+		require.NoError(t, l.Login(login.AuditRecord{Attempt: id(n), Time: time.Now(), Account: account, Client: "hq-vpn", Reason: login.Denied}))
+		require.NoError(t, l.Admin(Admin{Action: "account unlock", Target: "id-1"}))
+	}
+	require.NoError(t, l.Close())
+	latest, err := Latest([]string{path}, "id-1", 3, 1<<30)
+	require.NoError(t, err)
+	require.Len(t, latest, 3)
+	for i, n := range []int{1998, 1995, 1992} {
+		require.Equal(t, id(n).String(), latest[i].Attempt)
+	}
+	none, err := Latest([]string{path}, "id-1", 3, 0)
+	require.NoError(t, err)
+	require.Empty(t, none)
+	all, err := Latest([]string{path}, "id-1", 10_000, 1<<30)
+	require.NoError(t, err)
+	require.Len(t, all, 667)
 }

@@ -45,6 +45,6 @@
 //	witness.go  an approval is verified again before it lets anybody in
 //	event.go    what is told of a login to who follows it
 //	stray.go    ids of replies that no login stands behind
-//	overview.go what administrators see of open logins
+//	overview.go what administrators see of open logins, and of an account
 //	store.go    people.go  the interfaces to what is outside, with their promises
 package login

@@ -98,19 +98,20 @@ type asking struct {
 
 // work is what is known of a request while it is being decided.
 type work struct {
-	req      *Request
-	own      ID        // the attempt it begins when there is none to join
-	began    time.Time // by this node's clock, for "took"
-	secret   []byte    // MAC of client, name and password: see Attempt.Secret
-	scope    []byte    // MAC of where it came from: see Attempt.Scope
-	code     string    // the code that came, if any
-	begins   FactorSet // that code is to begin a login: what the account has; see fallback.go
-	guess    []byte    // what makes this guess known again
-	identity *Identity // whom the directory knows
-	checked  *Checked  // nil: not asked
-	flight   *flight   // it asks the first factor for others too
-	until    time.Time // locked_out: until when
-	required time.Time // let in before a rule's date: the date
+	req       *Request
+	own       ID        // the attempt it begins when there is none to join
+	began     time.Time // by this node's clock, for "took"
+	secret    []byte    // MAC of client, name and password: see Attempt.Secret
+	scope     []byte    // MAC of where it came from: see Attempt.Scope
+	code      string    // the code that came, if any
+	begins    FactorSet // that code is to begin a login: what the account has; see fallback.go
+	guess     []byte    // what makes this guess known again
+	codesSeen uint64    // the account's counter of codes, before the login begins: a later success forgives only what was counted before
+	identity  *Identity // whom the directory knows
+	checked   *Checked  // nil: not asked
+	flight    *flight   // it asks the first factor for others too
+	until     time.Time // locked_out: until when
+	required  time.Time // let in before a rule's date: the date
 }
 
 // parked is what is kept of the request itself while it is held: who asked, and

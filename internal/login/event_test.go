@@ -2,6 +2,7 @@ package login_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -155,5 +156,56 @@ func TestAnOpenLoginIsSeenByAdministrators(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		w.audited()
 		require.NoError(w, w.Overviews(w.Context(), func(login.Overview) bool { require.Fail(w, "it has ended"); return true }))
+	})
+}
+
+func TestWhatCountsAgainstAnAccountIsSeenByAdministrators(t *testing.T) {
+	in(t, func(w *world) {
+		standing := func() login.Standing {
+			s, err := w.Standing(w.Context(), ident)
+			require.NoError(w, err)
+			return s
+		}
+		require.Equal(w, login.Standing{LocksAt: 5}, standing())
+		vpn := client(login.Hold, login.ApprovalSimple)
+		start := time.Now()
+		for i := range 4 {
+			w.ask(vpn, saying(strconv.Itoa(i))).is(login.Reject, login.BadPassword)
+			time.Sleep(time.Minute)
+		}
+		s := standing()
+		require.Equal(w, 4, s.WrongPasswords)
+		require.WithinDuration(w, start.Add(10*time.Minute), s.ThrottledUntil, time.Second)
+		w.ask(vpn).is(login.Reject, login.BadPassword)
+		time.Sleep(time.Until(s.ThrottledUntil) + 11*time.Second)
+		require.Zero(w, standing().ThrottledUntil)
+
+		for range 3 { // prompts that nobody answers
+			w.ask(vpn).waits()
+			time.Sleep(3 * time.Minute)
+		}
+		s = standing()
+		require.Equal(w, 3, s.Prompts)
+		require.False(w, s.PromptedFrom.IsZero())
+		before := w.prompted()
+		w.ask(vpn).waits()
+		require.Equal(w, before, w.prompted())
+		time.Sleep(time.Until(s.PromptedFrom) + 3*time.Minute)
+		w.ask(vpn).waits()
+		require.Equal(w, before+1, w.prompted())
+		_, err := w.answer(w.phone().ID, login.Report, "")
+		require.NoError(w, err)
+		s = standing()
+		require.True(w, s.Locked && s.Reported)
+		require.WithinDuration(w, time.Now().Add(15*time.Minute), s.LockedUntil, time.Second)
+		require.NoError(w, w.Unlock(w.Context(), ident))
+		require.False(w, standing().Locked)
+
+		for range 2 {
+			typedWrong(w, 3)
+			time.Sleep(11 * time.Second)
+		}
+		s = standing()
+		require.Equal(w, []any{true, false, 5, 10}, []any{s.Locked, s.Reported, s.WrongCodes, s.LocksAt})
 	})
 }

@@ -38,12 +38,14 @@ func (l *lock) wrong() int { return int(l.Counted - l.Cleared) }
 // locked tells whether the account is locked now.
 func (l *lock) locked(now time.Time) bool { return l.Stopped || now.Before(l.Until) }
 
-// noteLock sets q's Problem when its account is locked.
+// noteLock sets q's Problem when its account is locked, and notes how many codes
+// the account has counted.
 func (e *Engine) noteLock(ctx context.Context, q *asking) error {
 	l, _, err := e.loadLock(ctx, q.identity.ID)
 	if err != nil {
 		return err
 	}
+	q.codesSeen = l.Counted
 	now, err := e.Store.Now(ctx)
 	if err != nil {
 		return err
@@ -66,13 +68,6 @@ func (q *asking) setLocked(l *lock) {
 	if !l.Stopped {
 		q.until = l.Until
 	}
-}
-
-// codesSeen is the account's counter when an attempt begins: a later success
-// forgives only what was counted before that.
-func (e *Engine) codesSeen(ctx context.Context, account string) (uint64, error) {
-	l, _, err := e.loadLock(ctx, account)
-	return l.Counted, err
 }
 
 // count counts q's code at the account and at the attempt, before anything is
@@ -255,23 +250,6 @@ func (e *Engine) Unlock(ctx context.Context, account string) error {
 		return err
 	}
 	return e.commitLock(ctx, account, l)
-}
-
-// LockedUntil tells whether an account is locked: until when, or (zero time)
-// until it is unlocked.
-func (e *Engine) LockedUntil(ctx context.Context, account string) (locked bool, until time.Time, err error) {
-	l, _, err := e.loadLock(ctx, account)
-	if err != nil {
-		return false, time.Time{}, err
-	}
-	now, err := e.Store.Now(ctx)
-	if err != nil {
-		return false, time.Time{}, err
-	}
-	if l.Stopped {
-		return true, time.Time{}, nil
-	}
-	return l.locked(now), l.Until, nil
 }
 
 // changeLock applies change to the volatile record until it wins the race;

@@ -66,7 +66,10 @@ func (e *Engine) claimPush(ctx context.Context, a *Attempt) error {
 	return err
 }
 
-func (e *Engine) pushKey(a *Attempt) string { return e.listedAs("pushes:", a.Who.ID) }
+func (e *Engine) pushKey(a *Attempt) string { return e.listedAs(pushesOf, a.Who.ID) }
+
+// pushesOf is where the prompts of an account are noted.
+const pushesOf = "pushes:"
 
 func (e *Engine) unclaimPush(ctx context.Context, a *Attempt) error {
 	if a.Pushes == 0 {

@@ -327,8 +327,8 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	a.Phoneless = phoneless
 	a.Person, a.Notify, a.Number, a.Simple = account.Person, account.Notify, account.CanNumber, account.CanSimple
 	a.Created, a.Deadline = now, now.Add(e.PolicyNow().ValidFor)
-	a.CodesSeen, err = e.codesSeen(ctx, id.ID)
-	return s, err
+	a.CodesSeen = q.codesSeen
+	return s, nil
 }
 
 // accountOf finds the account of q's owner, and what stands in its way.

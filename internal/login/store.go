@@ -56,6 +56,14 @@ type Store interface {
 	Changes(ctx context.Context, changed func(Change)) error
 }
 
+// Counting is what a Store may tell besides, for administrators: no login is
+// decided by it.
+type Counting interface {
+	// Counted are the instants of the events noted under key that count still for
+	// that window, oldest first.
+	Counted(ctx context.Context, key string, window time.Duration) ([]time.Time, error)
+}
+
 // A Record is what the Store keeps under one key.
 type Record struct {
 	Key     string    // unique, at most 200 bytes

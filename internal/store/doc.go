@@ -41,8 +41,10 @@
 //
 // P is the part that KEY or INDEX belongs to: in a Cluster one of 32, elsewhere
 // 0. The keys of a part share a slot, so a record and the note of its change
-// are written together; a record and its indexes are not. The order of writes
-// makes up for that:
+// are written together. Outside of a Cluster so are its indexes, by the same
+// script (lua/save.lua), and one script finds what an index lists (lua/find.lua);
+// there are no leases. In a Cluster a record and its indexes are not written
+// together. The order of writes makes up for that:
 //
 //  1. reserve: the record's key goes into every index that is new to it, first
 //     into Condition.Full, where the number of members is checked in the same
@@ -89,6 +91,7 @@
 //
 // Map: pack.go (how records are packed), table.go, window.go, clock.go,
 // fanout.go, commit.go, snapshot.go, embedded.go; script.go (running scripts),
-// redis.go, redis_save.go, redis_find.go, redis_changes.go, replicas.go,
+// convoy.go (many at a time), reading.go (the
+// server's time), redis.go, redis_save.go, redis_find.go, redis_changes.go, replicas.go,
 // survey.go (settings that safety needs); copy.go (from one store to another).
 package store

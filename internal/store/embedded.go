@@ -430,6 +430,17 @@ func (e *Embedded) Count(ctx context.Context, key string, limit int, span time.D
 	return counted, err
 }
 
+// Counted implements login.Counting.
+func (e *Embedded) Counted(ctx context.Context, key string, span time.Duration) (at []time.Time, err error) {
+	err = e.enter(ctx, func() error {
+		if w := e.windowsOf(key)[key]; w != nil {
+			at = counting(w.times, e.clock.now(), span)
+		}
+		return nil
+	})
+	return at, err
+}
+
 // Uncount implements login.Store.
 func (e *Embedded) Uncount(ctx context.Context, key string) error {
 	return e.enter(ctx, func() error {

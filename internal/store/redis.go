@@ -27,6 +27,8 @@ import (
 // its writes.
 type Redis struct {
 	client  redis.UniversalClient
+	convoy  convoy
+	reading atomic.Pointer[reading] // nil: the time was not heard yet
 	options RedisOptions
 	log     *slog.Logger
 	parts   int
@@ -65,6 +67,7 @@ func OpenRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	}
 	logTo(o.Log)
 	r := &Redis{client: redis.NewUniversalClient(o.universal()), options: o, log: o.Log, parts: 1}
+	r.convoy.send = r.send
 	if o.Cluster {
 		r.parts = clusterParts
 	}
@@ -138,6 +141,16 @@ func (r *Redis) part(key string) int {
 	return int(h.Sum32() % uint32(r.parts))
 }
 
+// slot is what all keys begin with where all of them share one slot, as they do
+// outside of a Cluster: one script then reads and writes records with their
+// indexes. "": they do not.
+func (r *Redis) slot() string {
+	if r.parts > 1 {
+		return ""
+	}
+	return r.name(0, "")
+}
+
 func (r *Redis) recordKey(key string) string  { return r.name(r.part(key), "r:"+key) }
 func (r *Redis) indexKey(index string) string { return r.name(r.part(index), "i:"+index) }
 func (r *Redis) streamKey(part int) string    { return r.name(part, "changes") }
@@ -152,7 +165,10 @@ func (r *Redis) leaseKey(index, key string) string {
 }
 
 // newOp names one operation, however often it is sent: 12 bytes without spaces.
-func newOp() string { return rand.Text()[:12] }
+func newOp() string { return rand.Text()[:opSize] }
+
+// opSize is that of every op, here and in the scripts.
+const opSize = 12
 
 // micros is how Redis keeps instants: microseconds since 1970, 0 is never.
 type micros int64
@@ -183,8 +199,11 @@ func limited(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, callLimit, errors.New("no answer in time"))
 }
 
-// Now implements login.Store. In a Cluster it is one node's clock.
+// Now implements login.Store: see countOn. In a Cluster it is one node's clock.
 func (r *Redis) Now(ctx context.Context) (time.Time, error) {
+	if now, ok := r.countedOn(); ok {
+		return now, ctx.Err()
+	}
 	ctx, cancel := limited(ctx)
 	defer cancel()
 	answer, err := r.run(ctx, scriptClock, []string{r.name(0, "since")})
@@ -193,6 +212,9 @@ func (r *Redis) Now(ctx context.Context) (time.Time, error) {
 	}
 	read := &reply{rest: []any{answer}}
 	now := read.micros()
+	if read.err == nil {
+		r.heard(now)
+	}
 	return now.time(), read.err
 }
 
@@ -234,6 +256,33 @@ func (r *Redis) Count(ctx context.Context, key string, limit int, window time.Du
 	}
 	read := &reply{rest: []any{answer}}
 	return read.number() == 1, read.err
+}
+
+// Counted implements login.Counting.
+func (r *Redis) Counted(ctx context.Context, key string, window time.Duration) (at []time.Time, err error) {
+	now, err := r.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	events, err := r.client.LRange(ctx, r.eventsKey(key), 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("redis: %w", err)
+	}
+	for _, event := range events {
+		if len(event) < opSize {
+			return nil, errPacked
+		}
+		t, err := parseMicros(event[opSize:])
+		if err != nil {
+			return nil, err
+		}
+		if noted := t.time(); noted.After(now.Add(-window)) {
+			at = append(at, noted)
+		}
+	}
+	return at, nil
 }
 
 // Uncount implements login.Store.
@@ -326,6 +375,7 @@ func (r *Redis) peek(ctx context.Context, keys []string) ([]sighting, error) {
 	for i, answer := range answers {
 		read := newReply(answer)
 		now := read.micros()
+		r.heard(now)
 		for _, at := range places[i] {
 			alive, raw := read.number() == 1, read.text()
 			if read.err != nil {

@@ -20,6 +20,10 @@ const channel = "vssgate:changed"
 // lookEvery is how often all streams are read, hint or not.
 const lookEvery = time.Second
 
+// gather is how soon after a look a hint leads to the next: on a busy
+// installation one look reads many changes.
+const gather = 5 * time.Millisecond
+
 // lookBack is from when on the first look reads, so that nothing is missed
 // between what a node read before and its first look.
 const lookBack = 30 * time.Second
@@ -47,7 +51,7 @@ func (r *Redis) Changes(ctx context.Context, changed func(login.Change)) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	rd.lookAll(ctx)
-	for {
+	for looked := time.Now(); ; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -56,7 +60,9 @@ func (r *Redis) Changes(ctx context.Context, changed func(login.Change)) error {
 				heard = nil // the client is closed; ctx ends soon
 				continue
 			}
+			time.Sleep(time.Until(looked.Add(gather)))
 			rd.lookAt(ctx, drain(hint, heard))
+			looked = time.Now()
 		case <-tick.C:
 			rd.lookAll(ctx)
 		}

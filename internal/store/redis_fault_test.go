@@ -159,10 +159,12 @@ func TestAnOperationWhoseAnswerWasLostTakesPlaceOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 2, loaded.Version)
 
+	leave(t, r, "dead", "warm up", login.Condition{})
 	struck = relay.loseAnswerTo(t, scriptReserve.Hash())
-	rec.Indexes = []string{"j", "new"}
-	require.NoError(t, save(login.Condition{Full: "new", AtMost: 1}))
+	leave(t, r, "dead", "new", login.Condition{Full: "new", AtMost: 1})
 	struck()
+	rec.Indexes = []string{"j", "new"}
+	require.NoError(t, save(login.Condition{Full: "new", AtMost: 1}), "nothing is written there")
 
 	struck = relay.loseAnswerTo(t, scriptSave.Hash())
 	rec.Value = nil
@@ -288,6 +290,7 @@ func TestAServerThatDoesNotAnswerIsAnErrorSoon(t *testing.T) {
 	rec, err := r.Save(ctx, login.Record{Key: "k", Value: []byte("x"), Indexes: []string{"i"}}, login.Condition{})
 	require.NoError(t, err)
 	server.Freeze()
+	r.reading.Store(nil) // as if the last answer was a while ago
 	var asking sync.WaitGroup
 	for name, ask := range map[string]func() error{
 		"Now":     func() error { _, err := r.Now(ctx); return err },
@@ -323,7 +326,7 @@ func leave(t *testing.T, r *Redis, key, index string, cond login.Condition) {
 }
 
 func TestAMemberWithoutARecordIsNotFoundAndGoesWhenItsLeaseIsOver(t *testing.T) {
-	r := openRedis(t, RedisOptions{Addresses: []string{testenv.Redis(t)}})
+	r := openRedis(t, redisKinds["a Cluster"](t))
 	ctx := context.Background()
 	cond := login.Condition{Full: "i", AtMost: 1}
 	leave(t, r, "dead", "i", cond)
@@ -345,8 +348,33 @@ func TestAMemberWithoutARecordIsNotFoundAndGoesWhenItsLeaseIsOver(t *testing.T) 
 	require.Equal(t, []string{"alive"}, members)
 }
 
-func TestARecordIsNotWrittenAfterItsReservation(t *testing.T) {
+func TestWhereAScriptWritesRecordAndIndexAMemberWithoutARecordIsNone(t *testing.T) {
 	r := openRedis(t, RedisOptions{Addresses: []string{testenv.Redis(t)}})
+	ctx := context.Background()
+	stale := func() {
+		require.NoError(t, r.client.ZAdd(ctx, r.indexKey("i"), redis.Z{Member: "gone"}).Err())
+	}
+	gone := func() {
+		members, err := r.members(ctx, "i", "", 10)
+		require.NoError(t, err)
+		require.NotContains(t, members, "gone")
+	}
+	stale()
+	found, err := r.Find(ctx, "i", "", 0)
+	require.NoError(t, err)
+	require.Empty(t, found)
+	gone()
+	stale()
+	cond := login.Condition{Full: "i", AtMost: 1}
+	_, err = r.Save(ctx, login.Record{Key: "k", Value: []byte("x"), Indexes: []string{"i"}}, cond)
+	require.NoError(t, err, "it takes no place")
+	gone()
+	_, err = r.Save(ctx, login.Record{Key: "l", Value: []byte("x"), Indexes: []string{"i"}}, cond)
+	require.ErrorIs(t, err, login.ErrFull)
+}
+
+func TestARecordIsNotWrittenAfterItsReservation(t *testing.T) {
+	r := openRedis(t, redisKinds["a Cluster"](t))
 	ctx := context.Background()
 	s := &saveOp{Redis: r, Record: login.Record{Key: "k", Value: []byte("x"), Indexes: []string{"i"}}, op: newOp()}
 	require.NoError(t, s.reserve(ctx, nil, s.Indexes))
@@ -360,7 +388,7 @@ func TestARecordIsNotWrittenAfterItsReservation(t *testing.T) {
 }
 
 func TestACleanerThatIsLateTakesNothingOut(t *testing.T) {
-	r := openRedis(t, RedisOptions{Addresses: []string{testenv.Redis(t)}})
+	r := openRedis(t, redisKinds["a Cluster"](t))
 	ctx := context.Background()
 	rec, err := r.Save(ctx, login.Record{Key: "k", Value: []byte("x")}, login.Condition{})
 	require.NoError(t, err)

@@ -13,33 +13,63 @@ import (
 // counts only if its record says so itself. It is not a snapshot: a record
 // saved meanwhile may be in it or not.
 func (r *Redis) Find(ctx context.Context, index, after string, limit int) (found []login.Record, err error) {
+	look, most := r.findPage, page
+	if r.slot() != "" {
+		look, most = r.findHere, peekAtOnce
+	}
 	for {
-		size := page
+		size := most
 		if limit > 0 {
-			size = min(page, limit-len(found))
+			size = min(most, limit-len(found))
 		}
-		members, err := r.findPage(ctx, &found, index, after, size)
+		n, last, err := look(ctx, &found, index, after, size)
 		if err != nil {
 			return nil, err
 		}
-		if len(members) < size || limit > 0 && len(found) == limit {
+		if n < size || limit > 0 && len(found) == limit {
 			return found, nil
 		}
-		after = members[len(members)-1]
+		after = last
 	}
 }
 
-// findPage appends the records of one page. Each page has a time limit of its
-// own: Find of everything may take longer than a call.
-func (r *Redis) findPage(ctx context.Context, found *[]login.Record, index, after string, size int) (members []string, err error) {
+// findHere appends the records of one page, where one script can read them. It
+// tells how many members the page had, and the last of them.
+func (r *Redis) findHere(ctx context.Context, found *[]login.Record, index, after string, size int) (n int, last string, err error) {
 	ctx, cancel := limited(ctx)
 	defer cancel()
-	if members, err = r.members(ctx, index, after, size); err != nil || len(members) == 0 {
-		return nil, err
+	answer, err := r.run(ctx, scriptFind, []string{r.indexKey(index)}, r.slot(), index, behind(after), size)
+	if err != nil {
+		return 0, "", err
+	}
+	read := newReply(answer)
+	now, n, last := read.micros(), int(read.number()), read.text()
+	r.heard(now)
+	for read.err == nil && len(read.rest) > 0 {
+		key, raw := read.text(), read.text()
+		s, err := parseStored(raw)
+		if err != nil {
+			return 0, "", fmt.Errorf("redis: record %s: %w", key, err)
+		}
+		s.Key, s.Read = key, now.time()
+		*found = append(*found, s.Record)
+	}
+	return n, last, read.err
+}
+
+// findPage does the same where the index and its records may be in different
+// slots. Each page has a time limit of its own: Find of everything may take
+// longer than a call.
+func (r *Redis) findPage(ctx context.Context, found *[]login.Record, index, after string, size int) (n int, last string, err error) {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	members, err := r.members(ctx, index, after, size)
+	if err != nil || len(members) == 0 {
+		return 0, "", err
 	}
 	seen, err := r.peek(ctx, members)
 	if err != nil {
-		return nil, err
+		return 0, "", err
 	}
 	var stale []sighting
 	for _, s := range seen {
@@ -50,17 +80,21 @@ func (r *Redis) findPage(ctx context.Context, found *[]login.Record, index, afte
 		}
 	}
 	r.clean(ctx, index, stale)
-	return members, nil
+	return len(members), members[len(members)-1], nil
+}
+
+// behind is where a page begins that comes after a key; "" is before all.
+func behind(after string) string {
+	if after == "" {
+		return "-"
+	}
+	return "(" + after
 }
 
 // members are the keys in an index, in ascending order.
 func (r *Redis) members(ctx context.Context, index, after string, size int) (members []string, err error) {
-	from := "-"
-	if after != "" {
-		from = "(" + after
-	}
 	for {
-		members, err = r.client.ZRangeByLex(ctx, r.indexKey(index), &redis.ZRangeBy{Min: from, Max: "+", Count: int64(size)}).Result()
+		members, err = r.client.ZRangeByLex(ctx, r.indexKey(index), &redis.ZRangeBy{Min: behind(after), Max: "+", Count: int64(size)}).Result()
 		if err == nil {
 			return members, nil
 		}

@@ -38,7 +38,7 @@ func (r *Redis) Save(ctx context.Context, rec login.Record, cond login.Condition
 		rec.Indexes = nil
 	}
 	s := &saveOp{Redis: r, Record: rec, cond: cond, op: newOp()}
-	if rec.Version == 0 { // all its indexes will be new
+	if rec.Version == 0 && r.slot() == "" { // all its indexes will be new
 		if err := s.reserve(ctx, nil, rec.Indexes); err != nil {
 			return login.Record{}, err
 		}
@@ -64,11 +64,16 @@ func (s *saveOp) write(ctx context.Context) (login.Record, error) {
 	if read.err != nil {
 		return login.Record{}, read.err
 	}
+	s.heard(now)
 	switch what {
 	case "ok", "done":
-		s.unlist(ctx, without(append(listed, s.reserved...), s.Indexes), now, ops)
+		if s.slot() == "" {
+			s.unlist(ctx, without(append(listed, s.reserved...), s.Indexes), now, ops)
+		}
 		s.Version, s.Read = uint64(version), now.time()
 		return s.Record, s.confirm(ctx, s.part(s.Key), epoch, replicas)
+	case "full":
+		return login.Record{}, login.ErrFull
 	case "need":
 		return login.Record{}, cmp.Or(s.reserve(ctx, listed, need), errAgain)
 	case "slow":
@@ -88,6 +93,7 @@ func (s *saveOp) args() []any {
 		s.op, s.Version, toMicros(s.cond.Before).String(), toMicros(s.Expires).String(),
 		flag(s.Durable), flag(s.Value == nil), string(appendNames(nil, s.Indexes)), s.Value,
 		string(appendNames(nil, s.reserved)), s.until.String(), s.Key, channel, s.part(s.Key),
+		s.slot(), s.cond.Full, max(s.cond.AtMost, 0),
 	}
 }
 

@@ -21,6 +21,7 @@ var luaFiles embed.FS
 var (
 	scriptSave    = script("save")
 	scriptLoad    = script("load")
+	scriptFind    = script("find")
 	scriptReserve = script("reserve")
 	scriptDrop    = script("drop")
 	scriptCount   = script("count")
@@ -119,38 +120,18 @@ func again(err error) bool {
 	return false
 }
 
-// try runs the scripts once by their hashes, and with their text where the
-// server does not know them, as after its restart.
+// try sends the scripts once, beside those of others.
 func (r *Redis) try(ctx context.Context, calls []call) ([]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, tryLimit)
 	defer cancel()
-	answers, err := r.send(ctx, calls, func(c redis.Cmdable, x call) *redis.Cmd {
-		return c.EvalSha(ctx, x.script.Hash(), x.keys, x.args...)
-	})
-	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
-		return r.send(ctx, calls, func(c redis.Cmdable, x call) *redis.Cmd { return x.script.Eval(ctx, c, x.keys, x.args...) })
+	e := &errand{ctx: ctx, calls: calls, done: make(chan struct{})}
+	r.convoy.add(e)
+	select {
+	case <-e.done:
+		return e.answers, e.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	return answers, err
-}
-
-func (r *Redis) send(ctx context.Context, calls []call, eval func(redis.Cmdable, call) *redis.Cmd) ([]any, error) {
-	if len(calls) == 1 {
-		answer, err := eval(r.client, calls[0]).Result()
-		return []any{answer}, err
-	}
-	pipe := r.client.Pipeline()
-	cmds := make([]*redis.Cmd, len(calls))
-	for i, x := range calls {
-		cmds[i] = eval(pipe, x)
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, err
-	}
-	answers := make([]any, len(calls))
-	for i, cmd := range cmds {
-		answers[i] = cmd.Val()
-	}
-	return answers, nil
 }
 
 // A reply reads what a script answered, in order; the first thing that is not

@@ -26,6 +26,16 @@ func (w *window) note(now int64, limit int, span time.Duration) bool {
 	return true
 }
 
+// counting are those of these instants that count still.
+func counting(times []int64, now int64, span time.Duration) (at []time.Time) {
+	for _, t := range times {
+		if t > now-int64(span) {
+			at = append(at, instant(t))
+		}
+	}
+	return at
+}
+
 // takeBack forgets the latest event.
 func (w *window) takeBack() {
 	if n := len(w.times); n > 0 {

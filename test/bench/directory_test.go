@@ -35,6 +35,11 @@ func newTree(b *testing.B) *tree {
 	return &tree{url: "ldap://" + l.Addr().String()}
 }
 
+// config is how a node asks it.
+func (d *tree) config() string {
+	return directoryConfig(d.url, "cn=vssgate,dc=vss,dc=example", "service", "ou=people,dc=vss,dc=example")
+}
+
 // Protocol operations of RFC 4511, as they are tagged.
 const (
 	bindRequest   = 0x60

@@ -7,6 +7,7 @@
 //	BenchmarkNoIO            packets answered without asking anybody, beside a bare echo
 //	BenchmarkFirstFactor     logins on the first factor alone, beside slapd and FreeRADIUS
 //	BenchmarkLogins          whole logins a second
+//	BenchmarkNodes           the same by processes: over the embedded store, over Redis, by three nodes
 //	BenchmarkRubbish         logins during a flood of packets that are none
 //	BenchmarkLogin           what a login takes besides the directory, leg by leg
 //	BenchmarkPhones          memory of 5,000 phones that wait, and from a phone's answer to the verdict

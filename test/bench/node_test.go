@@ -160,7 +160,10 @@ data_dir: {{DIR}}
 secret_key_file: {{DIR}}/secret.key
 admin: {socket: {{DIR}}/admin.sock}
 metrics: {listen: "127.0.0.1:0"}
-vssid: {listen: "127.0.0.1:0", public_url: "http://127.0.0.1:1"}
+vssid:
+  listen: "127.0.0.1:0"
+  public_url: "http://127.0.0.1:1"
+  backend_tokens: [{name: vssid, token_files: [{{DIR}}/vssid.token], may: [show], addresses: [127.0.0.0/8]}]
 first_factors:
   - name: directory
     ldap:
@@ -186,7 +189,10 @@ ldap:
     - {name: app, addresses: [127.0.0.1], mode: hold, hold: 10m, approval: simple}
 `
 
-const sharedSecret = "a-secret-of-the-benchmark"
+const (
+	sharedSecret = "a-secret-of-the-benchmark"
+	backendToken = "a-token-of-the-benchmark-that-is-long-enough"
+)
 
 // Where the NASes of the other clients ask from.
 const (
@@ -218,7 +224,20 @@ func (l *lines) count() int {
 
 // startNode runs a node on the data in dir, where the people are enrolled.
 func startNode(b *testing.B, dir string, d *tree) *node {
-	return startNodeAt(b, dir, directoryConfig(d.url, "cn=vssgate,dc=vss,dc=example", "service", "ou=people,dc=vss,dc=example"))
+	return startNodeAt(b, dir, d.config())
+}
+
+// startNodesOn runs nodes over that Redis, where people are enrolled under the
+// keys in the folder.
+func startNodesOn(b *testing.B, redis, keysIn string, d *tree, many int) (all []*node) {
+	key, err := os.ReadFile(filepath.Join(keysIn, "secret.key"))
+	require.NoError(b, err)
+	for range many {
+		dir := memoryDir(b)
+		require.NoError(b, os.WriteFile(filepath.Join(dir, "secret.key"), key, 0o600))
+		all = append(all, startNodeAt(b, dir, d.config(), fmt.Sprintf("store: {redis: {addresses: [%q]}}", redis)))
+	}
+	return all
 }
 
 // directoryConfig is what differs among directories.
@@ -226,8 +245,9 @@ func directoryConfig(url, bindDN, bindPassword, base string) string {
 	return fmt.Sprintf("      urls: [%q]\n      bind_dn: %s\n      bind_password: %s\n      base_dns: [%q]", url, bindDN, bindPassword, base)
 }
 
-func startNodeAt(b *testing.B, dir, directory string) *node {
-	return startNodeAs(b, dir, strings.ReplaceAll(nodeConfig, "{{DIRECTORY}}", directory))
+func startNodeAt(b *testing.B, dir, directory string, more ...string) *node {
+	require.NoError(b, os.WriteFile(filepath.Join(dir, "vssid.token"), []byte(backendToken), 0o600))
+	return startNodeAs(b, dir, strings.ReplaceAll(nodeConfig, "{{DIRECTORY}}", directory)+strings.Join(more, "\n"))
 }
 
 // startNodeAs runs a node with that configuration, in which {{DIR}} is dir.

@@ -18,6 +18,7 @@ import (
 	"vssgate/internal/enrol"
 	"vssgate/internal/login"
 	"vssgate/internal/store"
+	"vssgate/internal/testenv"
 	"vssgate/otp"
 )
 
@@ -45,14 +46,30 @@ func enrolOptions() enrol.Options {
 // populate writes a data folder in which n people are enrolled. It is in memory:
 // nothing of it is measured that waits for a disk.
 func populate(b *testing.B, n int) (dir string) {
-	dir, err := os.MkdirTemp("/dev/shm", "vssgate-bench-")
-	require.NoError(b, err)
-	b.Cleanup(func() { os.RemoveAll(dir) })
+	dir = memoryDir(b)
 	keys := writeKeys(b, dir)
 	s, err := store.OpenEmbedded(filepath.Join(dir, "vssgate.db"), slog.New(slog.DiscardHandler))
 	require.NoError(b, err)
 	enrolAll(b, s, keys, n)
 	require.NoError(b, s.Close())
+	return dir
+}
+
+// populateRedis starts a Redis in which n people are enrolled under the keys in
+// dir.
+func populateRedis(b *testing.B, n int) (addr, dir string) {
+	dir, addr = memoryDir(b), testenv.Redis(b)
+	s, err := store.OpenRedis(b.Context(), store.RedisOptions{Addresses: []string{addr}})
+	require.NoError(b, err)
+	enrolAll(b, s, writeKeys(b, dir), n)
+	require.NoError(b, s.Close())
+	return addr, dir
+}
+
+func memoryDir(b *testing.B) (dir string) {
+	dir, err := os.MkdirTemp("/dev/shm", "vssgate-bench-")
+	require.NoError(b, err)
+	b.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
 

@@ -42,11 +42,11 @@ func beside(b *testing.B, sides ...side) (rate, undisturbed map[string]float64) 
 	rates, costs := map[string][]float64{}, map[string][]float64{}
 	for range turns {
 		for _, s := range sides {
-			before := processorTime(b)
+			begun, before := time.Now(), processorTime(b)
 			r := s.rate()
-			cost := processorTime(b) - before
+			took, cost := time.Since(begun), processorTime(b)-before
 			rates[s.name] = append(rates[s.name], r)
-			costs[s.name] = append(costs[s.name], r*turn.Seconds()/cost.Seconds()*float64(runtime.NumCPU()))
+			costs[s.name] = append(costs[s.name], r*took.Seconds()/cost.Seconds()*float64(runtime.NumCPU()))
 		}
 	}
 	rate, undisturbed = map[string]float64{}, map[string]float64{}

@@ -3,7 +3,6 @@
 -- ARGV: record key, op, at most (-1: any number), expires
 -- Answers: {'ok', time} or {'full', time, members}
 local t = now()
-local ttl = redis.call('PTTL', KEYS[1])
 local atMost = tonumber(ARGV[3])
 if atMost >= 0 then
   local others = redis.call('ZCARD', KEYS[1])
@@ -13,13 +12,7 @@ if atMost >= 0 then
   end
 end
 
-redis.call('ZADD', KEYS[1], 0, ARGV[1])
-local expires = tonumber(ARGV[4])
-if expires == 0 then
-  redis.call('PERSIST', KEYS[1])
-elseif ttl == -2 or ttl >= 0 and tonumber(cleanAt(expires)) > t / 1000 + ttl then
-  redis.call('PEXPIREAT', KEYS[1], cleanAt(expires))
-end
+list(KEYS[1], ARGV[1], tonumber(ARGV[4]), t)
 
 local leases = {}
 for other, till in string.gmatch(redis.call('GET', KEYS[2]) or '', '(%S+) (%d+);') do

@@ -1,7 +1,9 @@
 -- Writes one record, if the version and the conditions allow it.
 -- KEYS: record, change stream
 -- ARGV: op, version, before, expires, durable, delete, names, value,
---       names reserved by op, until when those count, record key, channel, partition
+--       names reserved by op, until when those count, record key, channel, partition,
+--       what the slot's keys begin with if the indexes are there ('': elsewhere),
+--       index that may be full, at most
 -- Answers: {what, time, version, names there now or before, ops, names to reserve, epoch, replicas}
 local t = now()
 local old = head(redis.call('GET', KEYS[1]))
@@ -12,6 +14,7 @@ if after then
   return vouched({'done', int(t), int(math.max(old.version - after, 0)), old.names, old.ops, string.char(0)}, ARGV[5])
 end
 
+local slot, left = ARGV[14], names(old.names)
 if not alive(old, t) then old.version, old.names = 0, string.char(0) end
 local function refuse(why, need)
   return {why, int(t), int(old.version), old.names, old.ops, need or string.char(0), '', 0}
@@ -25,8 +28,20 @@ local oldNames, newNames = names(old.names), names(ARGV[7])
 local reserved = names(ARGV[9])
 local longer = old.expires ~= 0 and (expires == 0 or expires > old.expires)
 local need = without(newNames, {reserved, longer and {} or oldNames})
-if #need > 0 then return refuse('need', pack(need)) end
-if #reserved > 0 and t >= tonumber(ARGV[10]) then return refuse('slow') end
+if slot == '' then
+  if #need > 0 then return refuse('need', pack(need)) end
+  if #reserved > 0 and t >= tonumber(ARGV[10]) then return refuse('slow') end
+else -- one script writes the record and its indexes
+  local full, taken = ARGV[15], 0
+  if full ~= '' and #without({full}, {oldNames}) > 0 and #without({full}, {newNames}) == 0 then
+    for _, member in ipairs(redis.call('ZRANGE', slot .. 'i:' .. full, 0, -1)) do
+      if member ~= ARGV[11] and listed(slot, full, member, t) then taken = taken + 1 end
+    end
+    if taken >= tonumber(ARGV[16]) then return refuse('full') end
+  end
+  for _, name in ipairs(without(left, {newNames})) do redis.call('ZREM', slot .. 'i:' .. name, ARGV[11]) end
+  for _, name in ipairs(need) do list(slot .. 'i:' .. name, ARGV[11], expires, t) end
+end
 
 local ops = string.sub(op .. old.ops, 1, 4 * opSize)
 local version, e, keep = old.version + 1, '-', {}

@@ -40,6 +40,30 @@ func uncounts(b *bench) {
 	require.False(b, b.count(b.key(1), 2, time.Hour))
 }
 
+// tellsWhatCounts: what was counted, and when, is told as long as it counts.
+func tellsWhatCounts(b *bench) {
+	store, ok := b.Store.(login.Counting)
+	require.True(b, ok)
+	counted := func(key string, window time.Duration) []time.Time {
+		at, err := store.Counted(b.ctx, key, window)
+		require.NoError(b, err)
+		return at
+	}
+	require.Empty(b, counted(b.key(1), time.Hour))
+	began := b.now()
+	for range 3 {
+		require.True(b, b.count(b.key(1), 3, time.Hour))
+	}
+	require.False(b, b.count(b.key(1), 3, time.Hour))
+	require.NoError(b, b.Uncount(b.ctx, b.key(1)))
+	at := counted(b.key(1), time.Hour)
+	require.Len(b, at, 2)
+	require.False(b, at[0].Before(began) || at[1].Before(at[0]) || b.now().Before(at[1]), "%v since %v", at, began)
+	b.until(func() bool { return len(counted(b.key(1), time.Millisecond)) == 0 })
+	require.Len(b, counted(b.key(1), time.Hour), 2, "to ask changes nothing")
+	require.Empty(b, counted(b.key("another"), time.Hour))
+}
+
 func countsUnderLoad(b *bench) { countRace(b, []login.Store{b.Store}) }
 
 // countRace lets many count at once for a few windows. The k-th event took

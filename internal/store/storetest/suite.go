@@ -40,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T) login.Store) {
 		"the clock never steps back and Since is not after it":      clocks,
 		"at most limit events are counted in a window":              counts,
 		"an event taken back makes room":                            uncounts,
+		"what was counted, and when, is told":                       tellsWhatCounts,
 		"in no window are there more events than the limit":         countsUnderLoad,
 		"a mark is given out once until its expiry":                 usesOnce,
 		"a mark that has expired already is refused":                expiredMark,
