@@ -91,7 +91,7 @@
 //
 // Map: pack.go (how records are packed), table.go, window.go, clock.go,
 // fanout.go, commit.go, snapshot.go, embedded.go; script.go (running scripts),
-// convoy.go (many at a time), reading.go (the
-// server's time), redis.go, redis_save.go, redis_find.go, redis_changes.go, replicas.go,
-// survey.go (settings that safety needs); copy.go (from one store to another).
+// convoy.go (many at a time), redis.go, redis_save.go, redis_find.go,
+// redis_changes.go, replicas.go, survey.go (settings that safety needs); copy.go
+// (from one store to another).
 package store

@@ -28,7 +28,6 @@ import (
 type Redis struct {
 	client  redis.UniversalClient
 	convoy  convoy
-	reading atomic.Pointer[reading] // nil: the time was not heard yet
 	options RedisOptions
 	log     *slog.Logger
 	parts   int
@@ -199,11 +198,8 @@ func limited(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, callLimit, errors.New("no answer in time"))
 }
 
-// Now implements login.Store: see countOn. In a Cluster it is one node's clock.
+// Now implements login.Store. In a Cluster it is one node's clock.
 func (r *Redis) Now(ctx context.Context) (time.Time, error) {
-	if now, ok := r.countedOn(); ok {
-		return now, ctx.Err()
-	}
 	ctx, cancel := limited(ctx)
 	defer cancel()
 	answer, err := r.run(ctx, scriptClock, []string{r.name(0, "since")})
@@ -212,9 +208,6 @@ func (r *Redis) Now(ctx context.Context) (time.Time, error) {
 	}
 	read := &reply{rest: []any{answer}}
 	now := read.micros()
-	if read.err == nil {
-		r.heard(now)
-	}
 	return now.time(), read.err
 }
 
@@ -375,7 +368,6 @@ func (r *Redis) peek(ctx context.Context, keys []string) ([]sighting, error) {
 	for i, answer := range answers {
 		read := newReply(answer)
 		now := read.micros()
-		r.heard(now)
 		for _, at := range places[i] {
 			alive, raw := read.number() == 1, read.text()
 			if read.err != nil {

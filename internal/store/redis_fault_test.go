@@ -290,7 +290,6 @@ func TestAServerThatDoesNotAnswerIsAnErrorSoon(t *testing.T) {
 	rec, err := r.Save(ctx, login.Record{Key: "k", Value: []byte("x"), Indexes: []string{"i"}}, login.Condition{})
 	require.NoError(t, err)
 	server.Freeze()
-	r.reading.Store(nil) // as if the last answer was a while ago
 	var asking sync.WaitGroup
 	for name, ask := range map[string]func() error{
 		"Now":     func() error { _, err := r.Now(ctx); return err },

@@ -44,7 +44,6 @@ func (r *Redis) findHere(ctx context.Context, found *[]login.Record, index, afte
 	}
 	read := newReply(answer)
 	now, n, last := read.micros(), int(read.number()), read.text()
-	r.heard(now)
 	for read.err == nil && len(read.rest) > 0 {
 		key, raw := read.text(), read.text()
 		s, err := parseStored(raw)

@@ -64,7 +64,6 @@ func (s *saveOp) write(ctx context.Context) (login.Record, error) {
 	if read.err != nil {
 		return login.Record{}, read.err
 	}
-	s.heard(now)
 	switch what {
 	case "ok", "done":
 		if s.slot() == "" {

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -54,26 +53,4 @@ func openRedis(t testing.TB, o RedisOptions) *Redis {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
 	return r
-}
-
-func TestTheTimeIsCountedOnForAMomentAndThenAskedAgain(t *testing.T) {
-	for name, start := range redisKinds {
-		t.Run(name, func(t *testing.T) {
-			r := openRedis(t, start(t))
-			ctx := context.Background()
-			far := time.Now().Add(time.Hour)
-			r.reading.Store(&reading{toMicros(far), time.Now()})
-			now, err := r.Now(ctx)
-			require.NoError(t, err)
-			require.Equal(t, name != "a Cluster", !now.Before(far), "each of a Cluster has a clock of its own")
-
-			r.reading.Store(&reading{toMicros(far), time.Now().Add(-2 * countOn)})
-			now, err = r.Now(ctx)
-			require.NoError(t, err)
-			require.True(t, now.Before(far))
-			_, err = r.Load(ctx, "any")
-			require.ErrorIs(t, err, login.ErrNotFound)
-			require.Less(t, time.Until(r.reading.Load().at(time.Now()).time()), time.Minute, "any answer tells the time")
-		})
-	}
 }
