@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"vssgate/internal/login"
 	"vssgate/internal/phone"
@@ -25,14 +26,15 @@ import (
 )
 
 // BenchmarkPhones has 5,000 phones wait in long polls, each with a connection
-// of its own, and then answers logins while they do. The phones are in this
-// process too, as little of them as there can be: the connections.
+// of its own, and then 500 others answer logins while they do. The phones are in
+// this process too, as little of them as there can be: the connections.
 func BenchmarkPhones(b *testing.B) {
 	const phones, answers, most = 5000, 500, 500
+	moreFiles(b, 2*(phones+answers)+1000)
 	for b.Loop() {
-		s := newBare(b, phones)
+		s := newBare(b, phones+answers)
 		api := serveAPI(b, s)
-		all := api.enrol(b, phones)
+		all := api.enrol(b, phones+answers)
 		debug.FreeOSMemory() // what enrolling left
 		before := residentMiB(b)
 		open := &sender{}
@@ -42,7 +44,7 @@ func BenchmarkPhones(b *testing.B) {
 			_, err := p.Logins(b.Context(), time.Minute, "")
 			require.ErrorIs(b, err, errSent)
 		}
-		for api.waiting.Load() < phones-answers {
+		for api.waiting.Load() < phones {
 			time.Sleep(10 * time.Millisecond)
 		}
 		held := residentMiB(b)
@@ -60,6 +62,18 @@ func BenchmarkPhones(b *testing.B) {
 		b.ReportMetric(float64(took[answers/2].Microseconds()), "µs-answer-p50")
 		b.ReportMetric(float64(took[answers*99/100].Microseconds()), "µs-answer-p99")
 	}
+}
+
+// moreFiles lets this process have so many open, as far as the system does.
+func moreFiles(b *testing.B, n uint64) {
+	var limit unix.Rlimit
+	require.NoError(b, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	if limit.Cur >= n {
+		return
+	}
+	limit.Cur = min(n, limit.Max)
+	require.NoError(b, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+	require.GreaterOrEqual(b, limit.Cur, n, "open files: ulimit -Hn %d is too low", limit.Max)
 }
 
 // A sender sends requests, each on a connection of its own, and never reads an
