@@ -27,6 +27,7 @@ need python3-pyrad /usr/lib/python3/dist-packages/pyrad/__init__.py
 need libnet-ldap-perl /usr/share/perl5/Net/LDAP.pm
 need libio-socket-ssl-perl /usr/share/perl5/IO/Socket/SSL.pm
 need curl /usr/bin/curl
+need openssl /usr/bin/openssl
 need nodejs /usr/bin/node
 need npm /usr/bin/npm
 need oathtool /usr/bin/oathtool

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -103,11 +104,14 @@ func (r *reader) types(line string) {
 		line = "make -n -C " + r.top() + " " + target // what it runs is tested elsewhere: the demo, these tests, the build
 	}
 	line = strings.NewReplacer("./bin/vssgate", "vssgate", "/tmp/vssgate", r.dir+"/etc", "http://127.0.0.1:8080", "http://"+r.site.Phones,
-		"http://127.0.0.1:9290", "http://"+r.site.Metrics, " CODE", " "+r.activation).Replace(line)
+		"http://127.0.0.1:9290", "http://"+r.site.Metrics, " CODE", " "+r.activation, `"CODE"`, strconv.Quote(r.activation)).Replace(line)
+	if strings.HasPrefix(line, "docs/") {
+		line = r.top() + "/" + line
+	}
 	if strings.HasPrefix(line, "vssgate login") || strings.HasPrefix(line, "vssgate account") || strings.HasPrefix(line, "vssgate device") || strings.HasPrefix(line, "vssgate nas") || strings.HasPrefix(line, "vssgate doctor") {
 		line += " --config " + r.site.Config
 	}
-	require.Regexp(r.t, `^(vssgate|make -n|curl) `, line, "no test runs this command")
+	require.Regexp(r.t, `^(vssgate|make -n|curl|/.*/docs/vssid-phone.sh) `, line, "no test runs this command")
 	ctx, cancel := context.WithTimeout(r.t.Context(), 2*site.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", line)
