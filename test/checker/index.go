@@ -1,0 +1,255 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Codes of RADIUS packets.
+const (
+	accept    = 2
+	reject    = 3
+	challenge = 11
+)
+
+// repeated is how long a reply that was lost may be asked for again.
+const repeated = 10 * time.Second
+
+// A request is one packet of a NAS, however often it was sent.
+type request struct {
+	nasLine           // as it was sent first
+	answers []nasLine // in order
+	parent  *request  // whose challenge it answers; nil: it begins a login, or nobody knows its State
+}
+
+// A login is an attempt as vssgate names it.
+type login struct {
+	id       string
+	shown    []phoneLine
+	answers  []phoneLine
+	prompts  []pushLine
+	records  []auditLine
+	admitted []*request // what was let in by it
+}
+
+// An entry is who was let in: one request, and what was let in with it as the
+// same one.
+type entry struct {
+	*request
+	heard time.Time // first
+	login *login    // nil: no record says which
+}
+
+type checker struct {
+	*run
+	requests   []*request
+	logins     map[string]*login
+	entries    []*entry
+	violations []violation
+}
+
+// A violation is one guarantee that did not hold.
+type violation struct{ rule, what string }
+
+func (c *checker) broken(rule, format string, v ...any) {
+	c.violations = append(c.violations, violation{rule, fmt.Sprintf(format, v...)})
+}
+
+func newChecker(r *run) *checker {
+	c := &checker{run: r, logins: map[string]*login{}}
+	c.indexRequests()
+	c.indexLogins()
+	c.indexEntries()
+	return c
+}
+
+func (c *checker) indexRequests() {
+	byName, byState := map[string]*request{}, map[string]*request{}
+	slices.SortStableFunc(c.nas, func(a, b nasLine) int { return a.At.Compare(b.At) })
+	for _, l := range c.nas {
+		q := byName[l.Request]
+		switch {
+		case l.What == "sent" && q == nil:
+			q = &request{nasLine: l, parent: byState[l.State]}
+			byName[l.Request] = q
+			c.requests = append(c.requests, q)
+		case l.What == "heard" && q == nil:
+			c.broken("answer", "an answer to %s, which was never sent", l.Request)
+		case l.What == "heard":
+			q.answers = append(q.answers, l)
+			if l.Code == challenge && l.State != "" {
+				byState[l.State] = q
+			}
+		}
+	}
+}
+
+func (c *checker) login(id string) *login {
+	l := c.logins[id]
+	if l == nil {
+		l = &login{id: id}
+		c.logins[id] = l
+	}
+	return l
+}
+
+func (c *checker) indexLogins() {
+	for _, p := range c.phones {
+		switch p.What {
+		case "shown":
+			l := c.login(p.Login)
+			l.shown = append(l.shown, p)
+		case "answered":
+			l := c.login(p.Login)
+			l.answers = append(l.answers, p)
+		}
+	}
+	for _, p := range c.pushes {
+		if p.Type == "login" {
+			l := c.login(p.Login)
+			l.prompts = append(l.prompts, p)
+		}
+	}
+	for _, a := range c.audit {
+		if a.Kind == "login" {
+			l := c.login(a.Attempt)
+			l.records = append(l.records, a)
+		}
+	}
+}
+
+// key is what makes two packets the same request asked again.
+func (q *request) key() string {
+	return strings.Join([]string{q.Client, q.User, q.Station, q.Typed, q.State}, "\x00")
+}
+
+func (q *request) first(code int) (at time.Time, ok bool) {
+	for _, a := range q.answers {
+		if a.Code == code {
+			return a.At, true
+		}
+	}
+	return at, false
+}
+
+// indexEntries finds who was let in, and by which login.
+func (c *checker) indexEntries() {
+	last := map[string]*entry{}
+	for _, q := range c.requests {
+		heard, ok := q.first(accept)
+		if !ok {
+			continue
+		}
+		if e := last[q.key()]; e != nil && heard.Sub(e.heard) <= repeated+c.slack(e.heard, heard) {
+			continue // its reply was lost
+		}
+		e := &entry{request: q, heard: heard}
+		last[q.key()] = e
+		c.entries = append(c.entries, e)
+	}
+	slices.SortStableFunc(c.entries, func(a, b *entry) int { return a.heard.Compare(b.heard) })
+	for _, e := range c.entries {
+		if e.login = c.letInBy(e); e.login != nil {
+			e.login.admitted = append(e.login.admitted, e.request)
+		}
+	}
+}
+
+// letInBy is the login whose record says that it let e in: of that user, from
+// that place, at that time, with the trace that the user read before. One that
+// let in nobody else is preferred.
+func (c *checker) letInBy(e *entry) *login {
+	trace := ""
+	if e.parent != nil {
+		trace = traceOf(e.parent.text())
+	}
+	slack := c.slack(e.At, e.heard)
+	var fitting []*login
+	for _, l := range c.logins {
+		for _, a := range l.records {
+			if a.Verdict == "accepted" && a.Username == e.User && a.Client == e.Client && a.From == e.Station &&
+				(trace == "" || a.Trace == trace) && !a.Time.Before(e.At.Add(-slack)) && !a.Time.After(e.heard.Add(slack)) {
+				fitting = append(fitting, l)
+				break
+			}
+		}
+	}
+	if len(fitting) == 0 {
+		return nil
+	}
+	return slices.MinFunc(fitting, func(a, b *login) int {
+		return cmp.Or(cmp.Compare(len(a.admitted), len(b.admitted)), cmp.Compare(a.id, b.id))
+	})
+}
+
+// text is what the user read.
+func (q *request) text() string {
+	for _, a := range q.answers {
+		if a.Text != "" {
+			return a.Text
+		}
+	}
+	return ""
+}
+
+var (
+	traced  = regexp.MustCompile(`\[([A-Z0-9]{6})\]$`)
+	numeral = regexp.MustCompile(`(?:^|[^\w])([0-9]{2,6})(?:$|[^\w])`)
+)
+
+func traceOf(text string) string {
+	if m := traced.FindStringSubmatch(text); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// numberOf is the number to match that a text shows.
+func numberOf(text string) string {
+	if m := numeral.FindStringSubmatch(traced.ReplaceAllString(text, "")); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// slack is how far what was seen between two instants may be off: by the time
+// it takes to be seen, and by how far the store's clock was off then.
+func (c *checker) slack(from, to time.Time) time.Duration {
+	base := c.world.Slack.duration()
+	most := base
+	for _, f := range c.faults {
+		if f.ClockMS != 0 && touches(f, from.Add(-base), to.Add(base)) {
+			most += millis(max(f.ClockMS, -f.ClockMS)).duration()
+		}
+	}
+	return most
+}
+
+func touches(f faultLine, from, to time.Time) bool { return !f.At.After(to) && !f.Until.Before(from) }
+
+// lost tells whether the store may have forgotten between two instants what was
+// open then.
+func (c *checker) lost(from, to time.Time) bool {
+	slack := c.slack(from, to)
+	return slices.ContainsFunc(c.faults, func(f faultLine) bool { return f.Loses && touches(f, from.Add(-slack), to.Add(slack)) })
+}
+
+// created and expires are what the phone was told; ok: it saw the login.
+func (l *login) created() (at time.Time, ok bool) {
+	if len(l.shown) == 0 {
+		return at, false
+	}
+	return l.shown[0].Created, true
+}
+
+// ended is when its verdict was reached; ok: a record says so.
+func (l *login) ended() (at time.Time, ok bool) {
+	if len(l.records) == 0 {
+		return at, false
+	}
+	return l.records[0].Time, true
+}
