@@ -3,6 +3,7 @@
 #   make demo    the whole product in one process; needs nothing but Go
 #   make test    installs what the tests need (Debian packages, only those missing), then runs all of them with -race
 #   make bench   the figures of docs/performance.md
+#   make chaos   1,000 logins at three nodes while everything around them breaks (SEED=7 LOGINS=200; under ten minutes)
 #   make build   bin/vssgate
 #   make lint    formatting, vet, staticcheck
 #   VSSGATE_LONG=1 make test   what takes too long for every day besides: 100,000 tries without the password, not 20,000
@@ -14,8 +15,10 @@ GO := go
 FUZZTIME ?= 20000x
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 DEMO ?=
+LOGINS ?= 1000
+SEED ?=
 
-.PHONY: build demo test bench lint fuzz packages clean
+.PHONY: build demo test bench chaos lint fuzz packages clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -tags $(TAGS) -trimpath -ldflags '-s -w' -o bin/vssgate ./cmd/vssgate
@@ -32,6 +35,12 @@ test: packages
 bench:
 	./test/packages.sh bench
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -p 1 -timeout 8m ./...
+
+chaos:
+	./test/packages.sh
+	$(GO) build -tags $(TAGS) -race -o bin/chaos/vssgate ./cmd/vssgate
+	$(GO) test -tags $(TAGS) -c -o bin/chaos/chaos.test ./test/chaos
+	CHAOS_VSSGATE=$(CURDIR)/bin/chaos/vssgate LOGINS=$(LOGINS) SEED=$(SEED) ./test/chaos/run.sh bin/chaos/chaos.test
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'not formatted: gofmt -w .'; exit 1; }

@@ -15,6 +15,7 @@ need freeradius /usr/sbin/freeradius
 need freeradius-utils /usr/bin/radclient
 need eapoltest /usr/bin/eapol_test
 need redis-server /usr/bin/redis-server
+need iproute2 '/usr/sbin/ip /sbin/ip'
 need radsecproxy /usr/sbin/radsecproxy
 need libpam-radius-auth '/lib/*/security/pam_radius_auth.so /usr/lib/*/security/pam_radius_auth.so'
 need pamtester /usr/bin/pamtester

@@ -92,7 +92,7 @@ func (r *run) ask(visit int, t float64, name, client, user, station, typed, stat
 func (r *run) seen(t float64, login, user, client, from, code string) {
 	r.phones = append(r.phones, phoneLine{At: at(t), What: "shown", Device: "phone-" + user, User: user, Login: login, Code: code, Client: client, From: from,
 		Created: at(t - 1), Expires: at(t + 14)})
-	r.pushes = append(r.pushes, pushLine{At: at(t - 0.9), Token: "token-" + user, Type: "login", Login: login, Expires: "2026", Collapse: login, Raw: `{"login_id":"` + login + `"}`})
+	r.pushes = append(r.pushes, pushLine{At: at(t - 0.9), Node: "n1", Token: "token-" + user, Type: "login", Login: login, Expires: "2026", Collapse: login, Raw: `{"login_id":"` + login + `"}`})
 }
 
 func (r *run) answered(t float64, login, device, answer, number, verdict string) {
@@ -232,6 +232,11 @@ func TestWhatEachRuleCatches(t *testing.T) {
 		{"a login without an end", "ended", "no audit record says how", func(r *run) { r.faults = nil }},
 		{"a login without an end, that only FCM saw", "ended", "no audit record says how", func(r *run) { r.faults = nil; r.without("l5", "shown") }},
 		{"a phone rings twice", "prompt", "rang a phone twice", func(r *run) { r.pushes = append(r.pushes, r.pushes[0]) }},
+		{"two nodes ring a phone", "prompt", "by n1 and by n2", func(r *run) {
+			again := r.pushes[0]
+			again.Node, again.At = "n2", at(20)
+			r.pushes = append(r.pushes, again)
+		}},
 		{"two notifications for one login", "prompt", "two ways", func(r *run) { r.pushes[0].Collapse = "x" }},
 		{"a retry opens a second login", "prompt", "while login l3 was open", func(r *run) {
 			r.seen(22, "l7", "an", "holds", "s3", "777777")
@@ -284,6 +289,7 @@ func TestWhatIsNoViolation(t *testing.T) {
 	}{
 		{"a record told by two nodes, because the first died", func(r *run) { again := *r.record("l3"); again.Node = "n3"; r.audit = append(r.audit, again) }},
 		{"FCM delivers twice", func(r *run) { again := r.pushes[0]; again.Fault = "duplicate"; r.pushes = append(r.pushes, again) }},
+		{"a node that heard nothing of FCM sends again", func(r *run) { again := r.pushes[0]; again.At = at(3.2); r.pushes = append(r.pushes, again) }},
 		{"the store's clock stood 20 s ahead", func(r *run) {
 			r.faults = append(r.faults, faultLine{At: at(19), Until: at(24), What: "clock", ClockMS: 20_000})
 			r.record("l3").Time = at(42.4)

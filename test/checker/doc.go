@@ -17,7 +17,7 @@
 //	phone.jsonl     at, until, what, device, user, login, code, approval, client, from, created, expires, answer, number, verdict
 //	                what=shown: the phone saw a login; answered: it said answer (at: sent, until: heard; verdict "": nobody knows);
 //	                revoked: from until on the device is no longer to count
-//	push.jsonl      at, token, type, login, expires, collapse, fault, raw: what FCM took; fault: what the fake made of it, "": nothing
+//	push.jsonl      at, node, token, type, login, expires, collapse, fault, raw: what FCM took; fault: what the fake made of it, "": nothing
 //	fcm.raw         all bytes that reached FCM
 //	faults.jsonl    at, until, what, loses, clock_ms: loses: the store may have forgotten what was open; clock_ms: its clock stood off so far
 //	secret.key      the installation's

@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // checkPrompts: one login rings a phone once, and one login it stays, however
@@ -14,20 +15,26 @@ func (c *checker) checkPrompts() {
 	c.checkOneLogin()
 }
 
-// checkOnePrompt: each phone is told of a login once; where FCM's answer was
-// lost or FCM itself repeats, both are the same notification.
+// repeats is how soon a node may send the same message again that FCM took: it
+// has waited for the answer before.
+const repeats = 2500 * time.Millisecond
+
+// checkOnePrompt: each phone is told of a login by one node, once. What FCM took
+// and answered with a fault, late or twice may come again, as the same
+// notification.
 func (c *checker) checkOnePrompt(l *login) {
-	told := map[string]int{}
+	told := map[string]pushLine{}
 	for _, p := range l.prompts {
-		if p.Collapse != "" && p.Collapse != l.id || p.Expires != l.prompts[0].Expires {
+		before, again := told[p.Token]
+		switch {
+		case p.Collapse != "" && p.Collapse != l.id || p.Expires != l.prompts[0].Expires:
 			c.broken("prompt", "login %s was prompted in two ways, which a phone shows as two", l.id)
-			return
+		case p.Node != l.prompts[0].Node:
+			c.broken("prompt", "login %s was prompted by %s and by %s", l.id, l.prompts[0].Node, p.Node)
+		case again && before.Fault == "" && p.Fault == "" && p.At.Sub(before.At) < repeats:
+			c.broken("prompt", "login %s rang a phone twice", l.id)
 		}
-		if p.Fault == "" {
-			if told[p.Token]++; told[p.Token] == 2 {
-				c.broken("prompt", "login %s rang a phone twice", l.id)
-			}
-		}
+		told[p.Token] = p
 	}
 }
 

@@ -79,6 +79,7 @@ type phoneLine struct {
 
 type pushLine struct {
 	At       time.Time `json:"at"`
+	Node     string    `json:"node"` // which one sent it
 	Token    string    `json:"token"`
 	Type     string    `json:"type"`
 	Login    string    `json:"login"`

@@ -73,6 +73,9 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, raw []byte) {
 	}
 	fault := s.fault(m.Token)
 	m.Name = "projects/" + s.ProjectID + "/messages/" + strings.ToLower(rand.Text())
+	if fault.answer != nil || fault.twice {
+		m.Fault = fault.name
+	}
 	if fault.accept && !m.ValidateOnly {
 		s.accept(m, fault)
 	}
@@ -100,6 +103,7 @@ type Message struct {
 	Aps          map[string]any    // the whole aps dictionary
 	Webpush      map[string]string // the headers for browsers
 	ValidateOnly bool
+	Fault        string // what it met, unless it was nothing but late
 	Raw          []byte // the body as it came
 }
 

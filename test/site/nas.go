@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"testing"
@@ -39,7 +40,8 @@ const (
 // Patience is how long an answer may take.
 const Patience = 20 * time.Second
 
-// A NAS sends from one port until the test ends.
+// A NAS sends from one port until the test ends. One that was not dialled can
+// put packets together and read answers.
 type NAS struct {
 	Secret string
 	Name   string // NAS-Identifier
@@ -253,24 +255,34 @@ func (n *NAS) receive(within time.Duration) []byte {
 // read finds an answer genuine, or ends the test.
 func (n *NAS) read(raw, request []byte) Answer {
 	n.t.Helper()
-	require.GreaterOrEqual(n.t, len(raw), 38)
-	require.Equal(n.t, len(raw), int(binary.BigEndian.Uint16(raw[2:])), "the answer's length")
-	require.Equal(n.t, request[1], raw[1], "the answer's Identifier")
-	sum := md5.New()
-	sum.Write(raw[:4])
-	sum.Write(request[4:20])
-	sum.Write(raw[20:])
-	sum.Write([]byte(n.Secret))
-	require.Equal(n.t, sum.Sum(nil), raw[4:20], "Response Authenticator")
-	require.Equal(n.t, []byte{messageAuthenticator, 18}, raw[20:22], "Message-Authenticator comes first")
+	a, err := n.Genuine(raw, request)
+	require.NoError(n.t, err)
+	return a
+}
+
+// Genuine reads the answer to a request, and tells why it is not genuine.
+func (n *NAS) Genuine(raw, request []byte) (a Answer, err error) {
+	switch {
+	case len(raw) < 38 || len(raw) != int(binary.BigEndian.Uint16(raw[2:])):
+		return a, fmt.Errorf("the answer's length: %x", raw)
+	case request[1] != raw[1]:
+		return a, fmt.Errorf("the answer's Identifier is %d, the request's %d", raw[1], request[1])
+	case !bytes.Equal(n.responseAuthenticator(raw, request), raw[4:20]):
+		return a, errors.New("Response Authenticator")
+	case raw[20] != messageAuthenticator || raw[21] != 18:
+		return a, errors.New("Message-Authenticator does not come first")
+	}
 	unsigned := bytes.Clone(raw)
 	copy(unsigned[4:20], request[4:20])
 	clear(unsigned[22:38])
-	require.Equal(n.t, n.mac(unsigned), raw[22:38], "Message-Authenticator")
-	a := Answer{Code: raw[0], Raw: raw}
+	if !bytes.Equal(n.mac(unsigned), raw[22:38]) {
+		return a, errors.New("Message-Authenticator")
+	}
+	a = Answer{Code: raw[0], Raw: raw}
 	for rest := raw[20:]; len(rest) > 0; rest = rest[rest[1]:] {
-		require.GreaterOrEqual(n.t, len(rest), 2)
-		require.True(n.t, rest[1] >= 2 && int(rest[1]) <= len(rest), "an attribute's length")
+		if len(rest) < 2 || rest[1] < 2 || int(rest[1]) > len(rest) {
+			return a, errors.New("an attribute's length")
+		}
 		switch value := string(rest[2:rest[1]]); rest[0] {
 		case replyMessage:
 			a.Text += value
@@ -278,5 +290,15 @@ func (n *NAS) read(raw, request []byte) Answer {
 			a.State = value
 		}
 	}
-	return a
+	return a, nil
+}
+
+// responseAuthenticator is RFC 2865 section 3.
+func (n *NAS) responseAuthenticator(raw, request []byte) []byte {
+	sum := md5.New()
+	sum.Write(raw[:4])
+	sum.Write(request[4:20])
+	sum.Write(raw[20:])
+	sum.Write([]byte(n.Secret))
+	return sum.Sum(nil)
 }
