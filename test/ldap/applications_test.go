@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vssgate/internal/testenv"
+	"vssgate/test/site"
 )
 
 // An application is a real program that logs user n in with a password, and
@@ -95,7 +96,7 @@ func TestApplicationsLogTheirUsersIn(t *testing.T) {
 			p := a.login(w, 1, password(1))
 			w.approve(1, accepted)
 			p.succeeds()
-			require.Equal(t, "approval", w.Last().Factor)
+			require.Equal(t, "approval", w.lastOf(1).Factor)
 
 			p = a.login(w, 1, password(1))
 			w.shows(1, 1)
@@ -106,7 +107,7 @@ func TestApplicationsLogTheirUsersIn(t *testing.T) {
 				p = a.login(w, 1, password(1))
 				a.login(w, 1, password(1)+","+w.shows(1, 1)[0].Code).succeeds()
 				p.fails()
-				require.Equal(t, "code", w.Last().Factor)
+				require.Equal(t, "code", w.lastOf(1).Factor)
 			}
 
 			a.reads(t, a.login(w, 1, "not it").fails(), "Wrong user name or password.")
@@ -114,6 +115,18 @@ func TestApplicationsLogTheirUsersIn(t *testing.T) {
 		})
 	}
 	w.prompted(1, 3*len(applications)-1)
+}
+
+// lastOf is the newest record of user n. Dovecot binds as itself again once a
+// user is let in, whenever it comes to it.
+func (w *world) lastOf(n int) (last site.Record) {
+	w.t.Helper()
+	for _, r := range w.Ended() {
+		if r.Username == testenv.UserName(n) {
+			last = r
+		}
+	}
+	return last
 }
 
 func (a application) reads(t *testing.T, out, why string) {
