@@ -25,11 +25,19 @@ func pair(t *testing.T) (a, b *site.Site, redis *testenv.RedisServer) {
 func pairOf(t *testing.T, o site.Options) (a, b *site.Site, redis *testenv.RedisServer) {
 	t.Helper()
 	redis = testenv.StartRedis(t)
-	o.More += fmt.Sprintf("store: {redis: {addresses: [%q]}}\n", redis.Addr)
-	a = site.Start(t, o)
-	o.Slapd, o.Secret, o.Before = a.Slapd, a.Secret, site.ShareKey(t, a.Node)
-	b = site.Start(t, o)
+	a, b = pairAt(t, o, redis.Addr, redis.Addr)
 	return a, b, redis
+}
+
+// pairAt is a pair whose nodes reach Redis at these addresses.
+func pairAt(t *testing.T, o site.Options, atA, atB string) (a, b *site.Site) {
+	t.Helper()
+	more := o.More
+	store := func(addr string) string { return more + fmt.Sprintf("store: {redis: {addresses: [%q]}}\n", addr) }
+	o.More = store(atA)
+	a = site.Start(t, o)
+	o.More, o.Slapd, o.Secret, o.Before = store(atB), a.Slapd, a.Secret, site.ShareKey(t, a.Node)
+	return a, site.Start(t, o)
 }
 
 func TestRedisKeepsAChallengedLogin(t *testing.T) {

@@ -186,7 +186,12 @@ func (n *NAS) Ask(r Request) Answer {
 // comes.
 func (n *NAS) Insist(r Request) Answer {
 	n.t.Helper()
-	p := n.Packet(r)
+	return n.InsistOn(n.Packet(r))
+}
+
+// InsistOn sends a packet until it is answered.
+func (n *NAS) InsistOn(p []byte) Answer {
+	n.t.Helper()
 	for range int(Patience / resend) {
 		n.Send(p)
 		if a, ok := n.Maybe(p, resend); ok {
