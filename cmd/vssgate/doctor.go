@@ -19,10 +19,12 @@ func doctorCommand(w *where) *cobra.Command {
 		Short: "try each dependency, and say what to do about what fails",
 		Long: `Tries for real what the configuration names, each server alone: folders and their
 modes, certificates, the store (with Redis its settings and its clock), a bind and
-a search at each directory server, a request about nobody at each RADIUS server,
+a search at each directory server, its certificate, its clock where it tells it, and
+whether users have the attributes named; a request about nobody at each RADIUS server,
 FCM's credentials by a message that is not delivered, syslog, and whether the ports
-are free or the running daemon's own. Nothing is changed outside. The daemon may
-run, and need not.
+are free or the running daemon's own. Each finding names the key and its place in
+the file, what was seen, and the way out. Nothing is changed outside. The daemon
+may run, and need not.
 
 Run it as the user that runs the daemon, on each node. Exit code 1 when something
 failed; warnings work, but are less than they should be.`,
@@ -70,7 +72,8 @@ func unreadable(file string, err error, tell func(app.Finding)) {
 		return
 	}
 	for _, p := range problems {
-		f := app.Finding{Check: "configuration", Target: fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column), Result: app.Failed, Found: p.Message}
+		at := fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+		f := app.Finding{Check: "configuration", Key: "configuration", At: at, Target: at, Result: app.Failed, Found: p.Message}
 		if p.Warning {
 			f.Result = app.Warning
 		}
@@ -80,6 +83,9 @@ func unreadable(file string, err error, tell func(app.Finding)) {
 
 func showFinding(out io.Writer, f app.Finding) {
 	fmt.Fprintf(out, "%-8s%s, %s: %s\n", f.Result, f.Check, f.Target, cmp.Or(f.Found, "ok"))
+	if f.Result != app.Fine && f.At != "" && f.At != f.Target {
+		fmt.Fprintf(out, "        at %s (%s)\n", f.At, f.Key)
+	}
 	if f.Do != "" {
 		fmt.Fprintf(out, "        -> %s\n", f.Do)
 	}

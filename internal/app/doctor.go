@@ -22,7 +22,9 @@ import (
 
 // A Finding is what one examination of a dependency has shown.
 type Finding struct {
-	Check  string `json:"check"`        // where it stands in the configuration, like first_factors.directory
+	Check  string `json:"check"`        // what was examined, like first_factors.directory
+	Key    string `json:"key"`          // of the configuration that it is about
+	At     string `json:"at"`           // where that stands, or would: FILE:LINE:COLUMN
 	Target string `json:"target"`       // what was tried
 	Result Result `json:"result"`       // ok, warning or failed
 	Found  string `json:"found"`        // what came of it; never a secret
@@ -57,7 +59,8 @@ func Examine(ctx context.Context, c *config.Config, told func(Finding)) {
 	quiet := slog.New(slog.DiscardHandler)
 	d := &doctor{told: told, parts: &settings{config: c, log: quiet, metrics: newMetrics(), certs: certs.New(quiet), directories: map[string]*firstFactor{}}}
 	for _, p := range c.Warnings {
-		d.say(Finding{Check: "configuration", Target: fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column), Result: Warning, Found: p.Message})
+		at := fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+		d.say(Finding{Check: "configuration", Target: at, At: at, Result: Warning, Found: p.Message})
 	}
 	if err := d.parts.buildTexts(); err != nil {
 		d.say(Finding{Check: "texts", Target: "language", Result: Failed, Found: err.Error(), Do: "mend texts"})
@@ -69,26 +72,35 @@ func Examine(ctx context.Context, c *config.Config, told func(Finding)) {
 	d.folders()
 	d.certificates()
 	d.store(ctx)
-	for _, f := range c.FirstFactors {
-		d.firstFactor(ctx, f)
+	for i, f := range c.FirstFactors {
+		d.firstFactor(ctx, fmt.Sprintf("first_factors[%d]", i), f)
 	}
 	d.push(ctx)
 	d.syslog(ctx)
 	d.ports()
 }
 
-func (d *doctor) say(f Finding) { d.told(f) }
+// say tells a finding, with the place of its key.
+func (d *doctor) say(f Finding) {
+	f.Key = cmp.Or(f.Key, f.Check)
+	if f.At == "" {
+		f.At, _ = d.parts.config.Place(f.Key)
+	}
+	d.told(f)
+}
 
 // try runs one examination and tells how it went: found is told when there is
-// no error, do when there is one.
-func (d *doctor) try(ctx context.Context, check, target, do string, look func(ctx context.Context) (found string, err error)) (ok bool) {
+// no error; when there is one, advise says what to do. key is what it is about
+// as long as nothing is wrong.
+func (d *doctor) try(ctx context.Context, check, key, target string, advise advice, look func(ctx context.Context) (found string, err error)) (ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, examineFor)
 	defer cancel()
 	begun := time.Now()
 	found, err := look(ctx)
-	f := Finding{Check: check, Target: target, Result: Fine, Found: found, TookMS: time.Since(begun).Milliseconds()}
+	f := Finding{Check: check, Key: key, Target: target, Result: Fine, Found: found, TookMS: time.Since(begun).Milliseconds()}
 	if err != nil {
-		f.Result, f.Found, f.Do = Failed, err.Error(), do
+		f.Result, f.Found = Failed, err.Error()
+		f.Key, f.Do = advise(err)
 	}
 	d.say(f)
 	return err == nil
@@ -154,11 +166,11 @@ func (d *doctor) certificates() {
 		}
 		pair, err := d.parts.certs.Pair(at.check, at.cert, at.key)
 		if err != nil {
-			d.say(Finding{Check: at.check, Target: at.cert, Result: Failed, Found: err.Error(), Do: "give a certificate and its own key"})
+			d.say(Finding{Check: at.check, Key: at.check + ".cert_file", Target: at.cert, Result: Failed, Found: err.Error(), Do: "give a certificate and its own key"})
 			continue
 		}
 		chain := certs.Chain(pair())
-		f := Finding{Check: at.check, Target: at.cert, Result: Fine, Found: fmt.Sprintf("%s, until %s", chain[0].Subject, chain[0].NotAfter.UTC().Format(time.DateOnly))}
+		f := Finding{Check: at.check, Key: at.check + ".cert_file", Target: at.cert, Result: Fine, Found: fmt.Sprintf("%s, until %s", chain[0].Subject, chain[0].NotAfter.UTC().Format(time.DateOnly))}
 		if chain[0].NotAfter.Before(time.Now()) {
 			f.Result, f.Do = Failed, "put a new one into the same files; it is read by itself"
 		}
@@ -171,7 +183,14 @@ func (d *doctor) syslog(ctx context.Context) {
 	if s.Address == "" {
 		return
 	}
-	d.try(ctx, "audit.syslog", s.Address, "check the address, the firewall and that the server runs; records wait in the file meanwhile", func(ctx context.Context) (string, error) {
+	advise := func(err error) (key, do string) {
+		const key0 = "audit.syslog.address"
+		if _, do = reaching(err, key0, key0); do == "" {
+			do = "check the address, the firewall and that the server runs"
+		}
+		return key0, do + "; records wait in the file meanwhile"
+	}
+	d.try(ctx, "audit.syslog", "audit.syslog.address", s.Address, advise, func(ctx context.Context) (string, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, s.Network, s.Address)
 		if err != nil {
 			return "", err

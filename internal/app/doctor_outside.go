@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -30,8 +29,7 @@ func (d *doctor) store(ctx context.Context) {
 		return
 	}
 	var s *store.Redis
-	const do = "check addresses, the firewall, username, password and tls of store.redis; try: redis-cli -h HOST -p PORT ping"
-	open := d.try(ctx, "store.redis", fmt.Sprint(r.Addresses), do, func(ctx context.Context) (_ string, err error) {
+	open := d.try(ctx, "store.redis", "store.redis.addresses", fmt.Sprint(r.Addresses), redisAdvice, func(ctx context.Context) (_ string, err error) {
 		s, err = d.parts.openRedis(ctx)
 		return "answers, and runs our scripts", err
 	})
@@ -39,7 +37,7 @@ func (d *doctor) store(ctx context.Context) {
 		return
 	}
 	defer s.Close()
-	d.try(ctx, "store.redis", "clock", "run chrony or ntpd on this machine and on that of Redis", func(ctx context.Context) (string, error) { return clocks(ctx, s) })
+	d.try(ctx, "store.redis", "store.redis", "clock", always("store.redis", "run chrony or ntpd on this machine and on that of Redis"), func(ctx context.Context) (string, error) { return clocks(ctx, s) })
 	faults, err := s.Survey(ctx)
 	if err != nil {
 		d.say(Finding{Check: "store.redis", Target: "settings", Result: Warning, Found: err.Error(), Do: "give the user of store.redis the right to INFO: +info"})
@@ -74,71 +72,35 @@ func clocks(ctx context.Context, s login.Store) (string, error) {
 
 // firstFactor tries each server of a first factor alone: one of them that is
 // dead is passed over by the daemon, and so not noticed until the other is.
-func (d *doctor) firstFactor(ctx context.Context, c config.FirstFactor) {
+func (d *doctor) firstFactor(ctx context.Context, key string, c config.FirstFactor) {
 	check := "first_factors." + c.Name
 	switch {
 	case c.LDAP != nil:
-		for _, url := range c.LDAP.URLs {
-			d.directory(ctx, check, url, c)
+		for i := range c.LDAP.URLs {
+			d.directory(ctx, check, key+".ldap", i, c)
 		}
 	case c.RADIUS != nil:
-		for _, s := range c.RADIUS.Servers {
-			d.upstream(ctx, check, s, c)
+		for i, s := range c.RADIUS.Servers {
+			d.upstream(ctx, check, fmt.Sprintf("%s.radius.servers[%d]", key, i), s, c)
 		}
 	default:
-		d.try(ctx, check, c.File, "mend the file", func(context.Context) (string, error) {
+		d.try(ctx, check, key+".file", c.File, always(key+".file", "mend the file"), func(context.Context) (string, error) {
 			_, err := d.parts.newFirstFactor(c)
 			return "can be read", err
 		})
 	}
 }
 
-// errEnough ends a listing of users.
-var errEnough = errors.New("enough")
-
-// directory binds as the service account at one server, looks at the base DNs
-// and finds a user.
-func (d *doctor) directory(ctx context.Context, check, url string, c config.FirstFactor) {
-	dir, err := d.parts.newLDAP(c.Name, c.LDAP, []string{url}, c.LDAP.StartTLS, c.LDAP.CAFile)
-	if err != nil {
-		d.say(Finding{Check: check, Target: url, Result: Failed, Found: err.Error(), Do: "mend " + check})
-		return
-	}
-	defer dir.Close()
-	const bindHint = "check the address, the firewall, ca_file and the name in the server's certificate, bind_dn with its password, and base_dns; try: ldapwhoami -x -H URL -D BIND_DN -W"
-	if !d.try(ctx, check, url+" bind", bindHint, func(ctx context.Context) (string, error) {
-		return "the service account may bind and sees base_dns", dir.Ping(ctx)
-	}) {
-		return
-	}
-	var one login.Identity
-	searched := func(ctx context.Context) (string, error) {
-		err := dir.Each(ctx, "", func(who login.Identity) error { one = who; return errEnough })
-		if err != nil && !errors.Is(err, errEnough) {
-			return "", err
-		}
-		if one.ID == "" {
-			return "", fmt.Errorf("no entry below base_dns matches user_filter with an attribute %s", c.LDAP.Attributes.ID)
-		}
-		back, err := dir.Resolve(ctx, one.Username)
-		if err == nil && back.ID != one.ID {
-			err = errors.New("a user that was listed is not found by the name in attributes.username")
-		}
-		return "users are found, and have an id", err
-	}
-	d.try(ctx, check, url+" search", "check base_dns, user_filter and attributes, and that the service account may read those", searched)
-}
-
 // upstream asks one RADIUS server about somebody who cannot exist. A refusal is
 // what is wanted: the server is there, knows this machine and its secret.
-func (d *doctor) upstream(ctx context.Context, check string, s config.RADIUSServer, c config.FirstFactor) {
+func (d *doctor) upstream(ctx context.Context, check, key string, s config.RADIUSServer, c config.FirstFactor) {
 	one := *c.RADIUS
 	one.Servers = []config.RADIUSServer{s}
 	if d.parts.directories[one.IdentifyWith] == nil { // says who users are; nobody is asked that here
 		d.parts.directories[one.IdentifyWith] = &firstFactor{FirstFactor: anybody{}}
 	}
 	const do = "is it up, and is this machine a client there with the same shared secret? A server says nothing to a client that it does not know; over tls look at the certificates of both sides"
-	d.try(ctx, check, s.Address, do, func(ctx context.Context) (string, error) {
+	d.try(ctx, check, key+".address", s.Address, always(key, do), func(ctx context.Context) (string, error) {
 		links := len(d.parts.links)
 		f, err := d.parts.newUpstream(c.Name, &one)
 		if err != nil {
@@ -192,8 +154,7 @@ func asked(ctx context.Context, f login.FirstFactor) (string, error) {
 // message that it is not to deliver.
 func (d *doctor) push(ctx context.Context) {
 	if f := d.parts.config.Push.FCM; f != nil {
-		const do = "check push.fcm: the service account's key must be valid and its role include cloudmessaging.messages.create in that project; is the endpoint reachable, perhaps through proxy?"
-		d.try(ctx, "push.fcm", f.Endpoint, do, func(ctx context.Context) (string, error) {
+		d.try(ctx, "push.fcm", "push.fcm", f.Endpoint, fcmAdvice, func(ctx context.Context) (string, error) {
 			sender, err := d.parts.newFCM()
 			if err != nil {
 				return "", err
@@ -202,8 +163,7 @@ func (d *doctor) push(ctx context.Context) {
 		})
 	}
 	if d.parts.config.Push.Webhook != nil {
-		const do = "check push.webhook: url, token_file and ca_file must be those of VssID's push service, and it must answer {\"type\": \"check\"} with 2xx (docs/push.md)"
-		d.try(ctx, "push.webhook", "", do, func(ctx context.Context) (string, error) {
+		d.try(ctx, "push.webhook", "push.webhook.url", "", webhookAdvice, func(ctx context.Context) (string, error) {
 			sender, err := d.parts.newWebhook()
 			if err != nil {
 				return "", err

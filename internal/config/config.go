@@ -35,6 +35,9 @@ type Config struct {
 	Location *time.Location `yaml:"-"` // of TimeZone
 	Hash     string         `yaml:"-"` // SHA-256 of the file, in hexadecimal
 	Warnings []Problem      `yaml:"-"` // what works but should not stay so
+
+	file   string           // it was read from
+	places map[string]place // of what is written there
 }
 
 // Texts go into what users read.

@@ -82,7 +82,16 @@ func Parse(path string, src []byte) (*Config, Problems) {
 	}
 	sum := sha256.Sum256(src)
 	c.Warnings, c.Hash = all, hex.EncodeToString(sum[:])
+	c.file, c.places = path, d.places
 	return c, all
+}
+
+// Place is where a key stands in the file, or where what it is in does, and
+// whether the key itself is written: FILE:LINE:COLUMN.
+func (c *Config) Place(path string) (at string, written bool) {
+	d := &decoder{places: c.places}
+	p := d.at(path)
+	return fmt.Sprintf("%s:%d:%d", c.file, p.line, p.column), d.written(path)
 }
 
 // AdminSocket finds admin.socket in a file, and asks for nothing else: whoever

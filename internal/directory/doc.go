@@ -15,6 +15,7 @@
 //	conn.go    one of them: it asks, and waits for the answer
 //	message.go what is asked and answered, as bytes
 //	service.go the account that searches
+//	survey.go  what a directory shows to who checks a configuration
 //	file.go    File: a few users in a YAML file, for places without a directory
 //
 // What a name may do is settled once, here: Resolve turns it into the

@@ -80,12 +80,15 @@ type userFilter struct {
 	parsed *ber.Packet
 	gap    string // stands where the name goes
 	any    []byte // the filter where any name will do: equality becomes presence
+
+	attributes []string // that it names
 }
 
 func newUserFilter(pattern string) (f userFilter, err error) {
 	if !strings.Contains(pattern, placeholder) {
 		return f, errors.New("user filter has no " + placeholder)
 	}
+	f.attributes = filterAttributes(pattern)
 	f.gap = rand.Text() // nobody has that in a filter
 	if f.parsed, err = ldap.CompileFilter(strings.ReplaceAll(pattern, placeholder, f.gap)); err != nil {
 		return f, fmt.Errorf("user filter: %w", err)

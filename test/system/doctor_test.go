@@ -117,7 +117,8 @@ func TestDoctorTriesEveryDependency(t *testing.T) {
 		stdout, _, code := s.Run("doctor")
 		require.Equal(t, 1, code)
 		require.Contains(t, stdout, "failed  first_factors.directory")
-		require.Contains(t, stdout, "-> check push.fcm")
+		require.Contains(t, stdout, "-> Google cannot be reached from here")
+		require.Regexp(t, `(?m)^        at \S+/vssgate\.yaml:\d+:\d+ \(first_factors\[0\]\.ldap\.urls\[0\]\)$`, stdout)
 	})
 }
 
