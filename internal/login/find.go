@@ -420,11 +420,17 @@ func withoutWord(password []byte, separator string) []byte {
 }
 
 // newState makes a State for a client: 16 random bytes and 8 of their MAC,
-// which binds it to the client.
+// which binds it to the client. None is zero: ocserv keeps a State as a C
+// string, and would send back what stands before.
 func (e *Engine) newState(client string) []byte {
-	state := make([]byte, stateRandom, stateSize)
-	rand.Read(state)
-	return append(state, e.Keys.MAC(otp.PurposeState, state, []byte(client))[:stateSize-stateRandom]...)
+	for {
+		state := make([]byte, stateRandom, stateSize)
+		rand.Read(state)
+		state = append(state, e.Keys.MAC(otp.PurposeState, state, []byte(client))[:stateSize-stateRandom]...)
+		if bytes.IndexByte(state, 0) < 0 {
+			return state
+		}
+	}
 }
 
 func (e *Engine) genuine(state []byte, c *Client) bool {

@@ -9,12 +9,27 @@ import (
 	"vssgate/otp"
 )
 
+// NASes that keep a State as a C string would cut one in eleven.
+func TestNoByteOfAStateIsZero(t *testing.T) {
+	e := newStateEngine(t)
+	for range 1000 {
+		state := e.newState("vpn")
+		require.NotContains(t, state, byte(0))
+		require.True(t, e.genuine(state, &Client{Name: "vpn"}))
+	}
+}
+
+func newStateEngine(t *testing.T) *Engine {
+	t.Helper()
+	keys, err := otp.ParseKeys([]byte(otp.NewKeyLine()))
+	require.NoError(t, err)
+	return New(Options{Keys: keys, Log: slog.New(slog.DiscardHandler)})
+}
+
 // Anybody can send a State: one that we did not make for this client is turned
 // away before the store is asked. This engine has none.
 func TestAForeignStateCostsNoLookUp(t *testing.T) {
-	keys, err := otp.ParseKeys([]byte(otp.NewKeyLine()))
-	require.NoError(t, err)
-	e := New(Options{Keys: keys, Log: slog.New(slog.DiscardHandler)})
+	e := newStateEngine(t)
 	for name, state := range map[string][]byte{
 		"one that nobody made":                 make([]byte, stateSize),
 		"one that was made for another client": e.newState("other"),
