@@ -202,7 +202,11 @@ func withoutPort(station string) (cut string, at netip.Addr) {
 	if isMAC(station) {
 		return station, at
 	}
-	at, err := netip.ParseAddr(strings.Trim(station, "[]"))
+	bare := strings.Trim(station, "[]")
+	if address, port, found := strings.Cut(bare, "["); found && port != "" { // ADDRESS[PORT], as strongSwan writes it
+		bare = address
+	}
+	at, err := netip.ParseAddr(bare)
 	if err != nil {
 		with, err := netip.ParseAddrPort(station)
 		if err != nil {
