@@ -19,8 +19,8 @@ var wanted = map[string][]string{
 	"opnsense":         {"10.0.0.1", "CN=group"},
 	"pfsense":          {"Authentication Timeout     60"},
 	"openvpn":          {"wait=60", "auth-gen-token"},
-	"ocserv":           {"radius_timeout 60", "10.0.0.2:1645"},
-	"strongswan":       {"retransmit_timeout = 15", "address = 10.0.0.2"},
+	"ocserv":           {"radius_timeout 30", "10.0.0.2:1645"},
+	"strongswan":       {"retransmit_timeout = 15", "half_open_timeout = 60", "address = 10.0.0.2"},
 	"mikrotik":         {"timeout=60s", "require-message-auth"},
 	"juniper":          {"timeout 60", "port 1645"},
 	"ivanti":           {"60 seconds"},
@@ -84,7 +84,7 @@ func TestPresetsAreWhatAClientMayHave(t *testing.T) {
 // What is only general knowledge says so. Whoever has seen a line work may take
 // the mark away here and there.
 func TestWhatWasNotSeenIsMarked(t *testing.T) {
-	seen := regexp.MustCompile(`^(fortigate/CLI|cisco-asa/AnyConnect profile \(XML\)|openvpn/(radiusplugin.cnf|server.conf)|ocserv/.*|pam-radius/.*|` +
+	seen := regexp.MustCompile(`^(fortigate/CLI|cisco-asa/AnyConnect profile \(XML\)|openvpn/(radiusplugin.cnf|server.conf)|ocserv/.*|strongswan/.*|pam-radius/.*|` +
 		`postgresql/.*|freeradius-proxy/.*|netscaler/CLI, where UDP goes through its NAT)$`)
 	for _, k := range Kinds() {
 		for _, s := range k.Steps {
