@@ -4,6 +4,7 @@
 #   make test    installs what the tests need (Debian packages, only those missing), then runs all of them with -race
 #   make bench   the figures of docs/performance.md
 #   make chaos   1,000 logins at three nodes while everything around them breaks (SEED=7 LOGINS=200; under ten minutes)
+#   make vpn     logins through strongSwan and OpenVPN's tunnel, and what takes minutes; as root
 #   make build   bin/vssgate
 #   make lint    formatting, vet, staticcheck
 #   VSSGATE_LONG=1 make test   what takes too long for every day besides: 100,000 tries without the password, not 20,000
@@ -18,7 +19,7 @@ DEMO ?=
 LOGINS ?= 1000
 SEED ?=
 
-.PHONY: build demo test bench chaos lint fuzz packages clean
+.PHONY: build demo test bench chaos vpn lint fuzz packages clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -tags $(TAGS) -trimpath -ldflags '-s -w' -o bin/vssgate ./cmd/vssgate
@@ -31,6 +32,10 @@ packages:
 
 test: packages
 	$(GO) test -tags $(TAGS) -race -timeout 10m ./...
+
+vpn:
+	./test/packages.sh vpn
+	$(GO) test -tags $(TAGS),vpn -v -timeout 15m ./test/vpn
 
 bench:
 	./test/packages.sh bench

@@ -40,10 +40,19 @@ need samba-vfs-modules '/usr/lib/*/samba/vfs/acl_xattr.so'
 need winbind /usr/sbin/winbindd
 need python3-samba /usr/lib/python3/dist-packages/samba/__init__.py
 need ldb-tools /usr/bin/ldbmodify
+need ocserv /usr/sbin/ocserv
+need openconnect /usr/sbin/openconnect
 need gcc /usr/bin/gcc
 need libc6-dev /usr/include/stdlib.h
 if [ "${1:-}" = bench ]; then # only to measure against
 	need freeradius-ldap /usr/lib/freeradius/rlm_ldap.so
+fi
+
+if [ "${1:-}" = vpn ]; then # gateways that want more of the kernel than CI may have
+	need charon-systemd /usr/sbin/charon-systemd
+	need strongswan-swanctl /usr/sbin/swanctl
+	need libcharon-extra-plugins /usr/lib/ipsec/plugins/libstrongswan-eap-radius.so
+	need libcharon-extauth-plugins /usr/lib/ipsec/plugins/libstrongswan-eap-mschapv2.so
 fi
 
 if [ -z "$missing" ]; then
