@@ -14,9 +14,7 @@ import (
 )
 
 func accountTOTPCommand(w *where) *cobra.Command {
-	var in admin.OwnCodes
-	var asJSON bool
-	cmd := &cobra.Command{
+	return ownCodesCommand(w, &admin.OwnCodes{}, "/account/totp", showApp, &cobra.Command{
 		Use:   "totp USER",
 		Short: "let an authenticator app of the user's show codes for an account",
 		Long: `Makes the secret of an authenticator app (RFC 6238: SHA-1, 6 digits, 30 seconds)
@@ -28,14 +26,7 @@ The codes count where second_factor.factors, or a policy's, name totp. An accoun
 that has an authenticator app needs no phone with VssID there.`,
 		Example: `  vssgate account totp an.nv --why "no smartphone, uses a desktop app"
   vssgate account totp an.nv --remove --why "app lost"`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in.User = args[0]
-			return call(cmd, w, asJSON, "/account/totp", in, showApp)
-		},
-	}
-	codesFlags(cmd, &in, &asJSON)
-	return cmd
+	})
 }
 
 func showApp(out io.Writer, a admin.NewApp) {
@@ -51,9 +42,7 @@ func showApp(out io.Writer, a admin.NewApp) {
 }
 
 func accountRecoveryCommand(w *where) *cobra.Command {
-	var in admin.OwnCodes
-	var asJSON bool
-	cmd := &cobra.Command{
+	return ownCodesCommand(w, &admin.OwnCodes{}, "/account/recovery-codes", showRecoveryCodes, &cobra.Command{
 		Use:   "recovery-codes USER",
 		Short: "print ten codes that let in once each, for when the phone is lost",
 		Long: `Makes ten recovery codes and shows them once, to be printed and kept like a key.
@@ -65,14 +54,7 @@ They count where second_factor.factors, or a policy's, name recovery. The person
 phones are told when one is used.`,
 		Example: `  vssgate account recovery-codes an.nv
   vssgate account recovery-codes an.nv --remove --why "list lost"`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in.User = args[0]
-			return call(cmd, w, asJSON, "/account/recovery-codes", in, showRecoveryCodes)
-		},
-	}
-	codesFlags(cmd, &in, &asJSON)
-	return cmd
+	})
 }
 
 func showRecoveryCodes(out io.Writer, a admin.NewRecoveryCodes) {
@@ -87,9 +69,8 @@ func showRecoveryCodes(out io.Writer, a admin.NewRecoveryCodes) {
 }
 
 func accountHelpCommand(w *where) *cobra.Command {
-	var in admin.OwnCodes
-	var asJSON bool
-	cmd := &cobra.Command{
+	in := &admin.OwnCodes{}
+	cmd := ownCodesCommand(w, in, "/account/help-code", showHelpCode, &cobra.Command{
 		Use:   "help-code USER --why REASON",
 		Short: "make a code for a user who has called the help desk; it lets in once",
 		Long: `Makes a code of eight digits that lets in once, after the right password, for as
@@ -100,17 +81,14 @@ It counts where second_factor.factors, or a policy's, name help. The person's ph
 are told when it is used.`,
 		Example: `  vssgate account help-code an.nv --valid 4h --why "phone broken, called back at his desk"
   vssgate account help-code an.nv --remove --why "not him"`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in.User = args[0]
+		PreRunE: func(*cobra.Command, []string) error {
 			if strings.TrimSpace(in.Why) == "" {
 				return errUsage{fmt.Errorf("--why is missing: who asked, and how you knew him")}
 			}
-			return call(cmd, w, asJSON, "/account/help-code", in, showHelpCode)
+			return nil
 		},
-	}
+	})
 	cmd.Flags().DurationVar(&in.Valid, "valid", 4*time.Hour, "how long it is good, 1m to 24h")
-	codesFlags(cmd, &in, &asJSON)
 	return cmd
 }
 
@@ -122,10 +100,19 @@ func showHelpCode(out io.Writer, a admin.NewHelpCode) {
 	fmt.Fprintf(out, "help-desk code of %s  %s %s\nvalid until           %s, once\n", a.Account, a.Code[:len(a.Code)/2], a.Code[len(a.Code)/2:], clock(*a.Expires))
 }
 
-func codesFlags(cmd *cobra.Command, in *admin.OwnCodes, asJSON *bool) {
+// ownCodesCommand makes cmd one that gives USER codes of his own, or takes them
+// away: what in says is asked for at path.
+func ownCodesCommand[T any](w *where, in *admin.OwnCodes, path string, show func(io.Writer, T), cmd *cobra.Command) *cobra.Command {
+	var asJSON bool
+	cmd.Args = cobra.ExactArgs(1)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		in.User = args[0]
+		return call(cmd, w, asJSON, path, *in, show)
+	}
 	cmd.Flags().BoolVar(&in.Remove, "remove", false, "take it away instead")
 	cmd.Flags().StringVar(&in.Why, "why", "", "reason, for the audit")
-	jsonFlag(cmd, asJSON)
+	jsonFlag(cmd, &asJSON)
+	return cmd
 }
 
 // showFallbacks says which codes of its own an account has.
