@@ -104,6 +104,9 @@ func (p *People) Device(ctx context.Context, id string) (Device, time.Time, erro
 		return Device{}, time.Time{}, ErrNotFound
 	}
 	r, rec, err := load[deviceRecord](ctx, p, deviceKey(id))
+	if err == nil {
+		r, err = p.still(ctx, r)
+	}
 	return r.device(), rec.Read, err
 }
 
@@ -112,7 +115,9 @@ func (p *People) Devices(ctx context.Context, person string) ([]Device, error) {
 	recs, err := list[deviceRecord](ctx, p, personDevices(person))
 	all := make([]Device, 0, len(recs))
 	for _, r := range recs {
-		if r.Revoked == nil {
+		var lost error
+		r, lost = p.still(ctx, r)
+		if err = errors.Join(err, lost); r.Revoked == nil {
 			all = append(all, r.device())
 		}
 	}
@@ -173,6 +178,9 @@ func (p *People) Revoke(ctx context.Context, id string) (Device, error) {
 		}
 		return nil
 	})
+	if err == nil {
+		p.revoked.remember(id, *r.Revoked)
+	}
 	return r.device(), err
 }
 

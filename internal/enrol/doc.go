@@ -33,7 +33,7 @@
 // Map, in reading order: people.go (options), account.go (login.People: pinning,
 // and what stands in an account's way), number.go (numbers and persons), set.go
 // (numbers set by an administrator), organisation.go (custodians), entry.go
-// (lines of an import), remove.go, peek.go (what would be, for reports), device.go, activation.go, enrolment.go, fallback.go
+// (lines of an import), remove.go, peek.go (what would be, for reports), device.go, revoked.go (what a store may have lost), activation.go, enrolment.go, fallback.go
 // (codes of an account's own, and their use), own_codes.go (making them),
 // vouched.go, version.go, qr.go, record.go (the store).
 package enrol

@@ -281,6 +281,45 @@ func TestARevokedDevice(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotFound)
 }
 
+// A failover may lose what was acknowledged: what this node has revoked, or has
+// seen revoked, stays so, and the store is told again.
+func TestAStoreThatLostARevocationIsToldAgain(t *testing.T) {
+	f := newFixture(t)
+	d := f.enrolled(t, ann(annNumber), nil)
+	before, err := f.store.Load(t.Context(), deviceKey(d.ID))
+	require.NoError(t, err)
+	lose := func() {
+		now, err := f.store.Load(t.Context(), deviceKey(d.ID))
+		require.NoError(t, err)
+		lost := before
+		lost.Version = now.Version
+		_, err = f.store.Save(t.Context(), lost, login.Condition{})
+		require.NoError(t, err)
+	}
+	_, err = f.Revoke(t.Context(), d.ID)
+	require.NoError(t, err)
+	lose()
+	again, _, err := f.Device(t.Context(), d.ID)
+	require.NoError(t, err)
+	require.NotNil(t, again.Revoked)
+	require.Empty(t, again.PushToken)
+	raw, err := f.store.Load(t.Context(), deviceKey(d.ID))
+	require.NoError(t, err)
+	require.Empty(t, raw.Indexes, "in the store too")
+
+	lose()
+	targets, err := f.Targets(t.Context(), d.Person)
+	require.NoError(t, err)
+	require.Empty(t, targets)
+	_, err = f.Update(t.Context(), d.ID, Change{})
+	require.ErrorIs(t, err, ErrRevoked)
+
+	lose()
+	f.store.failSave = func(login.Record) error { return errors.New("store is away") }
+	_, err = f.Devices(t.Context(), d.Person)
+	require.Error(t, err, "rather nobody than a device that was revoked")
+}
+
 func TestPromptsGoToDevicesThatCanBeTold(t *testing.T) {
 	f := newFixture(t)
 	told := f.enrolled(t, ann(annNumber), nil)

@@ -55,6 +55,7 @@ type People struct {
 	store   login.Store
 	keys    *otp.Keys
 	options atomic.Pointer[Options]
+	revoked revoked
 }
 
 var _ login.People = (*People)(nil)
