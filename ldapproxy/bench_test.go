@@ -40,6 +40,10 @@ func TestMain(m *testing.M) {
 		serveFaulty()
 		return
 	}
+	if addr := os.Getenv(oursEnv); addr != "" {
+		serveOurs(addr)
+		return
+	}
 	os.Exit(m.Run())
 }
 

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -124,6 +126,7 @@ func (c *conn) serve(tlsFirst bool) {
 
 // run reads the client until it leaves, or another goroutine does.
 func (c *conn) run() {
+	defer c.survive()
 	if err := c.read(); !errors.Is(err, errReadOn) {
 		c.end(err)
 	}
@@ -364,9 +367,29 @@ func (c *conn) spawn(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closed {
-		c.working.Go(f)
+		c.working.Go(func() {
+			defer c.survive()
+			f()
+		})
 	}
 	return !c.closed
+}
+
+// survive keeps a mistake of ours that one connection has brought to light from
+// ending the others. Only what the runtime says of it is logged: anything else
+// could quote the client.
+func (c *conn) survive() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	what := fmt.Sprintf("%T", p)
+	if err, ok := p.(runtime.Error); ok {
+		what = err.Error()
+	}
+	c.server.meter.Refused("broken")
+	c.server.log.Error("an LDAP connection failed inside vssgate", "client", c.client.Load().Login.Name, "from", c.from, "panic", what, "stack", string(debug.Stack()))
+	c.end(&farewell{ldap.LDAPResultUnavailable, "this connection failed"})
 }
 
 // unavailable is what is answered when the directory cannot be reached.

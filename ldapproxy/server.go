@@ -53,7 +53,8 @@ type Meter interface {
 	Connections(delta int)
 	// Refused counts a connection, bind or frame that was turned away, by one
 	// of a few words: unknown_client, too_many, bad_frame, busy, bind, operation,
-	// tls, deadline; unavailable: a bind got no verdict.
+	// tls, deadline; accept: none could be accepted, for want of descriptors, say;
+	// unavailable: a bind got no verdict; broken: a mistake of ours ended it.
 	Refused(reason string)
 }
 
@@ -167,6 +168,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, tlsFirst bool) erro
 			return err
 		default: // out of descriptors, say: those who are here go on
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.meter.Refused("accept")
 			s.log.Error("cannot accept LDAP connections", "cause", err, "again_in", pause)
 			wait(ctx, pause)
 		}

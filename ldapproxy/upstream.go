@@ -151,6 +151,7 @@ func (c *conn) giveUp(u *upstream) {
 
 // run relays what the directory says until the connection ends.
 func (u *upstream) run() {
+	defer u.c.survive()
 	err := u.relay()
 	u.conn.Close()
 	u.src.giveBack()
