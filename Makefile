@@ -39,7 +39,7 @@ vpn:
 
 bench:
 	./test/packages.sh bench
-	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -p 1 -timeout 8m ./...
+	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -p 1 -timeout 20m ./...
 
 chaos:
 	./test/packages.sh

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	layeh "layeh.com/radius"
 
 	"vssgate/internal/login"
 	"vssgate/internal/secret"
@@ -151,6 +152,9 @@ func FuzzPacket(f *testing.F) {
 		if drop != "" {
 			return
 		}
+		parsed, err := layeh.Parse(b, p.Secret)
+		require.NoError(t, err)
+		require.Equal(t, parsed, p.Packet, "as the library reads it")
 		again, err := p.MarshalBinary()
 		require.NoError(t, err)
 		require.Equal(t, b[:len(again)], again)

@@ -38,7 +38,7 @@ const maxValue = 253
 // Proxy-State comes last, as it came (RFC 2865 section 5.33). A text that does
 // not fit into 4096 bytes beside the Proxy-States is left out.
 func (a answer) encode(c *client, identifier uint32, authenticator [16]byte, proxyState [][]byte) ([]byte, error) {
-	var mac layeh.Attribute
+	ma := 0 // where Message-Authenticator is; 0: there is none
 	p := layeh.Packet{Code: a.code, Identifier: byte(identifier), Authenticator: authenticator, Secret: c.secret}
 	p.Attributes = make(layeh.Attributes, 0, 5+len(a.passed)+len(a.more)+len(proxyState))
 	switch {
@@ -46,8 +46,8 @@ func (a answer) encode(c *client, identifier uint32, authenticator [16]byte, pro
 		p.Identifier, p.Authenticator = 0, tokenField(identifier)
 	case a.unsigned:
 	case !c.BareReplies || a.hasEAP(): // EAP-Message must not come without (RFC 3579 section 3.1)
-		mac = make(layeh.Attribute, md5.Size)
-		p.Add(rfc2869.MessageAuthenticator_Type, mac)
+		p.Add(rfc2869.MessageAuthenticator_Type, make(layeh.Attribute, md5.Size))
+		ma = headerLen
 	}
 	for part, rest := split(a.text, maxValue); part != ""; part, rest = split(rest, maxValue) {
 		p.Add(rfc2865.ReplyMessage_Type, layeh.Attribute(part))
@@ -73,7 +73,7 @@ func (a answer) encode(c *client, identifier uint32, authenticator [16]byte, pro
 	for _, s := range proxyState {
 		p.Add(rfc2865.ProxyState_Type, s)
 	}
-	unsigned, err := p.MarshalBinary()
+	b, err := p.MarshalBinary()
 	if err != nil && a.text != "" {
 		a.text = ""
 		return a.encode(c, identifier, authenticator, proxyState)
@@ -81,14 +81,10 @@ func (a answer) encode(c *client, identifier uint32, authenticator [16]byte, pro
 	if err != nil {
 		return nil, fmt.Errorf("encode %v: %w", a.code, err)
 	}
-	if c.version == overV11 {
-		return unsigned, nil
+	if c.version != overV11 {
+		c.key.Respond(b, ma)
 	}
-	if mac != nil {
-		sum := c.key.MAC(unsigned)
-		copy(mac, sum[:])
-	}
-	return p.Encode()
+	return b, nil
 }
 
 func (a *answer) hasEAP() bool {

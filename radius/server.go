@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -457,7 +458,7 @@ func (p *packet) proxyState() (all [][]byte) {
 	}
 	for _, a := range p.Attributes {
 		if a.Type == rfc2865.ProxyState_Type {
-			all = append(all, a.Attribute)
+			all = append(all, bytes.Clone(a.Attribute)) // kept while the request is held, and nothing else of it
 		}
 	}
 	return all

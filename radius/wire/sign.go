@@ -70,6 +70,20 @@ func (k *Key) Sign(p *layeh.Packet) ([]byte, error) {
 	return p.Encode()
 }
 
+// Respond makes b, which has the Request Authenticator in the place of its own
+// and zeros in that of the Message-Authenticator at ma (0: it has none), the
+// answer of who knows the secret (RFC 2869 section 5.14, RFC 2865 section 3).
+func (k *Key) Respond(b []byte, ma int) {
+	if ma != 0 {
+		sum := k.MAC(b)
+		copy(b[ma+2:], sum[:])
+	}
+	h := md5.New()
+	h.Write(b)
+	h.Write(k.secret)
+	h.Sum(b[4:4:HeaderLen])
+}
+
 // A Fault says why a datagram is no answer to a request.
 type Fault string
 

@@ -8,6 +8,7 @@
 //	BenchmarkFirstFactor     logins on the first factor alone, beside slapd and FreeRADIUS
 //	BenchmarkLogins          whole logins a second
 //	BenchmarkNodes           the same by processes: over the embedded store, over Redis, by three nodes
+//	BenchmarkManyHeld        what a login takes beside 1,000, 10,000 and 100,000 that are held; what those take in Redis
 //	BenchmarkRubbish         logins during a flood of packets that are none
 //	BenchmarkLogin           what a login takes besides the directory, leg by leg
 //	BenchmarkPhones          memory of 5,000 phones that wait, and from a phone's answer to the verdict

@@ -225,7 +225,7 @@ func (l *legs) report(b *testing.B, leg string) {
 
 // BenchmarkWrongState answers packets with a State that nobody made: the whole
 // way from the socket through the engine and back. What the library's codec
-// allocates for such a packet and its answer is told apart; the rest is ours.
+// allocates for the answer is told apart; the rest is ours.
 func BenchmarkWrongState(b *testing.B) {
 	const target = 10
 	s := newBare(b, 0)
@@ -250,7 +250,7 @@ func BenchmarkWrongState(b *testing.B) {
 	}
 	all := testing.AllocsPerRun(2000, exchange)
 	require.EqualValues(b, radius.Reject, answer[0])
-	library := testing.AllocsPerRun(100, func() { codec(b, packets[i%len(packets)], answer[:n]) })
+	library := testing.AllocsPerRun(100, func() { encode(b, answer[:n]) })
 	b.ReportMetric(all-library, "allocs-ours")
 	b.ReportMetric(library, "allocs-library")
 	if all-library > 2*target {
@@ -258,16 +258,12 @@ func BenchmarkWrongState(b *testing.B) {
 	}
 }
 
-// codec is what the library does for one packet and its answer.
-func codec(b *testing.B, request, answer []byte) {
-	p, err := layeh.Parse(request, []byte(sharedSecret))
-	require.NoError(b, err)
-	out := p.Response(layeh.CodeAccessReject)
+// encode is what the library does for an answer.
+func encode(b *testing.B, answer []byte) {
+	out := layeh.Packet{Code: layeh.CodeAccessReject}
 	for at := 20; at < len(answer); at += int(answer[at+1]) {
 		out.Add(layeh.Type(answer[at]), layeh.Attribute(answer[at+2:at+int(answer[at+1])]))
 	}
-	_, err = out.MarshalBinary() // to be signed
-	require.NoError(b, err)
-	_, err = out.Encode()
+	_, err := out.MarshalBinary() // to be signed
 	require.NoError(b, err)
 }

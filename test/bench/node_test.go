@@ -26,6 +26,7 @@ import (
 
 	"vssgate/internal/app"
 	"vssgate/internal/config"
+	"vssgate/internal/testenv"
 	"vssgate/otp"
 )
 
@@ -148,6 +149,7 @@ func (w weight) String() string {
 // A node is the program in a process of its own.
 type node struct {
 	b    *testing.B
+	pid  int
 	at   app.Addresses
 	in   io.Writer
 	out  *json.Decoder
@@ -229,13 +231,13 @@ func startNode(b *testing.B, dir string, d *tree) *node {
 
 // startNodesOn runs nodes over that Redis, where people are enrolled under the
 // keys in the folder.
-func startNodesOn(b *testing.B, redis, keysIn string, d *tree, many int) (all []*node) {
+func startNodesOn(b *testing.B, redis *testenv.RedisServer, keysIn string, d *tree, many int) (all []*node) {
 	key, err := os.ReadFile(filepath.Join(keysIn, "secret.key"))
 	require.NoError(b, err)
 	for range many {
 		dir := memoryDir(b)
 		require.NoError(b, os.WriteFile(filepath.Join(dir, "secret.key"), key, 0o600))
-		all = append(all, startNodeAt(b, dir, d.config(), fmt.Sprintf("store: {redis: {addresses: [%q]}}", redis)))
+		all = append(all, startNodeAt(b, dir, d.config(), fmt.Sprintf("store: {redis: {addresses: [%q]}}", redis.Addr)))
 	}
 	return all
 }
@@ -265,7 +267,7 @@ func startNodeAs(b *testing.B, dir, text string) *node {
 	require.NoError(b, err)
 	require.NoError(b, cmd.Start())
 	b.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	n := &node{b: b, in: in, out: json.NewDecoder(out), told: told}
+	n := &node{b: b, pid: cmd.Process.Pid, in: in, out: json.NewDecoder(out), told: told}
 	require.NoError(b, n.out.Decode(&n.at))
 	return n
 }

@@ -28,7 +28,7 @@ func BenchmarkHeldRADIUS(b *testing.B) {
 		enrolled := n.ask("collect")
 		n.profile("enrolled")
 		nas := newNAS(b, n.at.RADIUS[0])
-		nas.logIn(n, held)
+		nas.logIn(n, 0, held)
 		rushed := n.ask("weigh")
 		time.Sleep(3 * time.Second) // the node sees that it is quiet
 		asItIs := n.ask("weigh")
@@ -72,25 +72,24 @@ func newNAS(b *testing.B, addr string) *nas {
 // window is how many requests may be under way, so that no socket overflows.
 const window = 1024
 
-// logIn has users 0 to count-1 log in, and returns when all are held.
-func (a *nas) logIn(n *node, count int) {
-	sent := make([][]byte, 0, 256)
-	for from := 0; from < count; from += len(sent) {
-		sent = sent[:0]
+// logIn has users from to to-1 log in, and returns when all are held.
+func (a *nas) logIn(n *node, from, to int) {
+	before := n.open()
+	for at := from; at < to; at += 256 {
 		conn, err := net.DialUDP("udp", nil, a.addr)
 		require.NoError(a.b, err)
 		a.b.Cleanup(func() { conn.Close() })
-		for i := from; i < min(from+256, count); i++ {
-			p := accessRequest(byte(i), i)
-			sent = append(sent, p)
-			_, err := conn.Write(p)
+		end := min(at+256, to)
+		for i := at; i < end; i++ {
+			_, err := conn.Write(accessRequest(byte(i), i))
 			require.NoError(a.b, err)
 		}
-		if want := from + len(sent) - window; n.wait(want) < want {
+		if want := before + end - from - window; n.wait(want) < want {
 			a.b.Fatal("the node takes no more logins")
 		}
 	}
-	require.Equal(a.b, count, n.wait(count), "requests were lost on the way")
+	want := before + to - from
+	require.Equal(a.b, want, n.wait(want), "requests were lost on the way")
 }
 
 // accessRequest is what a VPN gateway sends for user i, and more attributes.

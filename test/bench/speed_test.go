@@ -64,23 +64,30 @@ func median(all []float64) float64 {
 }
 
 // processorTime is what this process and those that it has started have used.
-func processorTime(b *testing.B) time.Duration {
+func processorTime(b *testing.B) (used time.Duration) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	require.NoError(b, err)
-	self, ticks := strconv.Itoa(os.Getpid()), 0
 	for _, path := range stats {
-		stat, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		_, rest, _ := strings.Cut(string(stat), ") ") // proc(5): state, ppid, ..., utime and stime are the 14th and 15th
-		if f := strings.Fields(rest); len(f) > 12 && (f[1] == self || strings.HasPrefix(path, "/proc/"+self+"/")) {
-			user, _ := strconv.Atoi(f[11])
-			system, _ := strconv.Atoi(f[12])
-			ticks += user + system
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if parent, took := processorOf(pid); pid == os.Getpid() || parent == os.Getpid() {
+			used += took
 		}
 	}
-	return time.Duration(ticks) * time.Second / 100
+	return used
+}
+
+// processorOf is what one process has used, and who has started it.
+func processorOf(pid int) (parent int, used time.Duration) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0 // it has ended
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ") // proc(5): state, ppid, ..., utime and stime are the 14th and 15th
+	f := strings.Fields(rest)
+	parent, _ = strconv.Atoi(f[1])
+	user, _ := strconv.Atoi(f[11])
+	system, _ := strconv.Atoi(f[12])
+	return parent, time.Duration(user+system) * time.Second / 100
 }
 
 // ratio reports how much of what the second does the first does.
