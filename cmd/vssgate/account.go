@@ -46,7 +46,7 @@ func call[Out any](cmd *cobra.Command, w *where, asJSON bool, path string, in an
 	if err != nil {
 		return err
 	}
-	if cmd.Name() == "list" {
+	if cmd.Parent() == nil || cmd.Parent().Name() != "emergency" {
 		warnOfEmergency(cmd, socket)
 	}
 	if asJSON {

@@ -92,7 +92,7 @@ func showEmergency(out io.Writer, e admin.Emergency) {
 	fmt.Fprintf(out, "EMERGENCY until %s: members of %s log in on the password alone (%s: %s)\n", clock(*e.Until), e.Group, e.By, e.Why)
 }
 
-// warnOfEmergency says above a list that an emergency is on.
+// warnOfEmergency says above whatever is shown that an emergency is on.
 func warnOfEmergency(cmd *cobra.Command, socket string) {
 	e, err := admin.Call[admin.Emergency](cmd.Context(), socket, "/emergency/status", admin.None{})
 	if err == nil && e.On {

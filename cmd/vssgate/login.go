@@ -229,6 +229,7 @@ func loginFollowCommand(w *where) *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
+			warnOfEmergency(cmd, socket)
 			out, zone := cmd.OutOrStdout(), w.zone()
 			return admin.Follow(ctx, socket, "/login/follow", in, func(e admin.FollowedEvent) error {
 				if asJSON {

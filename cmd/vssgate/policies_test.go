@@ -55,11 +55,15 @@ func TestAnEmergencyFromTheCommandLine(t *testing.T) {
 	require.Contains(t, d.audit(), `"factor":"emergency"`)
 	require.Contains(t, d.audit(), `"why":"30 minutes: VssID is down"`)
 	require.Contains(t, d.Output(), `"emergency_until":"`)
-	require.Contains(t, d.admin("account", "list").errOut, "EMERGENCY until")
+	for _, shown := range [][]string{{"account", "list"}, {"account", "show", "binh.tt"}, {"login", "list"}, {"login", "list", "--json"}, {"device", "list", "--account", "binh.tt"},
+		{"nas", "list", "--seen"}, {"rollout", "report"}} {
+		require.Regexp(t, `^EMERGENCY until \S+ \S+ \S+: members of duty log in on the password alone \(.*: VssID is down\)\n`, d.admin(shown...).errOut, "%v", shown)
+	}
 
 	require.Equal(t, "no emergency is on\n", d.admin("emergency", "off").out)
 	require.Equal(t, false, d.try("binh.tt", "203.0.113.10")["accepted"])
 	require.Equal(t, "no emergency is on\n", d.admin("emergency", "status").out)
+	require.Empty(t, d.admin("login", "list").errOut)
 	require.Equal(t, exitOK, d.admin("audit", "verify").code)
 }
 

@@ -55,10 +55,14 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	defer d.Wait()
 	defer stop()
+	push, err := startPush(ctx)
+	if err != nil {
+		return err
+	}
 	if err := freePorts(o); err != nil {
 		return err
 	}
-	node, err := o.build(ctx, dir, d)
+	node, err := o.build(ctx, dir, d, push)
 	if err != nil {
 		return err
 	}
@@ -68,7 +72,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	g.Go(func() error {
 		select {
 		case at := <-ready:
-			if err := o.show(gctx, dir, d, at); err != nil && gctx.Err() == nil {
+			if err := o.show(gctx, dir, d, push, at); err != nil && gctx.Err() == nil {
 				return err
 			}
 		case <-gctx.Done():
@@ -102,7 +106,7 @@ func freePorts(o Options) error {
 }
 
 // build writes a configuration like an administrator's and loads it.
-func (o Options) build(ctx context.Context, dir string, d *Directory) (*app.App, error) {
+func (o Options) build(ctx context.Context, dir string, d *Directory, push *pushService) (*app.App, error) {
 	httpAddr, err := settled(o.HTTP)
 	if err != nil {
 		return nil, err
@@ -110,7 +114,7 @@ func (o Options) build(ctx context.Context, dir string, d *Directory) (*app.App,
 	var text bytes.Buffer
 	err = template.Must(template.New("").Parse(configTemplate)).Execute(&text, map[string]string{
 		"Dir": dir, "Directory": d.URI, "Base": d.Base, "BindDN": d.BindDN, "BindPassword": d.BindPassword,
-		"RADIUS": o.RADIUS, "LDAP": o.LDAP, "HTTP": httpAddr, "Secret": Secret,
+		"RADIUS": o.RADIUS, "LDAP": o.LDAP, "HTTP": httpAddr, "Secret": Secret, "Push": push.url,
 	})
 	if err != nil {
 		return nil, err
@@ -157,7 +161,7 @@ func enrolPhones(ctx context.Context, dir string, d *Directory, at app.Addresses
 			return nil, err
 		}
 		_, err = c.Enrol(ctx, phone.Enrolment{
-			ActivationCode: activation.ActivationCode, Name: "Demo phone of " + u.Username, Platform: "android", AppVersion: "1.6.8",
+			ActivationCode: activation.ActivationCode, Name: "Demo phone of " + u.Username, Platform: "android", AppVersion: "1.6.8", PushToken: tokenPrefix + u.Username,
 			Can: []string{"code", "approve", "number"},
 		})
 		if err != nil {

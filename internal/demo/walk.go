@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"vssgate/internal/app"
@@ -19,16 +20,18 @@ import (
 
 // A walk shows logins, step by step.
 type walk struct {
+	mu     sync.Mutex // of out: a NAS and a phone speak at once
 	out    io.Writer
 	begun  time.Time
 	at     app.Addresses
 	d      *Directory
+	push   *pushService
 	phones map[string]*phone.Client
 }
 
 // show walks through one login of each kind and says what to try by hand.
-func (o Options) show(ctx context.Context, dir string, d *Directory, at app.Addresses) error {
-	w := &walk{out: o.Out, begun: time.Now(), at: at, d: d}
+func (o Options) show(ctx context.Context, dir string, d *Directory, push *pushService, at app.Addresses) error {
+	w := &walk{out: o.Out, begun: time.Now(), at: at, d: d, push: push}
 	fmt.Fprintf(w.out, "vssgate demo: RADIUS on %s/udp, LDAP on %s, phone API on http://%s, a directory in this process.\n",
 		at.RADIUS[0], at.LDAP[0], at.Phones)
 	fmt.Fprintf(w.out, "->: to vssgate, <-: from vssgate, VssID: on the phone of the user. Times in seconds.\n")
@@ -43,6 +46,8 @@ func (o Options) show(ctx context.Context, dir string, d *Directory, at app.Addr
 		{"RADIUS, challenge: the user types the code that VssID shows", w.challenge},
 		{"RADIUS, hold: the VPN waits until the user approves in VssID", w.held},
 		{"RADIUS, hold: the user denies", w.denied},
+		{"RADIUS, append, for whom can neither ask nor wait: the code goes behind the password", w.appended},
+		{"The same, without a code: the user approves when nobody waits any more, and the next try is let in", w.late},
 		{"LDAP: a bind is held and approved; then the application searches through the proxy", w.bind},
 		{"RADIUS: a wrong password; no phone is told", w.wrongPassword},
 	} {
@@ -59,6 +64,8 @@ func (o Options) show(ctx context.Context, dir string, d *Directory, at app.Addr
 }
 
 func (w *walk) say(at time.Time, format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	fmt.Fprintf(w.out, "  %7.3f  %s\n", at.Sub(w.begun).Seconds(), fmt.Sprintf(format, args...))
 }
 
@@ -80,8 +87,16 @@ func (w *walk) nas(from string) (*radius.Asker, error) {
 	return a, err
 }
 
-// onPhone waits until the user's phone shows a login.
+// onPhone waits until the user's phone was told of a login, and shows it.
 func (w *walk) onPhone(ctx context.Context, user string) (phone.Login, error) {
+	for told := ""; told != user; {
+		select {
+		case told = <-w.push.told:
+		case <-ctx.Done():
+			return phone.Login{}, fmt.Errorf("the phone of %s was not told: %w", user, ctx.Err())
+		}
+	}
+	w.say(time.Now(), "push to the phone of %s: a login waits (neither code nor name goes through the push service)", user)
 	list, err := w.phones[user].Logins(ctx, 20*time.Second, "")
 	if err != nil {
 		return phone.Login{}, err
@@ -159,6 +174,48 @@ func (w *walk) holds(ctx context.Context, user string, want radius.Code, answer 
 	return errors.Join(w.onPhoneAfter(ctx, user, answer), <-asked)
 }
 
+// appended logs in where nothing can be asked: the password alone opens the
+// login and is rejected with what to do, password and code are let in.
+func (w *walk) appended(ctx context.Context) error {
+	return w.twice(ctx, "binh.tt", func(u DirectoryUser, l phone.Login) (string, error) {
+		w.say(time.Now(), "%s types %s,%s as the password", u.Username, u.Password, l.Code)
+		return u.Password + "," + l.Code, nil
+	})
+}
+
+// late approves when nobody waits: the next try is let in, once.
+func (w *walk) late(ctx context.Context) error {
+	return w.twice(ctx, "chi.lv", func(u DirectoryUser, l phone.Login) (string, error) {
+		done, err := w.phones[u.Username].Approve(ctx, l.ID, "")
+		w.say(time.Now(), "VssID of %s: Approve -> %s, within %d s", u.Username, done.Verdict, done.RetryWithin)
+		return u.Password, err
+	})
+}
+
+// twice logs the user in with the password, and then with what next says.
+func (w *walk) twice(ctx context.Context, user string, next func(DirectoryUser, phone.Login) (password string, err error)) error {
+	a, err := w.nas("127.0.0.3")
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	u := w.user(user)
+	q := radius.Question{Username: u.Username, Password: []byte(u.Password), NAS: "demo-old", Station: "198.51.100.30"}
+	if err := w.want(ctx, a, q, radius.Reject); err != nil {
+		return err
+	}
+	l, err := w.onPhone(ctx, user)
+	if err != nil {
+		return err
+	}
+	password, err := next(u, l)
+	if err != nil {
+		return err
+	}
+	q.Password = []byte(password)
+	return w.want(ctx, a, q, radius.Accept)
+}
+
 // thinking is how long a demo user looks at the phone.
 const thinking = time.Second
 
@@ -223,8 +280,11 @@ All of it works. The demo stays up; try it by hand from another terminal (Ctrl-C
   3. an LDAP login, held until you approve it on that phone:
      ldapsearch -x -H ldap://%[6]s -D %[9]s -w %[4]s -b %[10]s uid
 
+  4. what the administrator sees of all that; one login step by step: login show, with the six characters in brackets
+     %[7]s login list --socket %[12]s
+
 Users: %[11]s. The log is on standard error.
-`, u.Username, url, KeyFile(dir, u.Username), u.Password, w.at.RADIUS[0], w.at.LDAP[0], program(), Secret, u.DN, w.d.Base, w.users())
+`, u.Username, url, KeyFile(dir, u.Username), u.Password, w.at.RADIUS[0], w.at.LDAP[0], program(), Secret, u.DN, w.d.Base, w.users(), w.at.Admin)
 }
 
 func (w *walk) users() string {

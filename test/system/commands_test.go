@@ -172,8 +172,9 @@ func TestWrongUsageIsExitCodeTwo(t *testing.T) {
 func TestTheDemoWalksThroughItsLoginsAndEnds(t *testing.T) {
 	stdout, stderr, code := vssgate(t, "demo", "--once", "--radius", "127.0.0.1:0", "--ldap", "127.0.0.1:0", "--http", "127.0.0.1:0")
 	require.Zero(t, code, stderr)
-	require.Equal(t, 4, strings.Count(stdout, ": login to "), "prompts on phones")
-	for _, seen := range []string{"Access-Challenge", "Access-Accept", "Access-Reject", "BindResponse 0", "phone watch --url"} {
+	require.Equal(t, 6, strings.Count(stdout, ": login to "), "prompts on phones")
+	require.Equal(t, 6, strings.Count(stdout, "push to the phone of "))
+	for _, seen := range []string{"Access-Challenge", "Access-Accept", "Access-Reject", "BindResponse 0", "phone watch --url", "or use password,code", "Approve -> waiting_for_retry"} {
 		require.Contains(t, stdout, seen)
 	}
 	require.Empty(t, stderr, "no warning in a demo")

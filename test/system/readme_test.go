@@ -108,7 +108,7 @@ func (r *reader) types(line string) {
 	if strings.HasPrefix(line, "docs/") {
 		line = r.top() + "/" + line
 	}
-	if strings.HasPrefix(line, "vssgate login") || strings.HasPrefix(line, "vssgate account") || strings.HasPrefix(line, "vssgate device") || strings.HasPrefix(line, "vssgate nas") || strings.HasPrefix(line, "vssgate doctor") {
+	if regexp.MustCompile(`^vssgate (login|account|device|nas|doctor|emergency)\b`).MatchString(line) {
 		line += " --config " + r.site.Config
 	}
 	require.Regexp(r.t, `^(vssgate|make -n|curl|/.*/docs/vssid-phone.sh) `, line, "no test runs this command")
