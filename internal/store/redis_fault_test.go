@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -598,6 +599,26 @@ func TestUserAndPassword(t *testing.T) {
 	for _, user := range []string{"", "default"} {
 		openRedis(t, RedisOptions{Addresses: []string{server.Addr}, Username: user, Password: "a-password-nobody-knows"})
 	}
+}
+
+// The suite runs as a user with the rights that the page tells to give, and those
+// are no more than a node needs.
+func TestTheRightsOfANodeAreThoseOfThePage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operations.md")
+	require.NoError(t, err)
+	require.Contains(t, string(page), "user vssgate on ><password> "+testenv.RedisRights+"\n")
+	ca := testenv.CA(t)
+	r := openRedis(t, secured(ca, testenv.StartSecuredRedis(t, ca).Addr))
+	ctx := context.Background()
+	for name, err := range map[string]error{
+		"flushes":      r.client.FlushAll(ctx).Err(),
+		"configures":   r.client.ConfigSet(ctx, "maxmemory", "1").Err(),
+		"reads others": r.client.Get(ctx, "other").Err(),
+	} {
+		require.ErrorContains(t, err, "NOPERM", name)
+	}
+	_, err = r.Survey(ctx)
+	require.NoError(t, err)
 }
 
 func TestTLS(t *testing.T) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/tls"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,20 +13,39 @@ import (
 )
 
 // redisKinds are the kinds of server that every test of promises runs against.
-// Each runs for as long as the test that asks for it.
+// Each runs for as long as the test that asks for it. All but the first speak TLS,
+// and know a user who may do no more than a node needs.
 var redisKinds = map[string]func(t testing.TB) RedisOptions{
 	"one server": func(t testing.TB) RedisOptions { return RedisOptions{Addresses: []string{testenv.Redis(t)}} },
+	"one server, secured": func(t testing.TB) RedisOptions {
+		ca := testenv.CA(t)
+		return secured(ca, testenv.StartSecuredRedis(t, ca).Addr)
+	},
 	"behind Sentinel": func(t testing.TB) RedisOptions {
-		return RedisOptions{Addresses: []string{testenv.RedisSentinel(t, testenv.StartRedis(t), "vssgate")}, MasterName: "vssgate"}
+		ca := testenv.CA(t)
+		o := secured(ca, testenv.RedisSentinel(t, testenv.StartSecuredRedis(t, ca), "vssgate"))
+		o.MasterName = "vssgate"
+		return o
 	},
 	"a Cluster": func(t testing.TB) RedisOptions {
-		return RedisOptions{Addresses: []string{testenv.RedisCluster(t)}, Cluster: true}
+		ca := testenv.CA(t)
+		o := secured(ca, testenv.SecuredRedisCluster(t, ca))
+		o.Cluster = true
+		return o
 	},
+}
+
+func secured(ca *testenv.Authority, addr string) RedisOptions {
+	return RedisOptions{
+		Addresses: []string{addr}, Username: testenv.RedisUser, Password: testenv.RedisPassword,
+		TLS: &tls.Config{RootCAs: ca.Pool, ServerName: "127.0.0.1"},
+	}
 }
 
 func TestRedisKeepsThePromisesOfAStore(t *testing.T) {
 	for name, start := range redisKinds {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // what takes time is waiting
 			o := start(t)
 			storetest.Run(t, func(t *testing.T) login.Store { return openRedis(t, o) })
 		})
@@ -35,6 +55,7 @@ func TestRedisKeepsThePromisesOfAStore(t *testing.T) {
 func TestRedisKeepsThePromisesAmongNodes(t *testing.T) {
 	for name, start := range redisKinds {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // what takes time is waiting
 			o := start(t)
 			storetest.RunNodes(t, func(t *testing.T, n int) []login.Store {
 				nodes := make([]login.Store, n)

@@ -3,7 +3,9 @@ package testenv
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -20,7 +22,29 @@ type RedisServer struct {
 	child
 	dir      string
 	args     []string
-	sentinel string // its configuration file, if it is a Sentinel
+	sentinel string     // its configuration file, if it is a Sentinel
+	ca       *Authority // it speaks TLS only, with a certificate of it; nil: no TLS
+	admin    string     // the password without which it says nothing; "": none is needed
+}
+
+// RedisUser and RedisPassword are who may ask a secured Redis, for no more than
+// docs/operations.md gives him.
+const (
+	RedisUser     = "vssgate"
+	RedisPassword = "password-of-the-node"
+)
+
+// RedisRights are the rights of that user.
+const RedisRights = "~vssgate:* &vssgate:* +@all -@admin -@dangerous +info"
+
+// StartSecuredRedis starts a redis-server that speaks TLS only, with a certificate
+// of the authority, and answers users only.
+func StartSecuredRedis(t testing.TB, ca *Authority, args ...string) *RedisServer {
+	t.Helper()
+	const admin = "password-of-the-administrator"
+	user := append([]string{"--user", RedisUser, "on", ">" + RedisPassword}, strings.Fields(RedisRights)...)
+	args = append(append(user, "--requirepass", admin, "--masterauth", admin), args...)
+	return startRedis(t, &RedisServer{ca: ca, admin: admin, args: args})
 }
 
 // Redis starts a redis-server, stops it when the test ends, and returns its
@@ -34,7 +58,19 @@ func Redis(t testing.TB) (addr string) {
 // its address. It refuses whatever touches two slots at once.
 func RedisCluster(t testing.TB) (addr string) {
 	t.Helper()
-	s := StartRedis(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
+	return clustered(t, StartRedis(t, clusterArgs...))
+}
+
+// SecuredRedisCluster is RedisCluster over TLS, for users only.
+func SecuredRedisCluster(t testing.TB, ca *Authority) (addr string) {
+	t.Helper()
+	return clustered(t, StartSecuredRedis(t, ca, append([]string{"--tls-cluster", "yes"}, clusterArgs...)...))
+}
+
+var clusterArgs = []string{"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"}
+
+func clustered(t testing.TB, s *RedisServer) (addr string) {
+	t.Helper()
 	s.Do("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
 	deadline := time.Now().Add(20 * time.Second)
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -54,50 +90,41 @@ func RedisCluster(t testing.TB) (addr string) {
 // the authority, and returns its address.
 func RedisTLS(t testing.TB, ca *Authority) (addr string) {
 	t.Helper()
-	var err error
-	for range 5 {
-		addr = freeAddr(t)
-		_, port, _ := net.SplitHostPort(addr)
-		s := &RedisServer{child: child{t: t}, dir: t.TempDir(), Addr: addr, args: []string{
-			"--port", "0", "--tls-port", port, "--tls-auth-clients", "no",
-			"--tls-cert-file", ca.CertFile, "--tls-key-file", ca.KeyFile, "--tls-ca-cert-file", ca.CAFile,
-		}}
-		if err = s.start(); err == nil {
-			t.Cleanup(s.Stop)
-			return addr
-		}
-	}
-	t.Fatal(err)
-	return ""
+	return startRedis(t, &RedisServer{ca: ca}).Addr
 }
 
 // RedisSentinel starts a Sentinel that watches primary under a name, alone, and
-// returns its address.
+// returns its address. It speaks TLS if the primary does.
 func RedisSentinel(t testing.TB, primary *RedisServer, name string) (addr string) {
 	t.Helper()
 	host, port, err := net.SplitHostPort(primary.Addr)
 	must(t, err)
-	for range 5 {
-		s := &RedisServer{child: child{t: t}, dir: t.TempDir(), Addr: freeAddr(t)}
-		s.sentinel = filepath.Join(s.dir, "sentinel.conf")
-		must(t, os.WriteFile(s.sentinel, fmt.Appendf(nil, "sentinel monitor %s %s %s 1\n", name, host, port), 0o600))
-		if err = s.start(); err == nil {
-			t.Cleanup(s.Stop)
-			return s.Addr
-		}
+	s := &RedisServer{dir: t.TempDir(), ca: primary.ca}
+	s.sentinel = filepath.Join(s.dir, "sentinel.conf")
+	config := fmt.Sprintf("sentinel monitor %s %s %s 1\n", name, host, port)
+	if primary.admin != "" {
+		config += fmt.Sprintf("sentinel auth-pass %s %s\n", name, primary.admin)
 	}
-	t.Fatal(err)
-	return ""
+	must(t, os.WriteFile(s.sentinel, []byte(config), 0o600))
+	return startRedis(t, s).Addr
 }
 
 // StartRedis starts a redis-server with more arguments, and stops it when the
 // test ends. It returns when the server answers.
 func StartRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
+	return startRedis(t, &RedisServer{args: args})
+}
+
+func startRedis(t testing.TB, s *RedisServer) *RedisServer {
+	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatal("redis-server is missing: apt-get install redis-server")
 	}
-	s := &RedisServer{child: child{t: t}, dir: t.TempDir(), args: args}
+	s.t = t
+	if s.dir == "" {
+		s.dir = t.TempDir()
+	}
 	var err error
 	for range 5 { // somebody else may take the port meanwhile
 		s.Addr = freeAddr(t)
@@ -121,9 +148,14 @@ func (s *RedisServer) start() error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no"}, s.args...)
+	args := append([]string{"--save", "", "--appendonly", "no"}, s.args...)
 	if s.sentinel != "" {
-		args = []string{s.sentinel, "--sentinel", "--port", port, "--bind", "127.0.0.1", "--dir", s.dir}
+		args = []string{s.sentinel, "--sentinel"}
+	}
+	args = append(args, "--bind", "127.0.0.1", "--dir", s.dir, "--port", port)
+	if s.ca != nil {
+		args = append(args, "--port", "0", "--tls-port", port, "--tls-auth-clients", "no", "--tls-replication", "yes",
+			"--tls-cert-file", s.ca.CertFile, "--tls-key-file", s.ca.KeyFile, "--tls-ca-cert-file", s.ca.CAFile)
 	}
 	if err := s.run(exec.Command("redis-server", args...)); err != nil {
 		return err
@@ -140,29 +172,37 @@ func (s *RedisServer) Do(words ...string) string {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", s.Addr)
 	must(s.t, err)
+	if s.ca != nil {
+		conn = tls.Client(conn, &tls.Config{RootCAs: s.ca.Pool, ServerName: "127.0.0.1"})
+	}
 	defer conn.Close()
 	must(s.t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	r := bufio.NewReader(conn)
+	if s.admin != "" {
+		s.say(conn, r, "AUTH", s.admin)
+	}
+	return s.say(conn, r, words...)
+}
+
+func (s *RedisServer) say(conn net.Conn, r *bufio.Reader, words ...string) string {
+	s.t.Helper()
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "*%d\r\n", len(words))
 	for _, word := range words {
 		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(word), word)
 	}
-	_, err = conn.Write(b.Bytes())
+	_, err := conn.Write(b.Bytes())
 	must(s.t, err)
-	r := bufio.NewReader(conn)
 	line, err := r.ReadString('\n')
 	must(s.t, err)
 	var size int
 	if _, err := fmt.Sscanf(line, "$%d\r\n", &size); err != nil || size < 0 {
 		return strings.TrimSuffix(line, "\r\n")
 	}
-	text := make([]byte, size)
-	for read := 0; read < size; {
-		n, err := r.Read(text[read:])
-		must(s.t, err)
-		read += n
-	}
-	return string(text)
+	text := make([]byte, size+2) // and the end of the line
+	_, err = io.ReadFull(r, text)
+	must(s.t, err)
+	return string(text[:size])
 }
 
 // Dump is what SAVE has written to disk, as it stands there.
