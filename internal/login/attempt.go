@@ -56,6 +56,7 @@ type Attempt struct {
 	Typed    string // the name as typed, to bind States to it
 	Proof    bool   // begun by a proof of the password, not by the password
 	Secret   []byte // MAC of client, typed name and password: knows the password again
+	Lasting  []byte // MAC of account and password, for what is remembered; none where nothing is
 	Scope    []byte // MAC of NAS, station and, where there is none, the packet: who may join
 	Placed   bool   // it is listed by account, client and station: see Engine.place
 	Who      Identity

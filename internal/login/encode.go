@@ -76,6 +76,7 @@ func (a *Attempt) visit(f *fields) {
 	flag(f, 30, &a.Proof)
 	number(f, 31, &a.Factors)
 	number(f, 32, &a.Phoneless)
+	text(f, 33, &a.Lasting)
 	f.rest(&a.newer)
 }
 

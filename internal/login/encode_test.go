@@ -127,7 +127,7 @@ func TestADamagedAttemptIsAnError(t *testing.T) {
 		"damage in the answer":      {attemptForm, 27, 2, 1, 9},
 		"damage at the end":         {attemptForm, 250, 7},
 		"fields out of order":       {attemptForm, 200, 0, 2, 1, 'v'},
-		"the last one twice":        {attemptForm, 32, 1, 2, 32, 1, 4},
+		"the last one twice":        {attemptForm, 33, 1, 2, 33, 1, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := decodeAttempt(b)

@@ -274,11 +274,11 @@ func (e *Engine) alone(ctx context.Context, q *asking, s *saved, cut []byte) (bo
 	if a.Verdict == nil || q.facts.asksAgain(a.Verdict, s.rec.Read) {
 		return false, nil
 	}
-	full, who := q.secret, q.identity
-	q.secret, q.identity = a.Secret, &a.Who
-	known, err := e.remembers(ctx, q, a.Person, s.rec.Read)
+	who := q.identity
+	q.identity = &a.Who
+	known, err := e.remembers(ctx, q, cut, a.Person, s.rec.Read)
 	if !known || err != nil {
-		q.secret, q.identity = full, who
+		q.identity = who
 		if err != nil {
 			return false, err
 		}

@@ -328,6 +328,9 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	a.Person, a.Notify, a.Number, a.Simple = account.Person, account.Notify, account.CanNumber, account.CanSimple
 	a.Created, a.Deadline = now, now.Add(e.PolicyNow().ValidFor)
 	a.CodesSeen = q.codesSeen
+	if e.placeToRemember(q.req, id.ID) != "" {
+		a.Lasting = e.lastingOf(id.ID, q.req.Password)
+	}
 	return s, nil
 }
 

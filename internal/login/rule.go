@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+
+	"vssgate/otp"
 )
 
 // The written rules of a client that let in on the first factor alone. Audit
@@ -37,7 +39,7 @@ func (e *Engine) rule(ctx context.Context, q *asking, account Account, policy Ru
 	if q.facts.Problem != "" {
 		return FactorNone, nil
 	}
-	known, err := e.remembers(ctx, q, account.Person, now)
+	known, err := e.remembers(ctx, q, q.req.Password, account.Person, now)
 	if err != nil || !known {
 		return FactorNone, err
 	}
@@ -56,13 +58,18 @@ func (q *asking) wouldBe() Reason {
 // remembered is a second factor that was given: for whom, with which password,
 // when. It is never extended, and nothing but an accept makes one.
 type remembered struct {
-	Secret []byte // by what the password is known again: see Attempt.Secret
+	Secret []byte // by what the password is known again: see Attempt.Lasting
 	Person string // who confirmed
 	At     time.Time
 }
 
 // maxRemember bounds Client.Remember, and so how long a forgetting is kept.
 const maxRemember = 24 * time.Hour
+
+// lastingOf stands for an account's password, however the name is typed.
+func (e *Engine) lastingOf(account string, password []byte) []byte {
+	return half(e.Keys.MAC(otp.PurposeJoin, []byte("lasting"), []byte(account), password))
+}
 
 // placeToRemember is the record of that account at q's client from q's station;
 // "" where nothing is remembered: the client does not, the station is not
@@ -77,7 +84,7 @@ func (e *Engine) placeToRemember(r *Request, account string) string {
 // remembers tells whether the person whose account it is now gave the second
 // factor for this account, password and place not long ago, and nothing has
 // happened since that would end that.
-func (e *Engine) remembers(ctx context.Context, q *asking, person string, now time.Time) (bool, error) {
+func (e *Engine) remembers(ctx context.Context, q *asking, password []byte, person string, now time.Time) (bool, error) {
 	key := e.placeToRemember(q.req, q.identity.ID)
 	if key == "" {
 		return false, nil
@@ -98,7 +105,7 @@ func (e *Engine) remembers(ctx context.Context, q *asking, person string, now ti
 		e.Log.Error("a remembered second factor in the store was not made by this installation; it does not count", "account", q.identity.ID, "error", err)
 		return false, nil
 	}
-	if person == "" || m.Person != person || !bytes.Equal(m.Secret, q.secret) || !now.Before(m.At.Add(min(q.req.Client.Remember, maxRemember))) {
+	if person == "" || m.Person != person || !bytes.Equal(m.Secret, e.lastingOf(q.identity.ID, password)) || !now.Before(m.At.Add(min(q.req.Client.Remember, maxRemember))) {
 		return false, nil
 	}
 	ended, err := e.forgottenAt(ctx, person)
@@ -109,7 +116,7 @@ func (e *Engine) remembers(ctx context.Context, q *asking, person string, now ti
 // It is a comfort: when it cannot be written, the next login is asked again.
 func (e *Engine) remember(ctx context.Context, a *Attempt, q *asking) {
 	key := e.placeToRemember(q.req, a.Who.ID)
-	m := remembered{Secret: a.Secret, Person: a.Person, At: a.Verdict.At}
+	m := remembered{Secret: a.Lasting, Person: a.Person, At: a.Verdict.At}
 	switch by := a.Verdict.Factor; {
 	case by.typed():
 	case by == FactorApproval:
@@ -117,7 +124,7 @@ func (e *Engine) remember(ctx context.Context, a *Attempt, q *asking) {
 	default:
 		return
 	}
-	if key == "" || a.Person == "" {
+	if key == "" || a.Person == "" || len(a.Lasting) == 0 {
 		return
 	}
 	plain, err := json.Marshal(m)

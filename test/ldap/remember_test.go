@@ -1,9 +1,12 @@
 package ldap_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"vssgate/internal/testenv"
 )
 
 // Some applications bind twice, or for each request of the same user.
@@ -17,6 +20,10 @@ func TestAnApplicationThatBindsTwicePromptsOnce(t *testing.T) {
 	first.succeeds()
 	for range 3 {
 		require.Equal(t, "dn:"+dn(1)+"\n", bind(1, password(1)).succeeds())
+		require.Equal(t, "remembered", w.Last().Factor)
+	}
+	for _, name := range []string{testenv.UserName(1), strings.ToUpper(dn(1)), strings.ReplaceAll(dn(1), ",", " , ")} {
+		require.Equal(t, "dn:"+dn(1)+"\n", w.run(twice, "ldapwhoami", "-x", "-H", w.url(), "-D", name, "-w", password(1)).succeeds(), "%s is the same user", name)
 		require.Equal(t, "remembered", w.Last().Factor)
 	}
 	w.prompted(1, 1)
