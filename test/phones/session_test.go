@@ -85,8 +85,9 @@ func TestAPhoneThatCameInDuringALogin(t *testing.T) {
 	refused(t, "not_found", err)
 	_, err = fresh.Deny(t.Context(), shown.ID, false)
 	refused(t, "not_found", err)
-	o.told("fresh")
 	o.in(old.Code(), asked)
+	o.told("old", "login", "new_device", "login.closed")
+	o.told("fresh") // neither that it waits nor that it has ended
 
 	asked = o.challenged()
 	require.Equal(t, old.Code(), fresh.Code(), "from the next login on it is like any other")
