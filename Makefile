@@ -4,10 +4,10 @@
 #   make test    installs what the tests need (Debian packages, only those missing), then runs all of them with -race
 #   make bench   the figures of docs/performance.md
 #   make chaos   1,000 logins at three nodes while everything around them breaks (SEED=7 LOGINS=200; under ten minutes)
-#   make vpn     logins through strongSwan and OpenVPN's tunnel, and what takes minutes; as root
+#   make vpn     logins through strongSwan, some of them held for a minute; as root
 #   make build   bin/vssgate
 #   make lint    formatting, vet, staticcheck
-#   VSSGATE_LONG=1 make test   what takes too long for every day besides: 100,000 tries without the password, not 20,000
+#   VSSGATE_LONG=1 make test   what takes too long for every day besides: 100,000 tries without the password, ten million mutated packets, pam_radius held for 100 s
 #   make fuzz    some thousand inputs to each fuzz target (FUZZTIME=10m for more)
 
 # One place for the build tags: without them the push library doubles the binary.

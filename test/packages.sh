@@ -42,6 +42,8 @@ need python3-samba /usr/lib/python3/dist-packages/samba/__init__.py
 need ldb-tools /usr/bin/ldbmodify
 need ocserv /usr/sbin/ocserv
 need openconnect /usr/sbin/openconnect
+need openvpn /usr/sbin/openvpn
+need openvpn-auth-radius /usr/lib/openvpn/radiusplugin.so
 need gcc /usr/bin/gcc
 need libc6-dev /usr/include/stdlib.h
 if [ "${1:-}" = bench ]; then # only to measure against

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -17,7 +18,7 @@ import (
 // talkToPAM logs in with pamtester as a person would: the password at the
 // first prompt, and at each one after that what comes through its pipe.
 const talkToPAM = `
-set timeout 40
+set timeout $env(LIMIT)
 spawn -noecho pamtester -v $env(SERVICE) $env(LOGIN) authenticate
 expect -re {Password: ?$} { send -- "$env(PASSWORD)\r" } timeout { puts TIMEOUT; exit 3 } eof { exit 3 }
 expect {
@@ -75,7 +76,7 @@ func (p *pam) login(password string) *program {
 		os.Remove(p.pipeOf(n))
 		require.NoError(p.t, syscall.Mkfifo(p.pipeOf(n), 0o600))
 	}
-	return begin(p.t, "expect", "", []string{"LC_ALL=C.UTF-8", "SERVICE=" + p.service, "LOGIN=" + user, "PASSWORD=" + password, "PIPE=" + p.pipe},
+	return begin(p.t, "expect", "", []string{"LC_ALL=C.UTF-8", "SERVICE=" + p.service, "LOGIN=" + user, "PASSWORD=" + password, "PIPE=" + p.pipe, fmt.Sprintf("LIMIT=%.0f", limit.Seconds())},
 		"expect", "-c", talkToPAM)
 }
 
@@ -123,15 +124,20 @@ func TestPAMRadiusWaitsForThePhone(t *testing.T) {
 }
 
 // pam_radius_auth waits 60 seconds at most, and asks again only if it is told
-// to: one prompt, and the answer to the retransmission lets in.
+// to: one prompt, and the answer to the retransmission lets in. With
+// VSSGATE_LONG after 100 s, near the most that it can be made to wait.
 func TestPAMRadiusAsksAgainAndIsPromptedOnce(t *testing.T) {
-	s := site.Start(t, site.Options{Holds: "127.0.0.1", Asks: "127.0.0.2"})
+	try, retry, again, after := 2, "retry=5", 2.0, time.Duration(0)
+	if os.Getenv("VSSGATE_LONG") != "" {
+		try, retry, again, after = 60, "retry=1", 1, 100*time.Second
+	}
+	s := site.Start(t, site.Options{Holds: "127.0.0.1", Asks: "127.0.0.2", Hold: "110s"})
 	phone := s.Phone(1)
-	at := newPAMFor(t, s, 2, "retry=5").login(password)
-	id := phone.Login().ID
-	again := `vssgate_packets_dropped_total{reason="retransmission"}`
-	require.Eventually(t, func() bool { return s.Metric(again) >= 2 }, site.Patience, tick)
-	require.Equal(t, id, phone.Login().ID)
+	at := newPAMFor(t, s, try, retry).login(password)
+	opened := phone.Login()
+	time.Sleep(time.Until(opened.Created.Add(after)))
+	require.Eventually(t, func() bool { return s.Metric(`vssgate_packets_dropped_total{reason="retransmission"}`) >= again }, site.Patience, tick)
+	require.Equal(t, opened.ID, phone.Login().ID)
 	require.Len(t, phone.All(), 1)
 	phone.Yes()
 	require.Contains(t, at.said(), "LOGGED-IN")

@@ -15,6 +15,9 @@ import (
 	"vssgate/test/site"
 )
 
+// limit is how long a program may take.
+const limit = 3 * time.Minute
+
 // A program is somebody else's RADIUS client at work.
 type program struct {
 	t    *testing.T
@@ -28,7 +31,7 @@ func begin(t *testing.T, pkg, stdin string, env []string, name string, args ...s
 	if err != nil {
 		t.Fatalf("%s is missing: apt-get install %s", name, pkg)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*site.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Stdin, cmd.Env = strings.NewReader(stdin), append(os.Environ(), env...)
 	p := &program{t: t, done: make(chan string, 1)}

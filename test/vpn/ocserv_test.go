@@ -86,6 +86,7 @@ func (o *ocserv) login(password string) *terminal {
 }
 
 func TestOcservAsksForTheCodeAtASecondPrompt(t *testing.T) {
+	t.Parallel()
 	s := onPort(t, site.Options{Asks: "127.0.0.4"})
 	phone := s.Phone(1)
 	p := startOcserv(t, s, "asks", "127.0.0.4").login("not it")
@@ -103,6 +104,7 @@ func TestOcservAsksForTheCodeAtASecondPrompt(t *testing.T) {
 }
 
 func TestOcservHoldsUntilThePhoneAnswers(t *testing.T) {
+	t.Parallel()
 	s := onPort(t, site.Options{})
 	phone := s.Phone(1)
 	p := startOcserv(t, s, "holds", site.Holds).login(password)
@@ -116,6 +118,7 @@ func TestOcservHoldsUntilThePhoneAnswers(t *testing.T) {
 
 // Who approves when hold is over has approved the next try: no second prompt.
 func TestOcservCollectsALateApproval(t *testing.T) {
+	t.Parallel()
 	s := onPort(t, site.Options{Hold: "1s"})
 	phone := s.Phone(1)
 	p := startOcserv(t, s, "holds", site.Holds).login(password)

@@ -7,6 +7,7 @@
 //
 //	terminal_test.go    a program with a person in front of it
 //	ocserv_test.go      ocserv and openconnect
+//	openvpn_test.go     openvpn with radiusplugin, at both ends without a tunnel
 //	strongswan_test.go  charon as gateway and as client, IKEv2
 package vpn_test
 
