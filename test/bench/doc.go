@@ -9,6 +9,7 @@
 //	BenchmarkLogins          whole logins a second
 //	BenchmarkNodes           the same by processes: over the embedded store, over Redis, by three nodes
 //	BenchmarkManyHeld        what a login takes beside 1,000, 10,000 and 100,000 that are held; what those take in Redis
+//	BenchmarkThroughAnotherNode  from an approval at one node to the Accept of another
 //	BenchmarkRubbish         logins during a flood of packets that are none
 //	BenchmarkLogin           what a login takes besides the directory, leg by leg
 //	BenchmarkPhones          memory of 5,000 phones that wait, and from a phone's answer to the verdict
