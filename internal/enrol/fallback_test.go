@@ -219,6 +219,26 @@ func TestWhatCannotBeMarkedDoesNotCount(t *testing.T) {
 	require.Empty(t, got)
 }
 
+// A use whose commit was not confirmed may not be everywhere: who asks again is
+// let in only when a commit was.
+func TestAUseThatWasNotConfirmedIsCommittedAgain(t *testing.T) {
+	f := newFixture(t)
+	a := f.owns(t)
+	help, _, err := f.NewHelpCode(t.Context(), a, time.Hour)
+	require.NoError(t, err)
+	use := login.FallbackCode{Attempt: login.NewID(), Account: a.ID, Person: a.Person, Kinds: everyKind, Code: help.Reveal()}
+	got, err := f.UseFallback(t.Context(), use)
+	require.NoError(t, err)
+	require.Equal(t, login.FactorHelp, got)
+	f.store.failSave = func(login.Record) error { return os.ErrDeadlineExceeded } // no replica confirms anything
+	_, err = f.UseFallback(t.Context(), use)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	f.store.failSave = nil
+	got, err = f.UseFallback(t.Context(), use)
+	require.NoError(t, err)
+	require.Equal(t, login.FactorHelp, got)
+}
+
 func TestAWrongCodeWritesNothing(t *testing.T) {
 	f := newFixture(t)
 	a := f.owns(t)

@@ -27,6 +27,7 @@
 //	encode.go   how it is kept
 //	request.go  what front ends hand in, what they get back
 //	engine.go   the loop
+//	crew.go     the goroutines of the loop
 //	table.go    who is held here, and when to look again
 //	find.go     which attempt a request belongs to: State, join, appended code
 //	prove.go    first factor, throttle, account; how an attempt begins

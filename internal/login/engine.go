@@ -58,7 +58,7 @@ type Engine struct {
 	strays Strays // of what was shed
 
 	mayBeEmergency atomic.Bool // an emergency was declared, here or elsewhere, and may be on
-	working        sync.WaitGroup
+	working        crew
 
 	mu       sync.Mutex
 	unpaid   map[ID]bool         // logins whose audit record this node could not write
@@ -166,11 +166,7 @@ func (e *Engine) PolicyNow() *Policy { return e.now.Load() }
 // then waits for the requests that are being decided. It returns nil.
 func (e *Engine) Run(ctx context.Context) error {
 	defer e.working.Wait()
-	e.working.Go(func() { // beside the watch, so that no change is missed meanwhile
-		if err := e.adopt(ctx); err != nil && ctx.Err() == nil {
-			e.Log.Error("cannot read the open logins; their deadlines are met when they are asked for", "error", err)
-		}
-	})
+	e.working.Go(func() { e.patrol(ctx) }) // beside the watch, so that no change is missed meanwhile
 	err := e.Store.Changes(ctx, e.changed)
 	if ctx.Err() != nil {
 		return nil
@@ -178,9 +174,28 @@ func (e *Engine) Run(ctx context.Context) error {
 	return err
 }
 
-// adopt takes over the open attempts that the store remembers from before.
-func (e *Engine) adopt(ctx context.Context) error {
+// patrolEvery is how often a node looks for logins that nobody has ended.
+const patrolEvery = time.Minute
+
+// patrol takes over the open attempts that the store remembers from before, and
+// then, again and again, those whose time is over and that are not closed: their
+// node is dead, or has not heard that they were saved.
+func (e *Engine) patrol(ctx context.Context) {
 	e.mayBeEmergency.Store(true) // from before
+	for due := (func(Record) bool)(nil); ; due = isOver {
+		if err := e.adopt(ctx, due); err != nil && ctx.Err() == nil {
+			e.Log.Error("cannot read the open logins; trying again", "in", patrolEvery, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(patrolEvery):
+		}
+	}
+}
+
+// adopt watches the open attempts that are due; nil: all of them.
+func (e *Engine) adopt(ctx context.Context, due func(Record) bool) error {
 	for after := ""; ; {
 		recs, err := e.Store.Find(ctx, indexOpen, after, 1000)
 		if err != nil || len(recs) == 0 {
@@ -188,6 +203,9 @@ func (e *Engine) adopt(ctx context.Context) error {
 		}
 		for _, rec := range recs {
 			after = rec.Key
+			if due != nil && !due(rec) {
+				continue
+			}
 			if s, err := e.open(rec); err == nil {
 				e.watch(s)
 			}
@@ -211,8 +229,7 @@ func (e *Engine) Handle(r *Request) (leave func()) {
 	r.Again = e.again(q)
 	if r.Rule != "" {
 		q.running = true
-		e.working.Add(1)
-		e.decide(q)
+		e.working.Do(func() { e.decide(q) })
 	} else {
 		e.poke(q)
 	}
@@ -241,14 +258,12 @@ func (e *Engine) poke(q *asking) {
 		q.again = true
 	default:
 		q.running = true
-		e.working.Add(1)
-		go e.decide(q)
+		e.working.Go(func() { e.decide(q) })
 	}
 }
 
 // decide runs until q is answered or held and nothing has changed meanwhile.
 func (e *Engine) decide(q *asking) {
-	defer e.working.Done()
 	if n := e.busy.Add(1); e.MaxBusy > 0 && n > int64(e.MaxBusy) && !q.entered {
 		e.shed(q)
 	}

@@ -14,3 +14,7 @@ func (e *Engine) Conjure(ctx context.Context, id ID, change func(*Attempt)) erro
 	change(&s.Attempt)
 	return e.save(ctx, s, Condition{})
 }
+
+// Work and WaitForAll are for tests of the crew.
+func (e *Engine) Work(f func()) { e.working.Go(f) }
+func (e *Engine) WaitForAll()   { e.working.Wait() }

@@ -155,7 +155,7 @@ func (e *Engine) Forget(ctx context.Context, person string) error {
 	if err != nil {
 		return err
 	}
-	at, err := now.MarshalText()
+	at, err := now.Add(clocksDiffer).MarshalText()
 	if err != nil {
 		return err
 	}
@@ -163,6 +163,11 @@ func (e *Engine) Forget(ctx context.Context, person string) error {
 }
 
 const forgotten = "forgotten:"
+
+// clocksDiffer is how far the clock of a store's next primary may be behind that
+// of the one before: what was confirmed by the one is not younger than what was
+// forgotten by the other.
+const clocksDiffer = 2 * time.Second
 
 // forgottenAt is when everything remembered of a person was ended last.
 func (e *Engine) forgottenAt(ctx context.Context, person string) (at time.Time, err error) {

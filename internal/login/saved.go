@@ -81,7 +81,7 @@ func (e *Engine) save(ctx context.Context, s *saved, cond Condition) error {
 	rec.Key = keyOf(a.ID)
 	rec.Value = e.Keys.Seal(rec.Key, a.encode())
 	rec.Indexes = e.indexes(a)
-	rec.Expires = a.Deadline.Add(e.PolicyNow().Grace + recogniseFor + cleanUpMargin)
+	rec.Expires = a.Deadline.Add(e.PolicyNow().Grace + keptFor)
 	kept, err := e.Store.Save(ctx, rec, cond)
 	if err != nil {
 		s.rec = rec
@@ -90,6 +90,13 @@ func (e *Engine) save(ctx context.Context, s *saved, cond Condition) error {
 	s.rec = kept
 	return nil
 }
+
+// keptFor is how long an attempt is kept when its time is over.
+const keptFor = recogniseFor + cleanUpMargin
+
+// isOver tells, without opening it, whether an attempt's time is over: its
+// deadline, and as long as an approval could be collected.
+func isOver(rec Record) bool { return !rec.Read.Before(rec.Expires.Add(-keptFor)) }
 
 // indexes is where an attempt is listed: everywhere while it is open; after
 // that only where late questions about it arrive.

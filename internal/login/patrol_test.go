@@ -1,0 +1,95 @@
+package login_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"vssgate/internal/login"
+)
+
+// A deafened store does a Save and loses its answer, as a connection does that breaks.
+type deafened struct {
+	login.Store
+	saves int // so many of them; then all is well
+}
+
+func (u *deafened) Save(ctx context.Context, r login.Record, cond login.Condition) (login.Record, error) {
+	saved, err := u.Store.Save(ctx, r, cond)
+	if u.saves--; u.saves >= 0 && err == nil {
+		return login.Record{}, errors.New("no answer")
+	}
+	return saved, err
+}
+
+// A login whose node does not know that it was saved, or lives no more, ends in
+// its record all the same: nodes look for such logins.
+func TestALoginThatNobodyWatchesEndsInOneRecord(t *testing.T) {
+	in(t, func(w *world) {
+		w.Engine.Store = &deafened{w.store, 1}
+		w.ask(client(login.Hold, login.ApprovalSimple)).is(login.NoAnswer, login.Unavailable)
+		w.phone()
+		require.Zero(w, w.prompted(), "whether the prompt is claimed is not known: none is sent")
+		time.Sleep(5 * time.Minute)
+		records := w.audited()
+		require.Len(w, records, 1)
+		require.Equal(w, login.Expired, records[0].Reason)
+	})
+}
+
+// behind is a store whose next primary has a clock that is two seconds behind.
+type behind struct {
+	login.Store
+	by time.Duration
+}
+
+func (b *behind) Now(ctx context.Context) (time.Time, error) {
+	now, err := b.Store.Now(ctx)
+	return now.Add(-b.by), err
+}
+
+func TestWhatAnotherClockConfirmedIsForgottenToo(t *testing.T) {
+	in(t, func(w *world) {
+		failing := &behind{Store: w.store}
+		w.Engine.Store = failing
+		vpn := remembering(login.Hold, login.ApprovalSimple)
+		p := w.ask(vpn)
+		p.waits()
+		w.approve("")
+		p.is(login.Accept, login.Accepted)
+		time.Sleep(100 * time.Millisecond)
+		failing.by = 2 * time.Second
+		require.NoError(w, w.Withdraw(w.Context(), person, func(_, _ string) bool { return true })) // a device was revoked
+		time.Sleep(20 * time.Second)
+		w.ask(vpn).waits()
+	})
+}
+
+func TestACrewMayGrowWhileSomebodyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := login.New(login.Options{})
+		done := 0
+		var mu sync.Mutex
+		for i := range 100 {
+			e.Work(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				mu.Lock()
+				defer mu.Unlock()
+				done++
+			})
+		}
+		go func() {
+			time.Sleep(50 * time.Millisecond)
+			e.Work(func() { time.Sleep(time.Second) })
+		}()
+		began := time.Now()
+		e.WaitForAll()
+		require.Equal(t, 100, done)
+		require.Equal(t, 1050*time.Millisecond, time.Since(began))
+	})
+}
