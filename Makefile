@@ -5,6 +5,7 @@
 #   make bench   the figures of docs/performance.md
 #   make chaos   1,000 logins at three nodes while everything around them breaks (SEED=7 LOGINS=200; under ten minutes)
 #   make vpn     logins through strongSwan, some of them held for a minute; as root
+#   make simulate  three nodes at a store that fails over and forgets, by seed (SEEDS=5000)
 #   make build   bin/vssgate
 #   make lint    formatting, vet, staticcheck
 #   VSSGATE_LONG=1 make test   what takes too long for every day besides: 100,000 tries without the password, ten million mutated packets, pam_radius held for 100 s
@@ -15,11 +16,12 @@ TAGS := disable_grpc_modules,grpcnotrace
 GO := go
 FUZZTIME ?= 20000x
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+SEEDS ?= 5000
 DEMO ?=
 LOGINS ?= 1000
 SEED ?=
 
-.PHONY: build demo test bench chaos vpn lint fuzz packages clean
+.PHONY: build demo test bench chaos vpn lint fuzz simulate packages clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -tags $(TAGS) -trimpath -ldflags '-s -w' -o bin/vssgate ./cmd/vssgate
@@ -54,6 +56,9 @@ lint:
 
 fuzz:
 	GO=$(GO) TAGS=$(TAGS) FUZZTIME=$(FUZZTIME) ./test/fuzz.sh
+
+simulate:
+	VSSGATE_SIM_SEEDS=$(SEEDS) $(GO) test -tags $(TAGS) -run '^TestSimulatedNodesKeepTheGuarantees$$' -timeout 2h -v ./internal/login
 
 clean:
 	rm -rf bin
