@@ -50,7 +50,7 @@ func (r *run) allFaults() []fault {
 			return func() { r.startAgain(i) }
 		}),
 		r.onNode("cut from the directory", func(i int) func() { return r.nodes[i].directory.silence() }),
-		r.onNode("cut from FCM", func(i int) func() { return r.nodes[i].fcm.silence() }),
+		r.onNode("cut from FCM", func(i int) func() { return r.nodes[i].fcm.lose() }),
 		r.step(r.size.clock), r.step(-r.size.clock),
 	}
 	return append(all, r.net.faults(r)...)

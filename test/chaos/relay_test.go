@@ -103,6 +103,16 @@ func (r *relay) silence() (heal func()) {
 	return r.gate.Unlock
 }
 
+// lose is silence whose bytes never arrive: connections have ended when it
+// heals.
+func (r *relay) lose() (heal func()) {
+	open := r.silence()
+	return func() {
+		r.reset()
+		open()
+	}
+}
+
 // refuse ends all connections and takes none, until heal is called.
 func (r *relay) refuse() (heal func()) {
 	r.mu.Lock()

@@ -42,6 +42,7 @@ var scripts = []script{
 	{"used code again", "asks", "in", 4, 3, (*visit).andItsReplay},
 	{"thief beside", "asks", "in", 4, 3, (*visit).besideAThief},
 	{"denied", "holds", "out", 4, 1, (*visit).denied},
+	{"wrong number", "asks", "out", 2, 1, (*visit).byAnotherNumber},
 	{"late code", "asks", "", 3, 1, (*visit).late},
 	{"wrong password", "asks", "out", 2, 1, (*visit).wrongPassword},
 	{"no phone", "holds", "out", 2, 1, (*visit).justAsk},
@@ -157,7 +158,19 @@ func (v *visit) byNumber(ctx context.Context) bool {
 	if !ok {
 		return false
 	}
-	v.say(ctx, l.ID, "approve", twoDigits.FindString(a.Text))
+	return v.matches(ctx, a, l.ID, twoDigits.FindString(a.Text))
+}
+
+// byAnotherNumber types a number that no challenge has shown.
+func (v *visit) byAnotherNumber(ctx context.Context) bool {
+	a, l, ok := v.begin(ctx)
+	return ok && v.matches(ctx, a, l.ID, site.WrongCode(twoDigits.FindString(a.Text)))
+}
+
+// matches approves with that number, and goes on at the NAS.
+func (v *visit) matches(ctx context.Context, a site.Answer, login, number string) bool {
+	v.say(ctx, login, "approve", number)
+	ok := true
 	for range 2 {
 		if a, ok = v.ask(ctx, "ok", a.State); !ok || a.Code != site.AccessChallenge {
 			return ok && a.Code == site.AccessAccept
