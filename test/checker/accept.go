@@ -43,10 +43,7 @@ func (l *login) accepted() auditLine {
 // checkPassword looks at the request that began the conversation: the first
 // one, or the one that got the first challenge.
 func (c *checker) checkPassword(e *entry) {
-	first := e.request
-	for first.parent != nil {
-		first = first.parent
-	}
+	first := e.root()
 	at := slices.IndexFunc(c.world.Users, func(u user) bool { return u.Name == e.User })
 	switch {
 	case at < 0:
@@ -83,7 +80,7 @@ func (c *checker) checkCode(e *entry, a auditLine) {
 	}
 	p := e.login.shown[at]
 	c.samePlace(e, p)
-	slack := c.slack(e.At, e.heard)
+	slack := c.slack(e.root().At, e.heard)
 	if e.At.Before(p.Created.Add(-slack)) || p.At.After(e.heard.Add(slack)) {
 		c.broken("deadline", "login %s of %s was let in by a code typed before it began", a.Attempt, e.User)
 	}
@@ -115,7 +112,7 @@ func (c *checker) checkApproval(e *entry, a auditLine) {
 
 // approves tells why an answer is none that lets e in; "": it is.
 func (c *checker) approves(e *entry, a auditLine, p phoneLine) (why string) {
-	slack := c.slack(p.At, e.heard)
+	slack := c.slack(e.root().At, e.heard)
 	until := p.Until.Add(c.world.Grace.duration() + slack)
 	switch {
 	case p.Device != a.Device:

@@ -295,6 +295,12 @@ func TestWhatIsNoViolation(t *testing.T) {
 			r.record("l3").Time = at(42.4)
 			r.phone("l3", "shown").Created, r.phone("l3", "shown").Expires = at(40), at(55)
 		}},
+		{"the store's clock was set back after the login began", func(r *run) {
+			r.faults = append(r.faults, faultLine{At: at(-10), Until: at(1), What: "clock", ClockMS: 20_000})
+			r.packet("q2", "sent").At, r.packet("q2", "heard").At, r.record("l1").Time = at(12), at(12.1), at(12)
+			r.packet("q2b", "sent").At, r.packet("q2b", "heard").At = at(13), at(13.1)
+			r.phone("l1", "shown").Created, r.phone("l1", "shown").Expires = at(20), at(35)
+		}},
 		{"a reply that ends no login", func(r *run) {
 			r.ask(9, 70, "q9", "holds", "an", "s9", "right-1", "", reject, "It is still open [ZZZZZZ]", "")
 		}},

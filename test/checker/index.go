@@ -127,6 +127,14 @@ func (q *request) key() string {
 	return strings.Join([]string{q.Client, q.User, q.Station, q.Typed, q.State}, "\x00")
 }
 
+// root is the request that began the conversation.
+func (q *request) root() *request {
+	for q.parent != nil {
+		q = q.parent
+	}
+	return q
+}
+
 func (q *request) first(code int) (at time.Time, ok bool) {
 	for _, a := range q.answers {
 		if a.Code == code {
@@ -217,13 +225,15 @@ func numberOf(text string) string {
 }
 
 // slack is how far what was seen between two instants may be off: by the time
-// it takes to be seen, and by how far the store's clock was off then.
+// it takes to be seen, and by how far the store's clock was off then. The
+// instants may be by that clock themselves.
 func (c *checker) slack(from, to time.Time) time.Duration {
 	base := c.world.Slack.duration()
 	most := base
 	for _, f := range c.faults {
-		if f.ClockMS != 0 && touches(f, from.Add(-base), to.Add(base)) {
-			most += millis(max(f.ClockMS, -f.ClockMS)).duration()
+		off := millis(max(f.ClockMS, -f.ClockMS)).duration()
+		if off != 0 && touches(f, from.Add(-base-off), to.Add(base+off)) {
+			most += off
 		}
 	}
 	return most
