@@ -32,36 +32,40 @@ func (r *run) enrolAll() {
 	require.NoError(r.t, g.Wait())
 }
 
-func (r *run) enrol(u *user, platform string, at *node) error {
+// enrol insists: on a busy machine Redis may be slow, and Sentinels act on it.
+func (r *run) enrol(u *user, platform string, at *node) (err error) {
+	for range 10 {
+		if err = r.enrolOnce(u, platform, at); err == nil {
+			return nil
+		}
+		time.Sleep(time.Second)
+	}
+	return fmt.Errorf("enrol %s: %w", u.name, err)
+}
+
+func (r *run) enrolOnce(u *user, platform string, at *node) error {
+	said, err := r.command(at, "device", "add", "--account", u.name, "--json")
+	if err != nil {
+		return err
+	}
 	var a struct {
 		ActivationCode string `json:"activation_code"`
 	}
-	said, err := r.command(at, "device", "add", "--account", u.name, "--json")
-	if err == nil {
-		err = json.Unmarshal(said, &a)
-	}
-	if err != nil {
+	if err := json.Unmarshal(said, &a); err != nil {
 		return err
 	}
 	key, err := phone.NewKey()
 	if err != nil {
 		return err
 	}
-	if err = u.at(key); err != nil {
+	if err := u.at(key); err != nil {
 		return err
 	}
-	u.token = "token-" + key.ID()
-	e := phone.Enrolment{ActivationCode: a.ActivationCode, Name: "phone", Platform: platform, AppVersion: "1.6.8", PushToken: u.token,
-		Can: []string{"code", "approve", "number"}, Notifications: "allowed"}
-	for range 5 {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*patience)
-		_, err = u.clients[0].Enrol(ctx, e)
-		cancel()
-		if err == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("enrol %s: %w", u.name, err)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*patience)
+	defer cancel()
+	_, err = u.clients[0].Enrol(ctx, phone.Enrolment{ActivationCode: a.ActivationCode, Name: "phone", Platform: platform, AppVersion: "1.6.8",
+		PushToken: u.token, Can: []string{"code", "approve", "number"}, Notifications: "allowed"})
+	return err
 }
 
 // command runs vssgate beside a node.

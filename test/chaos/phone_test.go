@@ -31,7 +31,7 @@ const patience = 4 * time.Second
 
 // at makes the phone's client at each node.
 func (u *user) at(key *phone.Key) error {
-	u.device = key.ID()
+	u.device, u.token, u.clients = key.ID(), "token-"+key.ID(), nil
 	for _, n := range u.run.nodes {
 		c, err := phone.New(publicURL, key)
 		if err != nil {
