@@ -40,6 +40,7 @@ var scripts = []script{
 	{"append", "appends", "in", 8, 3, (*visit).byAppending},
 	{"wrong code first", "asks", "in", 5, 3, (*visit).afterAWrongCode},
 	{"used code again", "asks", "in", 4, 3, (*visit).andItsReplay},
+	{"code and OK at once", "asks", "in", 5, 3, (*visit).twice},
 	{"thief beside", "asks", "in", 4, 3, (*visit).besideAThief},
 	{"denied", "holds", "out", 4, 1, (*visit).denied},
 	{"wrong number", "asks", "out", 2, 1, (*visit).byAnotherNumber},
@@ -61,6 +62,9 @@ func (r *run) newVisit(n int) (*visit, script) {
 		if at -= s.weight; at < 0 {
 			break
 		}
+	}
+	if n < len(scripts) { // each at least once
+		s = scripts[n]
 	}
 	every := max(r.size.logins/r.size.revocations, 1)
 	v.user = r.users[dice.IntN(r.size.users)]
@@ -235,6 +239,27 @@ func (v *visit) andItsReplay(ctx context.Context) bool {
 	o := v.other(1, "replay")
 	o.ended(o.enters(ctx, l.Code, a.State))
 	return true
+}
+
+// twice presents one State at two servers at once, with the code and with an
+// approval: one of them lets in.
+func (v *visit) twice(ctx context.Context) bool {
+	a, l, ok := v.begin(ctx)
+	if !ok {
+		return false
+	}
+	v.say(ctx, l.ID, "approve", twoDigits.FindString(a.Text))
+	twin := *v
+	twin.number, twin.kind, twin.must, twin.server = v.number+3, "twin", "", v.server+1
+	in := false
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		in = twin.enters(ctx, "ok", a.State)
+		twin.ended(in)
+	})
+	own := v.enters(ctx, l.Code, a.State)
+	wg.Wait()
+	return own || in
 }
 
 // besideAThief is a login by number, while somebody else who has the password
