@@ -22,7 +22,7 @@ const lookEvery = time.Second
 
 // gather is how soon after a look a hint leads to the next: on a busy
 // installation one look reads many changes.
-const gather = 10 * time.Millisecond
+const gather = 5 * time.Millisecond
 
 // lookBack is from when on the first look reads, so that nothing is missed
 // between what a node read before and its first look.
