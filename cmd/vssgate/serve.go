@@ -41,6 +41,7 @@ func serve(cmd *cobra.Command, file string) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go away: that ends no logins
 	level := &slog.LevelVar{}
 	_ = level.UnmarshalText([]byte(c.Log.Level)) // it was checked
 	log := newLog(cmd.ErrOrStderr(), c.Log.Format, level)
