@@ -88,6 +88,7 @@ func New(ctx context.Context, c *config.Config, log *slog.Logger) (*App, error) 
 		return nil, err
 	}
 	a.now.Store(s)
+	a.metrics.registry.MustRegister(exemptionEnds(a.exemptions))
 	for _, build := range []func(context.Context) error{a.buildKeys, a.buildStore, a.buildAudit, a.buildPeople, a.buildEngine, a.buildFrontEnds, a.begin, a.buildNASes} {
 		if err := build(ctx); err != nil {
 			return nil, errors.Join(err, a.close())

@@ -30,7 +30,6 @@ type metrics struct {
 	unsigned    *prometheus.CounterVec
 	previous    *prometheus.CounterVec
 	connections prometheus.Gauge
-	exemptions  *prometheus.GaugeVec
 	refused     *prometheus.CounterVec
 	problems    *prometheus.CounterVec
 }
@@ -60,7 +59,6 @@ func newMetrics() *metrics {
 		tlsClosed:   counter("radius_tls_closed_total", "RADIUS connections over TLS that were turned away or closed by this side, by why.", "reason"),
 		unsigned:    counter("unsigned_requests_total", "Access-Requests that were served without Message-Authenticator.", "client"),
 		previous:    counter("previous_secret_packets_total", "Packets that were made with a client's previous secret.", "client"),
-		exemptions:  gauge("exemption_ends_seconds", "Until an exemption from the second factor ends, by its rule; negative: it has ended.", "rule"),
 		connections: gauge("ldap_connections", "LDAP connections of applications.").WithLabelValues(),
 		refused:     counter("ldap_refused_total", "LDAP connections, binds and frames that were turned away, by why.", "reason"),
 		problems:    counter("phone_problems_total", "Requests of phones and of VssID's servers that were answered with a problem, by its code.", "code"),
@@ -69,7 +67,7 @@ func newMetrics() *metrics {
 		upstream: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "vssgate", Name: "upstream_seconds",
 			Help: "What the first factor took.", Buckets: prometheus.ExponentialBuckets(.0005, 2, 14)}),
 	}
-	m.registry.MustRegister(m.exemptions, m.logins, m.open, m.seconds, m.joined, m.late, m.pushes, m.upstream, m.dropped, m.resent, m.rejected, m.identifiers,
+	m.registry.MustRegister(m.logins, m.open, m.seconds, m.joined, m.late, m.pushes, m.upstream, m.dropped, m.resent, m.rejected, m.identifiers,
 		m.unsigned, m.previous, m.tlsOpen, m.tlsClosed, m.connections, m.refused, m.problems, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -105,10 +103,6 @@ func (m *metrics) PreviousSecret(client string) { m.previous.WithLabelValues(cli
 // UpstreamDropped is upstream.Meter.
 func (m *metrics) UpstreamDropped(reason string) {
 	m.dropped.WithLabelValues("upstream_" + reason).Inc()
-}
-
-func (m *metrics) exemption(rule string, left time.Duration) {
-	m.exemptions.WithLabelValues(rule).Set(left.Seconds())
 }
 
 // Connections and Refused are ldapproxy.Meter.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"vssgate/internal/alert"
 	"vssgate/internal/config"
 	"vssgate/internal/directory"
@@ -98,6 +100,22 @@ func (a *App) exemptions() (all []exemption) {
 	return all
 }
 
+// exemptionEnds is told of the exemptions that there are when it is asked for,
+// so also right after a reload.
+type exemptionEnds func() []exemption
+
+var exemptionEndsDesc = prometheus.NewDesc("vssgate_exemption_ends_seconds", "Until an exemption from the second factor ends, by its rule; negative: it has ended.", []string{"rule"}, nil)
+
+// Describe implements prometheus.Collector.
+func (exemptionEnds) Describe(ch chan<- *prometheus.Desc) { ch <- exemptionEndsDesc }
+
+// Collect implements prometheus.Collector.
+func (all exemptionEnds) Collect(ch chan<- prometheus.Metric) {
+	for _, x := range all() {
+		ch <- prometheus.MustNewConstMetric(exemptionEndsDesc, prometheus.GaugeValue, time.Until(x.ends).Seconds(), x.rule)
+	}
+}
+
 // announceAt are the days before its end on which an exemption is announced.
 var announceAt = []int{1, 7, 30}
 
@@ -114,13 +132,12 @@ func stage(left time.Duration) int {
 // announceExemptions says in the log that exemptions end: 30, 7 and 1 days
 // ahead, or at the start when one of those days has passed.
 func (a *App) announceExemptions(ctx context.Context) {
-	said := map[string]int{}
+	said := map[exemption]int{}
 	for {
 		for _, x := range a.exemptions() {
 			left := time.Until(x.ends)
-			a.metrics.exemption(x.rule, left)
-			if due := stage(left); due != 0 && left > 0 && said[x.rule] != due {
-				said[x.rule] = due
+			if due := stage(left); due != 0 && left > 0 && said[x] != due {
+				said[x] = due
 				a.log.Warn("an exemption from the second factor ends; these users will be asked: vssgate rollout report tells who is not ready",
 					alert.Kind("exemption_ends"), "rule", x.rule, "ends", x.ends.In(a.config().Location).Format(time.RFC3339), "days", due, "why", strings.TrimSpace(x.why))
 			}

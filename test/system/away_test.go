@@ -5,9 +5,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"vssgate/internal/phone"
+	"vssgate/test/fakewebhook"
 	"vssgate/test/site"
 )
 
@@ -102,8 +105,60 @@ func TestTheMetricsCountLoginsAndNameNobody(t *testing.T) {
 	status, page := s.Get("/metrics")
 	require.Equal(t, http.StatusOK, status)
 	require.NotContains(t, page, user)
-	for _, name := range []string{"vssgate_login_seconds", "vssgate_joined_total", "vssgate_late_approvals_total", "vssgate_upstream_seconds", "vssgate_identifiers_in_use",
-		"vssgate_radius_overflow_total"} {
-		require.Contains(t, page, name)
+	require.Contains(t, page, "vssgate_radius_overflow_total")
+}
+
+// Each metric that contract.md names moves when what it counts takes place.
+func TestEveryMetricOfTheContractMoves(t *testing.T) {
+	push := fakewebhook.Run(t, nil)
+	until := func(days int) string {
+		return time.Now().Add(time.Duration(days) * 24 * time.Hour).Format(time.DateOnly)
 	}
+	ten, twenty := until(10), until(20)
+	s := site.Start(t, site.Options{More: fmt.Sprintf(`push: {webhook: {url: %q, token: %q}}
+second_factor: {policies: [{match: {client: nobody-yet}, require: never, until: %q, why: "being set up"}]}
+`, push.URL, push.Token, ten), Clients: `    - {name: nobody-yet, addresses: [127.0.0.20], secret: "{{SECRET}}"}`})
+	phone := s.Enrol(user, phone.Enrolment{Name: "p", Platform: "android", AppVersion: "1.6.8", PushToken: "token", Can: []string{"code", "approve", "number"}})
+	holds, asksNAS := s.NAS(site.Holds), s.NAS(site.Asks)
+	is := func(series string, want float64) {
+		t.Helper()
+		require.Eventually(t, func() bool { return s.Metric(series) == want }, site.Patience, tick, "%s is not %v but %v", series, want, s.Metric(series))
+	}
+	first := asks
+	first.Identifier = 7
+	p := holds.Packet(first)
+	holds.Send(p)
+	phone.Login()
+	is(`vssgate_identifiers_in_use{client="holds"}`, 1)
+	is("vssgate_logins_open", 1)
+	is("vssgate_upstream_seconds_count", 1)
+	is(`vssgate_pushes_total{outcome="sent"}`, 1)
+	holds.Send(p)
+	is(`vssgate_packets_dropped_total{reason="retransmission"}`, 1)
+	other := holds.Packet(site.Request{User: "nobody", Password: "x", Identifier: 7}) // it has given the login up
+	holds.Send(other)
+	require.EqualValues(t, site.AccessReject, holds.Answer(other).Code)
+	is(`vssgate_logins_total{client="holds",front_end="radius",reason="bad_password",verdict="rejected"}`, 1)
+	phone.Yes()
+	time.Sleep(1100 * time.Millisecond) // late, by the clock
+	again := holds.Packet(asks)
+	holds.Send(again)
+	require.EqualValues(t, site.AccessAccept, holds.Answer(again).Code)
+	is("vssgate_late_approvals_total", 1)
+	is("vssgate_joined_total", 1)
+	is("vssgate_logins_open", 0)
+	is(`vssgate_identifiers_in_use{client="holds"}`, 0)
+	is(`vssgate_logins_total{client="holds",front_end="radius",reason="accepted",verdict="accepted"}`, 1)
+	is(`vssgate_login_seconds_count{front_end="radius"}`, 2)
+	asksNAS.Ask(asks)
+	is("vssgate_logins_open", 1)
+
+	ends := `vssgate_exemption_ends_seconds{rule="policies[0]"}`
+	left := s.Metric(ends)
+	require.InDelta(t, 10*86400, left, 86400)
+	s.Reload(ten, twenty)
+	require.InDelta(t, left+10*86400, s.Metric(ends), 3600, "right after a reload")
+	s.Reload(`second_factor: {policies:`, `#`)
+	_, page := s.Get("/metrics")
+	require.NotContains(t, page, "vssgate_exemption_ends_seconds{", "there is none any more")
 }
