@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"runtime"
@@ -142,11 +141,17 @@ func TestOneCodeFromManyHandsAtThreeNodesLetsOneIn(t *testing.T) {
 
 // node is one more engine of this world at that Redis, in real time.
 func (w *world) node(redis string, keys *otp.Keys) *login.Engine {
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	s, err := store.OpenRedis(w.Context(), store.RedisOptions{Addresses: []string{redis}, Log: log})
+	s, err := store.OpenRedis(w.Context(), store.RedisOptions{Addresses: []string{redis}, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(w, err)
+	w.Cleanup(func() { require.NoError(w, s.Close()) })
+	return w.nodeAt(s, keys, testPolicy)
+}
+
+// nodeAt is one more engine of this world at that store, in real time.
+func (w *world) nodeAt(s login.Store, keys *otp.Keys, policy login.Policy) *login.Engine {
 	e := login.New(login.Options{
-		Policy: testPolicy, Store: s, Keys: keys, People: w, Witness: w, Prompter: w, Auditor: w, Meter: noMeter{}, Log: log, Patience: 10 * time.Second, MaxBusy: 1000,
+		Policy: policy, Store: s, Keys: keys, People: w, Witness: w, Prompter: w, Auditor: w, Meter: noMeter{},
+		Log: slog.New(slog.DiscardHandler), Patience: 10 * time.Second, MaxBusy: 1000,
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -154,7 +159,6 @@ func (w *world) node(redis string, keys *otp.Keys) *login.Engine {
 	w.Cleanup(func() {
 		stop()
 		require.NoError(w, <-ended)
-		require.NoError(w, s.Close())
 	})
 	return e
 }
