@@ -55,10 +55,10 @@ func (c *call) receive(w http.ResponseWriter, r *http.Request) error {
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyTime)) // not every connection has one
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = control.SetReadDeadline(time.Time{})
-	if err != nil {
+	if err != nil { // the limit stays: the server looks for the rest of the body before it answers
 		return problem(BadBody)
 	}
+	_ = control.SetReadDeadline(time.Time{})
 	c.body = body
 	return nil
 }

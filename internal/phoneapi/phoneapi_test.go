@@ -183,6 +183,15 @@ func newFixture(t testing.TB) *fixture { return newFixtureAt(t, public) }
 
 func newFixtureAt(t testing.TB, url string) *fixture {
 	t.Helper()
+	f := newAPI(t, url)
+	f.server = httptest.NewServer(f.api)
+	t.Cleanup(f.server.Close)
+	return f
+}
+
+// newAPI is a fixture that nobody serves yet.
+func newAPI(t testing.TB, url string) *fixture {
+	t.Helper()
 	f := &fixture{t: t, engine: newEngine(), log: &bytes.Buffer{}, public: url, problems: map[string]int{}}
 	s, err := store.OpenEmbedded(filepath.Join(t.TempDir(), "store.db"), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
@@ -199,8 +208,6 @@ func newFixtureAt(t testing.TB, url string) *fixture {
 		Meter: f, Notice: f.notice, Record: f.record, Backends: f.known,
 	})
 	require.NoError(t, err)
-	f.server = httptest.NewServer(f.api)
-	t.Cleanup(f.server.Close)
 	return f
 }
 
