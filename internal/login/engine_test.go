@@ -35,7 +35,8 @@ type world struct {
 	prompts []login.Prompt
 	closed  []login.Prompt
 	notices []login.Notice
-	broken  error // the auditor fails with it
+	broken  error  // the auditor fails with it
+	die     func() // of a second node: it does no more
 
 	checks  atomic.Int64  // passwords asked
 	slow    time.Duration // how long the directory takes

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,7 +73,8 @@ func (w *world) second() *world {
 	ctx, stop := context.WithCancel(w.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- other.Engine.Run(ctx) }()
-	w.Cleanup(func() { stop(); require.NoError(w, <-ended) })
+	other.die = sync.OnceFunc(func() { stop(); require.NoError(w, <-ended) })
+	w.Cleanup(other.die)
 	synctest.Wait()
 	return other
 }
