@@ -397,6 +397,15 @@ func (c *conn) unavailable() string {
 	return c.server.o.Text(c.client.Load().Login, login.Reply{Kind: login.NoAnswer, Reason: login.Unavailable})
 }
 
+// drain ends the connection of a server that stops: a bind that is held may still
+// be answered, for a while.
+func (c *conn) drain() {
+	stops := &farewell{ldap.LDAPResultUnavailable, "the login service stops"}
+	late := time.AfterFunc(c.server.o.DrainFor, func() { c.end(stops) })
+	defer late.Stop()
+	c.endWhenAnswered(stops)
+}
+
 // end closes both connections, the upstream one at once, and tells the engine
 // and the client. The first reason counts.
 func (c *conn) end(why error) {

@@ -343,6 +343,29 @@ func TestTheEndOfTheServerIsToldToEverybody(t *testing.T) {
 	}
 }
 
+func TestABindIsAnsweredWhileTheServerStops(t *testing.T) {
+	tree, desk := newTree(t), newDesk()
+	p := front(t, tree, desk, func(o *Options, _ *limits) { o.DrainFor = patience })
+	holding, idle := p.connect(), p.connect()
+	require.Equal(t, "anonymous", idle.whoAmI())
+	holding.write(bindFrame(1, "an", password))
+	held := desk.next(t)
+	stopped := make(chan bool)
+	go func() { p.stop(); close(stopped) }()
+	idle.wantNotice(unavailable)
+	eventually(t, "somebody new is served", func() bool {
+		conn, err := net.Dial("tcp", p.addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+	held.accept()
+	require.Equal(t, success, holding.read().code)
+	holding.wantNotice(unavailable)
+	<-stopped
+}
+
 func TestALostDirectoryIsTold(t *testing.T) {
 	tree, desk := newTree(t), newDesk()
 	a := front(t, tree, desk, nil).connect()

@@ -69,7 +69,7 @@ func (s *Server) Prepare(o Rules) (use func(), err error) {
 		defer s.mu.Unlock()
 		for c := range s.conns {
 			if next.clients.find(c.from) == nil {
-				c.spawn(c.endWhenAnswered)
+				c.spawn(func() { c.endWhenAnswered(noClient) })
 			}
 		}
 	}, nil
@@ -79,13 +79,13 @@ func (s *Server) Prepare(o Rules) (use func(), err error) {
 var noClient = &farewell{ldap.LDAPResultUnwillingToPerform, "this application may not ask any more"}
 
 // endWhenAnswered ends the connection once no bind waits on it.
-func (c *conn) endWhenAnswered() {
+func (c *conn) endWhenAnswered(why *farewell) {
 	c.mu.Lock()
 	for c.bind != nil && !c.closed {
 		c.turn.Wait()
 	}
 	c.mu.Unlock()
-	c.end(noClient)
+	c.end(why)
 }
 
 // exemption finds the rule under which a bind with that name from that address

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nmcclain/ldap"
-
 	"vssgate/internal/login"
 )
 
@@ -61,8 +59,9 @@ type Meter interface {
 // Options are what a Server is made of. Handler and Text are needed.
 type Options struct {
 	Rules
-	TLS            *tls.Config // of LDAPS listeners and StartTLS; nil: no StartTLS
-	MaxConnections int         // of all listeners together; 0: 9000. Among several clients none gets the last eighth beyond its even share
+	TLS            *tls.Config   // of LDAPS listeners and StartTLS; nil: no StartTLS
+	MaxConnections int           // of all listeners together; 0: 9000. Among several clients none gets the last eighth beyond its even share
+	DrainFor       time.Duration // after the end of Serve's context binds that are held may still be answered for so long
 	Handler        Handler
 	Text           func(*login.Client, login.Reply) string // what a refused user reads
 	Meter          Meter                                   // nil: nobody counts
@@ -140,8 +139,9 @@ func (noMeter) Connections(int) {}
 func (noMeter) Refused(string)  {}
 
 // Serve accepts clients from ln until ctx ends; tlsFirst is LDAPS. Then it
-// tells all of them with a Notice of Disconnection, and returns when its last
-// goroutine has ended. It closes ln. An error of Accept is waited out.
+// tells all of them with a Notice of Disconnection, those whose bind is held when
+// that is answered or DrainFor is over, and returns when its last goroutine has
+// ended. It closes ln. An error of Accept is waited out.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, tlsFirst bool) error {
 	if tlsFirst && s.o.TLS == nil {
 		ln.Close()
@@ -194,7 +194,7 @@ func (s *Server) welcome(ctx context.Context, group *sync.WaitGroup, raw net.Con
 		raw.Close()
 		return
 	}
-	c := newConn(ctx, s, client, from, raw)
+	c := newConn(context.WithoutCancel(ctx), s, client, from, raw)
 	if !s.enter(c) {
 		s.meter.Refused("too_many")
 		s.log.Warn("LDAP connection refused: too many are open", "from", from, "client", client.Login.Name, "limit", s.o.MaxConnections)
@@ -203,7 +203,7 @@ func (s *Server) welcome(ctx context.Context, group *sync.WaitGroup, raw net.Con
 	}
 	group.Go(func() {
 		defer s.exit(c)
-		stop := context.AfterFunc(ctx, func() { c.end(&farewell{ldap.LDAPResultUnavailable, "the login service stops"}) })
+		stop := context.AfterFunc(ctx, func() { c.spawn(c.drain) })
 		defer stop()
 		c.serve(tlsFirst)
 	})

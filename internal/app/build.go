@@ -253,7 +253,7 @@ func (a *App) buildLDAP() error {
 		return err
 	}
 	o := ldapproxy.Options{
-		TLS: secure, MaxConnections: c.MaxConnections, Handler: a.engine, Text: a.reply, Meter: a.metrics, Trail: a.trail, Log: a.log,
+		TLS: secure, MaxConnections: c.MaxConnections, DrainFor: drainFor, Handler: a.engine, Text: a.reply, Meter: a.metrics, Trail: a.trail, Log: a.log,
 	}
 	a.ldap, err = ldapproxy.New(o)
 	return err

@@ -305,7 +305,10 @@ func (e *Engine) fate(ctx context.Context, id ID) (Answered, error) {
 	}
 }
 
+// fateOnce looks, and waits for a change or ctx's end. Once that has come it only
+// looks: while a node stops nothing tells it of changes any more.
 func (e *Engine) fateOnce(ctx context.Context, id ID) (fate Answered, waits bool, err error) {
+	last := ctx.Err() != nil
 	changed, release := e.next(keyOf(id))
 	defer release()
 	s, err := e.load(context.WithoutCancel(ctx), id)
@@ -323,15 +326,14 @@ func (e *Engine) fateOnce(ctx context.Context, id ID) (fate Answered, waits bool
 		return Answered{Outcome: OutcomeAccepted}, false, nil
 	case a.Verdict != nil:
 		return fate, false, &EndedError{a.Verdict.Reason}
-	case !a.waited(s.rec.Read):
+	case last || !a.waited(s.rec.Read):
 		return retry, false, nil
 	}
 	select {
 	case <-changed:
-		return fate, true, nil
 	case <-ctx.Done():
-		return retry, false, nil
 	}
+	return fate, true, nil
 }
 
 // Withdraw ends a person's open logins that match, because an account has

@@ -1,6 +1,7 @@
 package ldap_test
 
 import (
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -185,6 +186,26 @@ func TestARestartDuringAHold(t *testing.T) {
 	w.approve(1, accepted)
 	d.wants(bindResponse, success)
 	w.prompted(1, 1)
+}
+
+func TestABindThatIsHeldIsAnsweredWhileTheNodeStops(t *testing.T) {
+	for name, redis := range map[string]string{"embedded": "", "Redis": testenv.Redis(t)} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, options{phones: 1, redis: redis})
+			c, idle := w.wire(wiki), w.wire(wiki)
+			idle.send(idle.bind(testenv.SlapdAppDN, testenv.SlapdAppPassword))
+			idle.wants(bindResponse, success)
+			c.send(c.bind(dn(1), password(1)))
+			w.asked(1, 1)
+			w.Signal(syscall.SIGTERM)
+			require.Len(t, idle.rest(), 1, "a Notice of Disconnection")
+			w.approve(1, accepted)
+			c.wants(bindResponse, success)
+			require.Len(t, c.rest(), 1, "a Notice of Disconnection")
+			w.eventually("it does not end", func() bool { return !w.Running() })
+			require.Equal(t, "approval", w.lastOf(1).Factor)
+		})
+	}
 }
 
 func TestAfterACrashNobodyIsLetInByWhatWasOpen(t *testing.T) {
