@@ -48,6 +48,7 @@ func newLine(conn *tls.Conn, secret secret.Secret, limits linkLimits) *line {
 	k := &line{limits: limits, secret: []byte(secret.Reveal()), v11: conn.ConnectionState().NegotiatedProtocol == protocolV11, lost: make(chan struct{}), pending: map[uint32]*question{}}
 	k.key = wire.NewKey(k.secret)
 	k.outbox.init(conn, limits.write)
+	k.single = true
 	if k.v11 { // begins anywhere, so that Tokens of two connections differ (RFC 9765 section 4.2.1)
 		var first [4]byte
 		rand.Read(first[:])

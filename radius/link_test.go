@@ -412,3 +412,27 @@ func TestAskerLogsInOverTLS(t *testing.T) {
 		})
 	}
 }
+
+// FreeRADIUS 3.2.1 takes what one record brings for one packet, and closes the
+// connection when it was two.
+func TestEachPacketThatALinkSendsHasARecordOfItsOwn(t *testing.T) {
+	got := make(chan int, 2)
+	addr, ca := mute(t, protocolV10, func(conn *tls.Conn) {
+		buf := make([]byte, 4096)
+		for range cap(got) {
+			n, _ := conn.Read(buf) // of one record at a time
+			got <- n
+		}
+	})
+	conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: ca.Pool})
+	require.NoError(t, err)
+	defer conn.Close()
+	k := newLine(conn, "radsec", linkLimits{write: patience})
+	status, login := signed(12, 1, authOf(1), 0), asks(1, 2, "an.nv", "secret")
+	require.NoError(t, k.put(status))
+	require.NoError(t, k.put(login))
+	k.end()
+	k.write()
+	require.Equal(t, len(status), <-got)
+	require.Equal(t, len(login), <-got)
+}

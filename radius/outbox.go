@@ -2,6 +2,7 @@ package radius
 
 import (
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"net"
 	"sync"
@@ -22,6 +23,7 @@ const lastWords = time.Second
 type outbox struct {
 	tls     *tls.Conn
 	timeout time.Duration // until the peer takes what we write
+	single  bool          // each packet in a TLS record of its own: FreeRADIUS 3.2.1 closes a connection that brings two in one
 
 	mu      sync.Mutex
 	change  sync.Cond // of what follows
@@ -62,12 +64,27 @@ func (o *outbox) write() {
 		if len(batch) == 0 {
 			continue
 		}
-		o.tls.SetWriteDeadline(time.Now().Add(o.timeout))
-		if _, err := o.tls.Write(batch); err != nil {
+		if err := o.send(batch); err != nil {
 			time.AfterFunc(lastWords, o.abort)
 			return
 		}
 	}
+}
+
+// send writes packets, end to end. They are ours: whole and well formed.
+func (o *outbox) send(batch []byte) error {
+	o.tls.SetWriteDeadline(time.Now().Add(o.timeout))
+	for len(batch) > 0 {
+		size := len(batch)
+		if o.single {
+			size = int(binary.BigEndian.Uint16(batch[2:]))
+		}
+		if _, err := o.tls.Write(batch[:size]); err != nil {
+			return err
+		}
+		batch = batch[size:]
+	}
+	return nil
 }
 
 // next takes what waits, once there is something, and leaves the space of used
