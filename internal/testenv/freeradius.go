@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"bytes"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
@@ -34,14 +35,19 @@ type FreeRADIUSOptions struct {
 	// Proxy, HOST:PORT, makes it a proxy: tunnels of EAP end here, and what is in
 	// them goes there, as does everything else. ProxySecret is shared with it.
 	Proxy, ProxySecret string
+
+	// TLS makes it take RADIUS over TLS too, at AddrTLS, and its proxy ask over
+	// TLS, with a certificate of that authority for freeradius.example.vn.
+	TLS *Authority
 }
 
 // FreeRADIUS is a running freeradius, on 127.0.0.1. It knows PAP, CHAP,
 // MS-CHAP, EAP-MD5, EAP-GTC, EAP-MSCHAPv2, EAP-TTLS and PEAP; the outer name of
 // a tunnel may be anything, and its Access-Accept tells the inner one.
 type FreeRADIUS struct {
-	Addr   string // 127.0.0.1:PORT
-	CAFile string // signed its certificate
+	Addr    string // 127.0.0.1:PORT
+	AddrTLS string // 127.0.0.1:PORT, with TLS
+	CAFile  string // signed its certificate
 
 	child
 	dir  string
@@ -60,7 +66,7 @@ func StartFreeRADIUS(t testing.TB, o FreeRADIUSOptions) *FreeRADIUS {
 	f.write("users", f.users())
 	var err error
 	for range 5 { // somebody else may take the port meanwhile
-		f.Addr = freeUDPAddr(t)
+		f.Addr, f.AddrTLS = freeUDPAddr(t), freeAddr(t)
 		f.configure(ca)
 		if err = f.start(); err == nil {
 			t.Cleanup(f.Stop)
@@ -133,8 +139,22 @@ func (f *FreeRADIUS) configure(ca *Authority) {
 		"Dir": f.dir, "Port": port, "Secret": FreeRADIUSSecret, "Cert": ca.CertFile, "Key": ca.KeyFile, "CA": ca.CAFile,
 		"Silent": f.opts.Silent, "Second": f.opts.Second, "SecondUser": UserName(1), "Signed": !f.opts.Unsigned,
 		"Proxy": f.opts.Proxy != "", "ProxyHost": proxyHost, "ProxyPort": proxyPort, "ProxySecret": f.opts.ProxySecret,
+		"TLS": f.tls(),
 	}))
 	f.write("radiusd.conf", b.String())
+}
+
+// tls is what stands in the sections for RADIUS over TLS; nil: there are none.
+func (f *FreeRADIUS) tls() map[string]string {
+	if f.opts.TLS == nil {
+		return nil
+	}
+	certFile, keyFile := f.opts.TLS.IssueAs("freeradius.example.vn", func(form *x509.Certificate) {
+		form.DNSNames = []string{"freeradius.example.vn"}
+	})
+	_, port, err := net.SplitHostPort(f.AddrTLS)
+	must(f.t, err)
+	return map[string]string{"Port": port, "Cert": certFile, "Key": keyFile, "CA": f.opts.TLS.CAFile}
 }
 
 // freeUDPAddr is an address on 127.0.0.1 whose UDP port nobody has now.
@@ -173,6 +193,15 @@ client test {
 	secret = {{.Secret}}
 	require_message_authenticator = {{if .Proxy}}no{{else}}yes{{end}}
 }
+{{with .TLS}}
+clients radsec {
+	client asker {
+		ipaddr = 127.0.0.1
+		proto = tls
+		secret = radsec
+	}
+}
+{{end}}
 {{if .Proxy}}
 proxy server {
 	default_fallback = no
@@ -181,7 +210,17 @@ home_server next {
 	type = auth
 	ipaddr = {{.ProxyHost}}
 	port = {{.ProxyPort}}
+{{- with .TLS}}
+	proto = tcp
+	secret = radsec
+	tls {
+		ca_file = {{.CA}}
+		certificate_file = {{.Cert}}
+		private_key_file = {{.Key}}
+	}
+{{- else}}
 	secret = {{.ProxySecret}}
+{{- end}}
 	response_window = 60
 	status_check = status-server
 	check_interval = 6
@@ -244,6 +283,21 @@ server default {
 		ipaddr = 127.0.0.1
 		port = {{.Port}}
 	}
+{{- with .TLS}}
+	listen {
+		type = auth
+		ipaddr = 127.0.0.1
+		port = {{.Port}}
+		proto = tcp
+		clients = radsec
+		tls {
+			ca_file = {{.CA}}
+			certificate_file = {{.Cert}}
+			private_key_file = {{.Key}}
+			require_client_cert = yes
+		}
+	}
+{{- end}}
 	authorize {
 		eap {
 			ok = return

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ func startRadsec(t *testing.T) *radsecUp {
 	r.serves(t, "first")
 	r.Site = site.Start(t, site.Options{More: fmt.Sprintf(`    - {name: asks-radsec, certificate_names: [asks.example.vn]}
     - {name: holds-radsec, certificate_names: [holds.example.vn], addresses: [127.0.0.1], mode: hold, hold: 20s, approval: simple}
+    - {name: freeradius, certificate_names: [freeradius.example.vn], mode: hold, hold: 1s, then: challenge, approval: simple}
   tls: {listen: ["127.0.0.1:0"], cert_file: %[1]s/server.pem, key_file: %[1]s/server.key, ca_file: %[2]s}
 `, r.dir, r.ca.CAFile), Asks: "127.0.0.4"})
 	return r
@@ -124,6 +126,26 @@ func TestRadsecproxyRelaysTheChallenge(t *testing.T) {
 	require.EqualValues(t, site.AccessAccept, done.Code, done.Text)
 	require.Equal(t, "asks-radsec", r.Last().Client)
 	require.EqualValues(t, site.AccessReject, nas.Ask(asks.Saying("not it", "")).Code)
+}
+
+// FreeRADIUS asks over TLS for NASes that speak UDP.
+func TestFreeRADIUSAsksOverTLS(t *testing.T) {
+	r := startRadsec(t)
+	phone := r.Phone(1)
+	f := testenv.StartFreeRADIUS(t, testenv.FreeRADIUSOptions{Proxy: r.RADIUSTLS[0], TLS: r.ca})
+	ask := func(attributes ...string) *program {
+		return begin(t, "freeradius-utils", strings.Join(append(attributes, signed), "\n")+"\n", nil,
+			"radclient", "-x", "-t", "30", "-r", "1", f.Addr, "auth", testenv.FreeRADIUSSecret)
+	}
+	require.Contains(t, ask(typed("not it")...).said(), "Received Access-Reject")
+	out := ask(typed(password)...).said()
+	state := stateShown.FindStringSubmatch(out)
+	require.NotNil(t, state, out)
+	require.Contains(t, out, "Received Access-Challenge")
+	phone.Yes()
+	require.Contains(t, ask(typed("ok", "State = "+state[1])...).said(), "Received Access-Accept")
+	require.Equal(t, "freeradius", r.Last().Client)
+	require.EqualValues(t, 1, r.Metric("vssgate_radius_tls_connections"))
 }
 
 // Acceptance case 50: the retry over another connection is the same login.

@@ -60,6 +60,12 @@ func TestRadsecproxyBeforeTheUpstream(t *testing.T) {
 	passes(t, overTLS(t, ca, p.Addr))
 }
 
+func TestFreeRADIUSOverTLSIsTheUpstream(t *testing.T) {
+	ca := testenv.CA(t)
+	f := testenv.StartFreeRADIUS(t, testenv.FreeRADIUSOptions{Reply: reply, TLS: ca})
+	passes(t, overTLS(t, ca, f.AddrTLS))
+}
+
 // secured starts a vssgate that asks FreeRADIUS and takes RADIUS over TLS, with
 // no second factor of its own.
 func secured(t *testing.T, ca *testenv.Authority, listen string) *site.Site {
