@@ -48,7 +48,7 @@ func newLoopback(t testing.TB, dir string, clock *skew) *loopback {
 	for range nodes {
 		n.relays = append(n.relays, newRelay(t, listenOn(t), n.addrs[0]))
 	}
-	await(t, "the replica follows", 20*time.Second, func() bool { return n.linked(0) })
+	await(t, "the replica follows", time.Minute, func() bool { return n.linked(0) })
 	return n
 }
 
@@ -117,7 +117,7 @@ func (n *loopback) failover() (end func()) {
 		n.say(old, "REPLICAOF", host, port)
 		n.say(old, "CONFIG", "REWRITE")
 		n.say(next, "CONFIG", "REWRITE")
-		for range 100 {
+		for range 300 {
 			if n.linked(next) {
 				return
 			}
@@ -130,7 +130,7 @@ func (n *loopback) failover() (end func()) {
 // say insists: the server may just be starting.
 func (n *loopback) say(i int, words ...string) {
 	var err error
-	for range 100 {
+	for range 300 {
 		var said string
 		if said, err = tell(n.addrs[i], words...); err == nil && said == "+OK" {
 			return

@@ -96,7 +96,7 @@ func (n *namespaces) startRedis(dir string, clock *skew) {
 		}
 		n.servers = append(n.servers, launchRedis(n.t, dir, redisName(i), clock.env(), inside(redisName(i)), config))
 	}
-	await(n.t, "the replicas follow", 20*time.Second, func() bool {
+	await(n.t, "the replicas follow", time.Minute, func() bool {
 		info, err := tell(n.addr(0)+":6379", "INFO", "replication")
 		return err == nil && field(info, "min_slaves_good_slaves") == "2"
 	})
@@ -104,7 +104,7 @@ func (n *namespaces) startRedis(dir string, clock *skew) {
 		launchRedis(n.t, dir, "sentinel"+redisName(i), nil, inside(redisName(i)), fmt.Sprintf("port 26379\nbind 0.0.0.0\nprotected-mode no\n"+
 			"sentinel monitor vssgate %s 6379 2\nsentinel down-after-milliseconds vssgate 2000\nsentinel failover-timeout vssgate 6000\n", n.addr(0)))
 	}
-	await(n.t, "the Sentinels know each other", 30*time.Second, func() bool {
+	await(n.t, "the Sentinels know each other", time.Minute, func() bool {
 		for i := range machines {
 			info, err := tell(n.addr(i)+":26379", "INFO", "sentinel")
 			if err != nil || !strings.Contains(info, "slaves=2,sentinels=3") {
