@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -400,15 +401,23 @@ func TestEveryRecordIsToldAfterAQueueWasGivenUp(t *testing.T) {
 }
 
 // TestKilledProcess runs this test's own program, kills it with SIGKILL while
-// it saves, and looks at what it had been promised.
+// it saves, after some of its promises, and looks at what it had been promised.
+// STORE_KILL_SEED draws again after how many.
 func TestKilledProcess(t *testing.T) {
 	if path := os.Getenv("STORE_TO_FILL"); path != "" {
 		saveUntilKilled(path)
 	}
 	path := tempPath(t)
 	acknowledged := map[string]bool{}
-	for round := range 3 {
-		for _, key := range killWhileSaving(t, path, round) {
+	seed := rand.Uint64()
+	if again := os.Getenv("STORE_KILL_SEED"); again != "" {
+		_, err := fmt.Sscan(again, &seed)
+		require.NoError(t, err)
+	}
+	t.Logf("STORE_KILL_SEED=%d", seed)
+	draw := rand.New(rand.NewPCG(seed, 0))
+	for round := range 4 {
+		for _, key := range killWhileSaving(t, path, round, 1+draw.IntN(120)) {
 			acknowledged[key] = true
 		}
 		e := open(t, path)
@@ -427,10 +436,9 @@ func TestKilledProcess(t *testing.T) {
 	require.NotEmpty(t, acknowledged)
 }
 
-func killWhileSaving(t *testing.T, path string, round int) []string {
+func killWhileSaving(t *testing.T, path string, round, after int) []string {
 	t.Helper()
-	var out lines
-	out.enough = make(chan struct{})
+	out := lines{after: after, enough: make(chan struct{})}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledProcess$")
 	cmd.Env = append(os.Environ(), "STORE_TO_FILL="+path, fmt.Sprint("ROUND=", round))
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
@@ -451,13 +459,14 @@ func killWhileSaving(t *testing.T, path string, round int) []string {
 type lines struct {
 	text   bytes.Buffer
 	n      int
+	after  int // so many are enough
 	enough chan struct{}
 }
 
 func (l *lines) Write(p []byte) (int, error) {
 	before := l.n
 	l.n += bytes.Count(p, []byte("\n"))
-	if before < 50 && l.n >= 50 {
+	if before < l.after && l.n >= l.after {
 		close(l.enough)
 	}
 	return l.text.Write(p)
