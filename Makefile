@@ -41,7 +41,7 @@ vpn:
 
 bench:
 	./test/packages.sh bench
-	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -p 1 -timeout 20m ./...
+	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -p 1 -timeout 30m ./...
 
 chaos:
 	./test/packages.sh
