@@ -155,6 +155,7 @@ func New(o Options) *Engine {
 		watchers: map[string]*watcher{},
 	}
 	e.now.Store(&e.Options.Policy)
+	e.mayBeEmergency.Store(true) // from before: the first login asks
 	return e
 }
 
@@ -185,7 +186,6 @@ const patrolEvery = time.Minute
 // then, again and again, those whose time is over and that are not closed: their
 // node is dead, or has not heard that they were saved.
 func (e *Engine) patrol(ctx context.Context) {
-	e.mayBeEmergency.Store(true) // from before
 	for due := (func(Record) bool)(nil); ; due = isOver {
 		if err := e.adopt(ctx, due); err != nil && ctx.Err() == nil {
 			e.Log.Error("cannot read the open logins; trying again", "in", patrolEvery, "error", err)
