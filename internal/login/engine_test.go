@@ -465,6 +465,28 @@ func TestLateApprovalIsCollectedOnce(t *testing.T) {
 	})
 }
 
+// What decides is the store's clock when the accept is written: a node that took
+// long over it lets nobody in.
+func TestAnApprovalIsCollectedBeforeItsEndOrNotAtAll(t *testing.T) {
+	in(t, func(w *world) {
+		vpn := client(login.Hold, login.ApprovalSimple)
+		held := w.ask(vpn)
+		time.Sleep(55 * time.Second)
+		held.is(login.Reject, login.HoldOver)
+		_, err := w.answer(w.phone().ID, login.Approve, "")
+		require.NoError(w, err)
+		time.Sleep(59 * time.Second)
+		w.evidence = func(_ login.ID, g login.Given) (login.Answering, error) {
+			time.Sleep(2 * time.Second)
+			return login.Answering{Kind: g.Kind, Person: person, Device: g.Device}, nil
+		}
+		retry := w.ask(vpn)
+		time.Sleep(10 * time.Second)
+		retry.is(login.Reject, login.Expired)
+		require.Equal(w, login.Expired, w.audited()[0].Reason)
+	})
+}
+
 func TestAnApprovalThatNobodyCollectsIsVoidAfterGrace(t *testing.T) {
 	in(t, func(w *world) {
 		vpn := client(login.Hold, login.ApprovalSimple)

@@ -273,7 +273,7 @@ func (n *NAS) Genuine(raw, request []byte) (a Answer, err error) {
 	case request[1] != raw[1]:
 		return a, fmt.Errorf("the answer's Identifier is %d, the request's %d", raw[1], request[1])
 	case !bytes.Equal(n.responseAuthenticator(raw, request), raw[4:20]):
-		return a, errors.New("Response Authenticator")
+		return a, errors.New("the Response Authenticator is wrong")
 	case raw[20] != messageAuthenticator || raw[21] != 18:
 		return a, errors.New("Message-Authenticator does not come first")
 	}
