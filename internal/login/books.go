@@ -177,11 +177,13 @@ func legible(s string) string {
 // are told, the account's next open login is prompted.
 func (e *Engine) closeBooks(ctx context.Context, s *saved) error {
 	a := &s.Attempt
-	e.forget(a.ID)
 	a.Owed = false
 	if err := e.save(ctx, s, Condition{}); err != nil && !errors.Is(err, ErrConflict) {
+		a.Owed = true
+		e.noteWritten(s)
 		return err
 	}
+	e.forget(a.ID)
 	e.noticeUse(a)
 	if a.Verdict.Factor.typed() {
 		if err := e.clearGuesses(ctx, a); err != nil {
@@ -201,6 +203,9 @@ func (e *Engine) pay(ctx context.Context, s *saved) (again time.Duration, err er
 	if !s.Attempt.Owed {
 		return 0, nil
 	}
+	if e.wrote(s.Attempt.ID) {
+		return 0, e.closeBooks(ctx, s)
+	}
 	if due := s.Attempt.Verdict.At.Add(repeatFor); s.rec.Read.Before(due) {
 		return due.Sub(s.rec.Read), nil
 	}
@@ -213,6 +218,26 @@ func (e *Engine) payNow(ctx context.Context, s *saved) error {
 		return err
 	}
 	return e.closeBooks(ctx, s)
+}
+
+// closeAgain is how soon a node tries again to close the books.
+const closeAgain = time.Second
+
+// noteWritten remembers that the record is written, until the store knows it
+// too: this node writes it no second time.
+func (e *Engine) noteWritten(s *saved) {
+	e.watch(s)
+	e.watchAgain(s.Attempt.ID, closeAgain)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.of(s.Attempt.ID).written = true
+}
+
+func (e *Engine) wrote(id ID) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	k := e.known[id]
+	return k != nil && k.written
 }
 
 // noteUnpaid remembers that this node could not write the record of a login, so

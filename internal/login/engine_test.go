@@ -49,6 +49,7 @@ type world struct {
 	former  string
 	groups  []string      // that "an" is in
 	disk    time.Duration // how long the audit takes
+	writing func()        // what happens while it writes; nil: nothing
 
 	evidence func(login.ID, login.Given) (login.Answering, error) // what is found of it; nil: it stands
 	later    func() ([]string, error)                             // asked for all of them; nil: nobody is
@@ -130,6 +131,9 @@ func (w *world) Login(r login.AuditRecord) error {
 		w.mu.Unlock()
 		time.Sleep(w.disk)
 		w.mu.Lock()
+	}
+	if w.writing != nil {
+		w.writing()
 	}
 	w.audit = append(w.audit, r)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,6 +41,47 @@ func TestALoginThatNobodyWatchesEndsInOneRecord(t *testing.T) {
 		require.Len(w, records, 1)
 		require.Equal(w, login.Expired, records[0].Reason)
 	})
+}
+
+// A deaf store takes nothing for a while.
+type deaf struct {
+	login.Store
+	now atomic.Bool
+}
+
+func (d *deaf) Save(ctx context.Context, r login.Record, cond login.Condition) (login.Record, error) {
+	if d.now.Load() {
+		return login.Record{}, errors.New("nobody listens")
+	}
+	return d.Store.Save(ctx, r, cond)
+}
+
+// A node that has written a login's record and cannot say so writes it no second
+// time: it says so as soon as it can.
+func TestARecordThatStandsIsNotWrittenAgain(t *testing.T) {
+	for name, end := range map[string]func(*world, *pending){
+		"an approval": func(w *world, p *pending) { w.approve(""); p.is(login.Accept, login.Accepted) },
+		"its end":     func(w *world, p *pending) { time.Sleep(2 * time.Minute); p.is(login.Reject, login.HoldOver) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(w *world) {
+				weak := &deaf{Store: w.store}
+				w.Engine.Store = weak
+				p := w.ask(client(login.Hold, login.ApprovalSimple))
+				p.waits()
+				w.mu.Lock()
+				w.writing = func() { weak.now.Store(true) }
+				w.mu.Unlock()
+				end(w, p)
+				time.Sleep(5 * time.Second)
+				weak.now.Store(false)
+				time.Sleep(2 * time.Second)
+				require.NoError(w, w.Overviews(w.Context(), func(login.Overview) bool { require.Fail(w, "it is closed"); return true }))
+				time.Sleep(5 * time.Minute)
+				require.Len(w, w.audited(), 1)
+			})
+		})
+	}
 }
 
 // behind is a store whose next primary has a clock that is two seconds behind.

@@ -111,7 +111,7 @@ func (e *Engine) end(ctx context.Context, s *saved, q *asking, act Action) error
 		return nil
 	}
 	if err := e.closeBooks(ctx, s); err != nil {
-		e.Log.Error("a login has ended but could not be closed; trying again at its deadline", "trace", s.Attempt.ID.Trace(), "error", err)
+		e.Log.Error("a login has ended but could not be closed; trying again", "trace", s.Attempt.ID.Trace(), "error", err)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ type known struct {
 	id       ID
 	asking   *asking       // its requests here; each names the next
 	watched  bool          // its deadline is met here
+	written  bool          // watched: its audit record stands, but the store does not know
 	first    time.Duration // watched: since when, by this node's own clock
 	deadline time.Duration // watched: when time is to ask for it
 	due      time.Duration // the earliest of deadline and its requests' wake; 0: never
@@ -203,7 +204,7 @@ func (e *Engine) forget(id ID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if k := e.known[id]; k != nil && k.watched {
-		k.watched, k.deadline = false, 0
+		k.watched, k.written, k.deadline = false, false, 0
 		e.arm(k)
 		e.Meter.Open(-1)
 	}
