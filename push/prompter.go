@@ -220,7 +220,7 @@ func (p *Prompter) targets(ctx context.Context, j job) []Target {
 	case err != nil:
 		p.outcome(j.kind, j.prompt.Login, NoAnswer)
 		p.log.Warn("devices cannot be looked up: nobody is told", "login", j.prompt.Login.Trace(), "error", err)
-	case len(targets) == 0:
+	case len(targets) == 0 && j.notice.Except == "": // a first phone has no others to be told of it
 		p.outcome(j.kind, j.prompt.Login, NoTarget)
 	}
 	return targets

@@ -148,7 +148,7 @@ func TestABackendsTokenIsChangedWithoutABreak(t *testing.T) {
 	old := all["vssid"]
 	old.person()
 	next := backend{o, put(t, filepath.Join(o.tokens, "vssid.next"))}
-	require.Eventually(t, func() bool { old.person(); return next.asks() == http.StatusOK }, site.Patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool { old.person(); return next.asks() == http.StatusOK }, site.Patience, 200*time.Millisecond)
 
 	require.NoError(t, os.Rename(filepath.Join(o.tokens, "vssid.next"), filepath.Join(o.tokens, "vssid.current")))
 	require.Contains(t, o.Reload(), "reload: the configuration is in use")
