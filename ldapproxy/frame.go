@@ -217,6 +217,12 @@ func guard(h header, frame []byte) error {
 	if err := sane(frame, depth); err != nil {
 		return err
 	}
+	return ends(h, frame)
+}
+
+// ends checks that behind the operation of a sane frame there is nothing but
+// controls.
+func ends(h header, frame []byte) error {
 	_, _, rest, err := next(frame[h.opAt:])
 	if err != nil || len(rest) == 0 {
 		return err

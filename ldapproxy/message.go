@@ -229,6 +229,9 @@ func decodeBindResponse(h header, frame []byte) (r bindResponse, err error) {
 	if err := sane(frame, maxDepth); err != nil {
 		return r, err
 	}
+	if err := ends(h, frame); err != nil {
+		return r, err
+	}
 	contents, controls := operation(h, frame)
 	tag, code, contents, err := next(contents)
 	if err != nil || tag != tagEnumerated || len(code) < 1 || len(code) > 4 || code[0] >= 0x80 {
@@ -248,7 +251,7 @@ func decodeBindResponse(h header, frame []byte) (r bindResponse, err error) {
 	r.text = string(text)
 	for len(controls) > 0 {
 		var control []byte
-		if _, control, controls, err = next(controls); err != nil {
+		if tag, control, controls, err = next(controls); err != nil || tag != tagSequence {
 			return r, errMalformed
 		}
 		if oid, value := controlValue(control); string(oid) == oidPasswordPolicy {
