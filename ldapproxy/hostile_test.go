@@ -154,6 +154,46 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
+// What is refused costs no more than reading it: under a megabyte for each frame,
+// everything counted that was allocated on the way.
+func TestHostileFramesCostNoMemory(t *testing.T) {
+	tree, desk := newTree(t), newDesk()
+	p := front(t, tree, desk, nil)
+	for name, frame := range hostile {
+		t.Run(name, func(t *testing.T) {
+			a := p.connect()
+			before := allocated()
+			a.conn.Write(frame)
+			a.wantNotice(protocolError)
+			require.Less(t, allocated()-before, uint64(1<<20))
+		})
+	}
+}
+
+// allocated is how much memory was ever asked for.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
+}
+
+// A byte now and then keeps nobody's place.
+func TestAClientThatDripsIsCutOff(t *testing.T) {
+	tree, desk := newTree(t), newDesk()
+	p := front(t, tree, desk, func(_ *Options, l *limits) { l.frame = 50 * time.Millisecond })
+	a := p.connect()
+	go func() {
+		for _, b := range bindFrame(1, strings.Repeat("x", 60000), password) {
+			if _, err := a.conn.Write([]byte{b}); err != nil {
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+	eventually(t, "it is still served", func() bool { return p.meter.refused("deadline") == 1 && p.open() == 0 })
+	require.Zero(t, desk.asked())
+}
+
 func TestSlowClientsAreCutOff(t *testing.T) {
 	for name, c := range map[string]struct {
 		sent string

@@ -130,6 +130,28 @@ func TestLdapwhoamiIsHeldUntilTheSecondFactor(t *testing.T) {
 	}
 }
 
+// A login is one search and one bind, once there is a connection that searches.
+func TestALoginCostsTheDirectoryOneSearchAndOneBind(t *testing.T) {
+	s := newScene(t, testenv.SlapdOptions{Log: true}, nil)
+	login := func(n int) (log string) {
+		told := len(s.slapd.Log())
+		a := s.connect()
+		a.write(bindFrame(a.next(), testenv.UserDN(n), testenv.UserPassword(n)))
+		s.desk.next(t).accept()
+		require.Equal(t, success, a.read().code)
+		a.write(unbindFrame(a.next()))
+		eventually(t, "its connection to the directory stays", func() bool {
+			log = s.slapd.Log()[told:]
+			return strings.Contains(log, " closed")
+		})
+		return log
+	}
+	login(1)
+	cost := login(2)
+	require.Equal(t, 1, strings.Count(cost, " SRCH base="), cost)
+	require.Equal(t, 1, strings.Count(cost, " method=128"), cost)
+}
+
 func TestSpellingsOfAUsersNameAllNeedTheSecondFactorOfTheSameAccount(t *testing.T) {
 	s := newScene(t, testenv.SlapdOptions{Log: true}, nil)
 	var id string

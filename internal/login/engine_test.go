@@ -449,6 +449,17 @@ func TestAReportLocksTheAccountFor15Minutes(t *testing.T) {
 	})
 }
 
+func TestAHoldEndsOnTime(t *testing.T) {
+	in(t, func(w *world) {
+		vpn := client(login.Hold, login.ApprovalSimple)
+		held := w.ask(vpn)
+		time.Sleep(vpn.Hold - time.Millisecond)
+		held.waits()
+		time.Sleep(time.Second)
+		held.is(login.Reject, login.HoldOver)
+	})
+}
+
 func TestLateApprovalIsCollectedOnce(t *testing.T) {
 	in(t, func(w *world) {
 		vpn := client(login.Hold, login.ApprovalSimple)

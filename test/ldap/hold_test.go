@@ -80,7 +80,7 @@ func TestEachConnectionHasOneOfItsOwnToTheDirectory(t *testing.T) {
 // sssd does every 8 s, asks in the name of one login.
 func TestAClientThatComesAgainCollectsTheApproval(t *testing.T) {
 	w := start(t, options{phones: 1})
-	for n := range 5 {
+	for n := range 11 {
 		c := w.wire(wiki)
 		c.send(c.bind(dn(1), password(1)))
 		w.asked(1, n+1)

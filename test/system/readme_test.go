@@ -244,20 +244,23 @@ func TestEveryLinkOfThePagesLeadsSomewhere(t *testing.T) {
 	}
 }
 
-// Every test that the page of attacks names is there, in the folder it names.
-func TestTheTestsOfThePageOfAttacksAreThere(t *testing.T) {
-	found := 0
-	for _, in := range regexp.MustCompile("`([a-z/]+)`: ((?:(?:Test|Fuzz)\\w+(?: \\([^)]*\\))?(?:, )?)+)").FindAllStringSubmatch(pages(t)["docs/security.md"], -1) {
-		files, err := filepath.Glob(filepath.Join(root, in[1], "*_test.go"))
-		require.NoError(t, err)
-		var there strings.Builder
-		for _, file := range files {
-			there.WriteString(readFile(t, file))
+// Every test that the pages of attacks and of cases name is there, in the folder
+// they name.
+func TestTheTestsThatPagesNameAreThere(t *testing.T) {
+	for _, page := range []string{"docs/security.md", "docs/ldap-cases.md"} {
+		text, found := pages(t)[page], 0
+		for _, in := range regexp.MustCompile("`([a-z/]+)`: ((?:(?:Test|Fuzz|Benchmark)\\w+(?: \\([^)]*\\))?(?:, )?)+)").FindAllStringSubmatch(text, -1) {
+			files, err := filepath.Glob(filepath.Join(root, in[1], "*_test.go"))
+			require.NoError(t, err)
+			var there strings.Builder
+			for _, file := range files {
+				there.WriteString(readFile(t, file))
+			}
+			for _, name := range regexp.MustCompile(`(?:Test|Fuzz|Benchmark)\w+`).FindAllString(in[2], -1) {
+				require.Contains(t, there.String(), "func "+name+"(", in[1])
+				found++
+			}
 		}
-		for _, name := range regexp.MustCompile(`(?:Test|Fuzz)\w+`).FindAllString(in[2], -1) {
-			require.Contains(t, there.String(), "func "+name+"(", in[1])
-			found++
-		}
+		require.Equal(t, len(regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z]\w+`).FindAllString(text, -1)), found, "%s: each stands behind its folder", page)
 	}
-	require.Equal(t, len(regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w+`).FindAllString(pages(t)["docs/security.md"], -1)), found, "each stands behind its folder")
 }
