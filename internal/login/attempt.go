@@ -106,7 +106,6 @@ type Chain struct {
 	SaidWrong bool      // it was a code, compared and found wrong
 	Keep      []byte    // Checked.Keep of the request that leads, or led, it
 	KeepOf    []byte    // Keep is not empty: by what that request's password is known again
-	Node      string    // a bind: the node where it waits; see pulse.go
 	newer     []byte
 }
 
@@ -168,12 +167,9 @@ func (a *Attempt) chainByNumber(number string) int {
 func (a *Attempt) newest() int { return len(a.Chains) - 1 }
 
 // waited tells whether somebody waits for the verdict now.
-func (a *Attempt) waited(now time.Time) bool { return a.waitedBut(now, "") }
-
-// waitedBut is waited, but for who waited at a node that has died ("": none has).
-func (a *Attempt) waitedBut(now time.Time, dead string) bool {
+func (a *Attempt) waited(now time.Time) bool {
 	for i := range a.Chains {
-		if c := &a.Chains[i]; now.Before(c.Until) && (dead == "" || c.Node != dead) {
+		if now.Before(a.Chains[i].Until) {
 			return true
 		}
 	}

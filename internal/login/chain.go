@@ -40,7 +40,7 @@ func (e *Engine) enterChain(s *saved, q *asking, now time.Time) error {
 		return nil
 	case len(r.State) > 0:
 		return e.enterState(a, q, now)
-	case r.FrontEnd == LDAP && a.waitedBut(now, q.lost):
+	case r.FrontEnd == LDAP && a.waited(now):
 		return errTaken
 	}
 	if n := len(a.Chains); n == 0 || r.Client.Mode == Challenge && n < maxChains {
@@ -50,9 +50,6 @@ func (e *Engine) enterChain(s *saved, q *asking, now time.Time) error {
 	c := &a.Chains[q.facts.Chain]
 	q.leads(c)
 	q.keeps(a, c)
-	if r.FrontEnd == LDAP {
-		c.Node = e.pulse.node
-	}
 	if q.facts.CanAsk {
 		c.State = e.newState(a.Client)
 	}

@@ -115,7 +115,6 @@ func (c *Chain) visit(f *fields) {
 	flag(f, 8, &c.SaidWrong)
 	text(f, 9, &c.Keep)
 	text(f, 10, &c.KeepOf)
-	text(f, 11, &c.Node)
 	f.rest(&c.newer)
 }
 

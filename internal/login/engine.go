@@ -51,10 +51,9 @@ type Options struct {
 // requests with Handle and phones' answers with Answer.
 type Engine struct {
 	Options
-	born  time.Time // the origin of clock
-	pulse pulse
-	now   atomic.Pointer[Policy]
-	busy  atomic.Int64
+	born time.Time // the origin of clock
+	now  atomic.Pointer[Policy]
+	busy atomic.Int64
 
 	strays Strays // of what was shed
 
@@ -113,7 +112,6 @@ type work struct {
 	flight    *flight   // it asks the first factor for others too
 	until     time.Time // locked_out: until when
 	required  time.Time // let in before a rule's date: the date
-	lost      string    // a node that has died: who waited there waits no more
 }
 
 // parked is what is kept of the request itself while it is held: who asked, and
@@ -148,7 +146,6 @@ func New(o Options) *Engine {
 	e := &Engine{
 		Options:  o,
 		born:     time.Now(),
-		pulse:    newPulse(),
 		known:    map[ID]*known{},
 		checking: map[string]*flight{},
 		rounds:   map[string]*round{},
@@ -171,7 +168,6 @@ func (e *Engine) PolicyNow() *Policy { return e.now.Load() }
 func (e *Engine) Run(ctx context.Context) error {
 	defer e.working.Wait()
 	e.working.Go(func() { e.patrol(ctx) }) // beside the watch, so that no change is missed meanwhile
-	e.working.Go(func() { e.pulse.run(ctx, e.Store) })
 	err := e.Store.Changes(ctx, e.changed)
 	if ctx.Err() != nil {
 		return nil

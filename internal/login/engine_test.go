@@ -35,8 +35,7 @@ type world struct {
 	prompts []login.Prompt
 	closed  []login.Prompt
 	notices []login.Notice
-	broken  error  // the auditor fails with it
-	die     func() // of a second node: it does no more
+	broken  error // the auditor fails with it
 
 	checks  atomic.Int64  // passwords asked
 	slow    time.Duration // how long the directory takes

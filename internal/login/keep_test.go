@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,8 +72,7 @@ func (w *world) second() *world {
 	ctx, stop := context.WithCancel(w.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- other.Engine.Run(ctx) }()
-	other.die = sync.OnceFunc(func() { stop(); require.NoError(w, <-ended) })
-	w.Cleanup(other.die)
+	w.Cleanup(func() { stop(); require.NoError(w, <-ended) })
 	synctest.Wait()
 	return other
 }

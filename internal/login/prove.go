@@ -316,11 +316,6 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	if rule != FactorNone || q.facts.Problem != "" {
 		return e.unconfirmed(q, account.Person, rule, policy), nil
 	}
-	if q.req.FrontEnd == LDAP {
-		if err := e.pulse.begin(ctx, e.Store); err != nil {
-			return nil, err
-		}
-	}
 	if s, err := e.sameLogin(ctx, q); s != nil || err != nil {
 		return s, err
 	}
@@ -404,16 +399,8 @@ func (e *Engine) sameLogin(ctx context.Context, q *asking) (*saved, error) {
 			if _, err := e.meetDeadline(ctx, a.ID); err != nil {
 				return nil, err
 			}
+		case q.req.FrontEnd == LDAP && a.waited(s.rec.Read):
 		default:
-			if q.req.FrontEnd == LDAP {
-				free, err := e.abandoned(ctx, q, a, s.rec.Read)
-				if err != nil {
-					return nil, err
-				}
-				if !free {
-					continue
-				}
-			}
 			e.Meter.Joined()
 			return s, q.joins(e, s)
 		}
