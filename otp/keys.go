@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"sync"
 )
 
@@ -120,6 +121,11 @@ func (s *subKey) with(fields [][]byte, f func(mac []byte)) {
 	m := s.macs.Get().(*macer)
 	defer s.macs.Put(m)
 	m.Reset()
+	size := 0
+	for _, field := range fields {
+		size += 4 + len(field)
+	}
+	m.in = slices.Grow(m.in, size) // before anything is in it: what is left behind was cleared
 	for _, field := range fields {
 		m.in = append(binary.BigEndian.AppendUint32(m.in, uint32(len(field))), field...)
 	}

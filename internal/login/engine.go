@@ -182,8 +182,10 @@ const patrolEvery = time.Minute
 // then, again and again, those whose time is over and that are not closed: their
 // node is dead, or has not heard that they were saved.
 func (e *Engine) patrol(ctx context.Context) {
-	for due := (func(Record) bool)(nil); ; due = isOver {
-		if err := e.adopt(ctx, due); err != nil && ctx.Err() == nil {
+	for due := (func(Record) bool)(nil); ; {
+		if err := e.adopt(ctx, due); err == nil {
+			due = isOver
+		} else if ctx.Err() == nil {
 			e.Log.Error("cannot read the open logins; trying again", "in", patrolEvery, "error", err)
 		}
 		select {

@@ -84,6 +84,26 @@ func TestARecordThatStandsIsNotWrittenAgain(t *testing.T) {
 	}
 }
 
+// Of two nodes that find the same record owed, one writes it.
+func TestAnOwedRecordIsWrittenByOneOfAll(t *testing.T) {
+	for range 10 { // whichever node ends the login
+		in(t, func(w *world) {
+			w.ask(client(login.Hold, login.ApprovalSimple)).waits()
+			w.mu.Lock()
+			w.broken = errors.New("the disk is full")
+			w.mu.Unlock()
+			nodes := []*world{w.second(), w.second()}
+			for _, n := range nodes {
+				n.mu.Lock()
+				n.disk = time.Second
+				n.mu.Unlock()
+			}
+			time.Sleep(4 * time.Minute)
+			require.Len(w, append(nodes[0].audited(), nodes[1].audited()...), 1)
+		})
+	}
+}
+
 // behind is a store whose next primary has a clock that is two seconds behind.
 type behind struct {
 	login.Store
