@@ -86,7 +86,7 @@ var wayOut = map[string]string{
 	string(NoAuthenticator):         "EAP and Status-Server need a Message-Authenticator (RFC 3579, RFC 5997): switch it on at the NAS",
 	string(BareProxyState):          "Proxy-State without Message-Authenticator may be a forgery in the making (CVE-2024-3596): switch Message-Authenticator on at the NAS and at each proxy",
 	string(RequiredAuthenticator):   "require_message_authenticator is yes for this client, and the request has none: switch it on at the NAS; auto serves it until the NAS is known to sign",
-	string(LostAuthenticator):       "this NAS used to send Message-Authenticator and this request has none: forged, or the NAS was changed: then vssgate nas forget CLIENT; require_message_authenticator: no for a NAS that sends both",
+	string(LostAuthenticator):       "this NAS used to send Message-Authenticator and this request has none: forged, or the NAS was changed: then vssgate nas forget NAME; require_message_authenticator: no for a NAS that sends both",
 	string(PreviousExpired):         "made with previous_secret, whose previous_until has passed: give the NAS the new secret, or move previous_until",
 	string(RepeatedAttribute):       "an attribute that may come once came twice (RFC 2865 section 5.44)",
 	string(TwoPasswords):            "User-Password came together with CHAP-Password or EAP-Message (RFC 2865 section 4.1)",
@@ -107,7 +107,7 @@ var wayOut = map[string]string{
 
 	rejectedName:      "User-Name is missing, empty or has a NUL in it",
 	rejectedPassword:  "User-Password is malformed (RFC 2865 section 5.2) or has a NUL in it",
-	rejectedNone:      "the request has neither a password nor a State; set the NAS to PAP",
+	rejectedNone:      "the request has neither a password nor a State: the user left it empty, or the NAS is to be set to PAP",
 	rejectedCHAP:      "CHAP cannot be checked against a directory; set the NAS to PAP",
 	rejectedChallenge: "CHAP-Password came without CHAP-Challenge, which RADIUS/1.1 needs (RFC 9765 section 5.1.2)",
 	rejectedMSCHAP:    "MS-CHAP cannot be checked against a directory; set the NAS to PAP",

@@ -17,7 +17,8 @@ func emergencyCommand(w *where) *cobra.Command {
 members of one group log in on the password alone, for at most an hour. It ends
 by itself by the store's clock, survives a restart, counts on all nodes, shows in
 every log line and list, and is in the audit: who, why, and each login by it. It
-cannot be renewed while it is on.`,
+cannot be renewed while it is on. Logins that are open already stay as they are:
+who has just tried waits until his login is over, two minutes at most.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -40,7 +41,7 @@ func emergencyOnCommand(w *where) *cobra.Command {
 			return call(cmd, w, asJSON, "/emergency/on", in, showEmergency)
 		},
 	}
-	cmd.Flags().StringVar(&in.Group, "group", "", "DN of the group, as users have it in the directory")
+	cmd.Flags().StringVar(&in.Group, "group", "", "DN of the group, as users have it in the directory (vssgate does not look it up: a typing mistake lets nobody in)")
 	cmd.Flags().IntVar(&in.Minutes, "minutes", 0, "for how long, at most 60")
 	cmd.Flags().StringVar(&in.Why, "why", "", "reason, for the audit")
 	for _, needed := range []string{"group", "minutes", "why"} {
