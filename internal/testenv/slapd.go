@@ -105,7 +105,7 @@ directory {{.Dir}}/data
 maxsize 1073741824
 envflags nosync nometasync
 index objectClass,uid,mail,entryUUID,member eq
-access to attrs=userPassword by self =w by anonymous auth by * none
+access to attrs=userPassword by self =wx by anonymous auth by * none
 access to attrs=employeeNumber by dn.exact="` + SlapdBindDN + `" read by * none
 access to attrs=description by self write by users read
 access to * by users read by anonymous auth

@@ -48,7 +48,7 @@ var applications = map[string]application{
 	"ldapwhoami, LDAPS":      {shell(`ldapwhoami -x -H $LDAPS -D $DN -w "$PASSWORD" | grep -qx "dn:$DN"`), true, false},
 	"ldapcompare":            {shell(`ldapcompare -x -H $URL -D $DN -w "$PASSWORD" $DN uid:$LOGIN | grep -q TRUE`), true, false},
 	"ldapmodify":             {shell(`printf 'dn: %s\nchangetype: modify\nreplace: userPassword\nuserPassword: %s\n' $DN "$PLAIN" | ldapmodify -x -H $URL -D $DN -w "$PASSWORD"`), true, false},
-	"ldappasswd":             {shell(`ldappasswd -x -H $URL -D $DN -w "$PASSWORD" -s "$PLAIN"`), true, false},
+	"ldappasswd":             {shell(`ldappasswd -x -H $URL -D $DN -w "$PASSWORD" -a "$PLAIN" -s "$PLAIN"`), true, false},
 	"ldapsearch, a referral": {shell(`ldapsearch -x -MM -LLL -H $URL -D $DN -w "$PASSWORD" -b ou=elsewhere,$BASE -s base | grep -q "^ou: elsewhere"`), true, false},
 	"ldapsearch, pages":      {shell(`test "$(ldapsearch -x -LLL -H $URL -D $DN -w "$PASSWORD" -b $BASE -E pr=100/noprompt '(uid=*)' dn | grep -c ^dn:)" = 1000`), true, false},
 	"ldapsearch, sorted":     {shell(`ldapsearch -x -LLL -H $URL -D $DN -w "$PASSWORD" -b $BASE -E '!sss=cn:2.5.13.3' '(uid=user000*)' uid | grep -q "^uid: user000"`), true, false},
