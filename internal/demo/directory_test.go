@@ -258,8 +258,8 @@ func TestHostileMessagesEndTheirConnectionOnly(t *testing.T) {
 			require.NoError(t, err)
 			_, err = conn.Write(bytes)
 			require.NoError(t, err)
-			require.NoError(t, conn.(*net.TCPConn).CloseWrite())
-			_, _ = io.ReadAll(conn) // it ends
+			_ = conn.(*net.TCPConn).CloseWrite() // it may have ended already
+			_, _ = io.ReadAll(conn)              // it ends
 			require.NoError(t, dial(t, d).Bind(d.BindDN, d.BindPassword))
 		})
 	}
