@@ -169,6 +169,9 @@ func unpack(b []byte) *layeh.Packet {
 	for at := 0; at < len(rest); at += int(rest[at+1]) {
 		n++
 	}
+	if n == 0 {
+		return p
+	}
 	all := make([]layeh.AVP, n)
 	p.Attributes = make(layeh.Attributes, n)
 	for i := range all {
