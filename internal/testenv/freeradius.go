@@ -66,7 +66,7 @@ func StartFreeRADIUS(t testing.TB, o FreeRADIUSOptions) *FreeRADIUS {
 	f.write("users", f.users())
 	var err error
 	for range 5 { // somebody else may take the port meanwhile
-		f.Addr, f.AddrTLS = freeUDPAddr(t), freeAddr(t)
+		f.Addr, f.AddrTLS = freeUDPAddr(t), FreeAddr(t)
 		f.configure(ca)
 		if err = f.start(); err == nil {
 			t.Cleanup(f.Stop)

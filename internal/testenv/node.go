@@ -107,7 +107,7 @@ func StartNode(t testing.TB, more string) *Node {
 func NewNode(t testing.TB, more string) *Node {
 	t.Helper()
 	dir := t.TempDir()
-	n := &Node{t: t, Dir: dir, Config: filepath.Join(dir, "vssgate.yaml"), Phones: freeAddr(t)}
+	n := &Node{t: t, Dir: dir, Config: filepath.Join(dir, "vssgate.yaml"), Phones: FreeAddr(t)}
 	key := make([]byte, 32)
 	rand.Read(key)
 	n.write("secret.key", base64.StdEncoding.EncodeToString(key)+"\n")

@@ -45,7 +45,7 @@ func StartRadsecproxy(t testing.TB, config string) *Radsecproxy {
 func freeBoth(t testing.TB) string {
 	t.Helper()
 	for range 20 {
-		addr := freeAddr(t)
+		addr := FreeAddr(t)
 		if c, err := net.ListenPacket("udp4", addr); err == nil {
 			c.Close()
 			return addr

@@ -127,7 +127,7 @@ func startRedis(t testing.TB, s *RedisServer) *RedisServer {
 	}
 	var err error
 	for range 5 { // somebody else may take the port meanwhile
-		s.Addr = freeAddr(t)
+		s.Addr = FreeAddr(t)
 		if err = s.start(); err == nil {
 			t.Cleanup(s.Stop)
 			return s

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -295,7 +294,7 @@ func (s *SlapdServer) startOnFreePorts() {
 	s.t.Helper()
 	var err error
 	for range 5 {
-		s.Addr, s.LDAPSAddr = freeAddr(s.t), freeAddr(s.t)
+		s.Addr, s.LDAPSAddr = FreeAddr(s.t), FreeAddr(s.t)
 		if err = s.start(); err == nil {
 			s.URI, s.LDAPSURI = "ldap://"+s.Addr, "ldaps://"+s.LDAPSAddr
 			return
@@ -371,13 +370,4 @@ func listening(ended <-chan struct{}, addrs ...string) error {
 		}
 	}
 	return nil
-}
-
-// freeAddr is an address on 127.0.0.1 that nobody listens on now.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return "127.0.0.1:" + strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }

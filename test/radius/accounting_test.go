@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"vssgate/internal/testenv"
 	"vssgate/test/site"
 )
 
@@ -105,7 +106,7 @@ func TestOnAFullDiskAccountingStaysUnanswered(t *testing.T) {
 
 func TestAccountingIsSentOnToFreeRADIUS(t *testing.T) {
 	billing := startFreeRADIUS(t, "the-secret-of-billing")
-	dead := freeAddr(t)
+	dead := testenv.FreeAddr(t)
 	s := site.Start(t, site.Options{More: fmt.Sprintf(`  accounting:
     listen: ["127.0.0.1:0"]
     file: "{{DIR}}/data/accounting.jsonl"
@@ -143,7 +144,7 @@ func (f *freeRADIUS) detail(t *testing.T) string {
 
 func startFreeRADIUS(t *testing.T, secret string) *freeRADIUS {
 	t.Helper()
-	f := &freeRADIUS{dir: t.TempDir(), addr: freeAddr(t)}
+	f := &freeRADIUS{dir: t.TempDir(), addr: testenv.FreeAddr(t)}
 	_, port, _ := net.SplitHostPort(f.addr)
 	config := fmt.Sprintf(`
 prefix = /usr
@@ -205,17 +206,4 @@ server billing {
 		return probe.Run() == nil
 	}, site.Patience, 50*time.Millisecond)
 	return f
-}
-
-// freeAddr is an address that nobody uses, neither over UDP nor over TCP.
-func freeAddr(t *testing.T) string {
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer l.Close()
-		if c, err := net.ListenPacket("udp", l.Addr().String()); err == nil {
-			defer c.Close()
-			return l.Addr().String()
-		}
-	}
 }

@@ -12,5 +12,6 @@
 // carry a Message-Authenticator before everything else.
 //
 // Map: site.go (directory, node, configuration), nas.go (the NAS's side of
-// RADIUS), phone.go (VssID), records.go (audit and metrics).
+// RADIUS), phone.go (VssID), records.go (audit and metrics), reload.go,
+// recipe.go (what NASes are told to have).
 package site

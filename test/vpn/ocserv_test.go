@@ -29,14 +29,14 @@ type ocserv struct {
 // theirs if it were the NAS's too.
 func startOcserv(t *testing.T, s *site.Site, client, address string) *ocserv {
 	t.Helper()
-	dir, lines := t.TempDir(), recipe(t, s, "ocserv", client)
+	dir, lines := t.TempDir(), s.Recipe("ocserv", client)
 	servers := write(t, dir, "servers", lines["/etc/radcli/servers"])
 	told := strings.ReplaceAll(lines["/etc/radcli/radiusclient.conf"], "/etc/radcli/servers", servers) + "bindaddr " + address + "\n"
 	brought, err := os.ReadFile("/etc/radcli/radiusclient.conf")
 	require.NoError(t, err, "ocserv is missing: test/packages.sh installs it")
 	radcli := write(t, dir, "radiusclient.conf", replaced(string(brought), told))
 
-	_, port, err := net.SplitHostPort(freeAddr(t))
+	_, port, err := net.SplitHostPort(testenv.FreeAddr(t))
 	require.NoError(t, err)
 	o := &ocserv{t: t, addr: net.JoinHostPort(address, port), ca: testenv.CA(t)}
 	certFile, keyFile := o.ca.IssueAs("gateway", func(form *x509.Certificate) { form.IPAddresses = []net.IP{net.ParseIP(address)} })
@@ -87,7 +87,7 @@ func (o *ocserv) login(password string) *terminal {
 
 func TestOcservAsksForTheCodeAtASecondPrompt(t *testing.T) {
 	t.Parallel()
-	s := onPort(t, site.Options{Asks: "127.0.0.4"})
+	s := site.OnPort(t, site.Options{Asks: "127.0.0.4"})
 	phone := s.Phone(1)
 	p := startOcserv(t, s, "asks", "127.0.0.4").login("not it")
 	p.reads("Wrong user name or password")
@@ -105,7 +105,7 @@ func TestOcservAsksForTheCodeAtASecondPrompt(t *testing.T) {
 
 func TestOcservHoldsUntilThePhoneAnswers(t *testing.T) {
 	t.Parallel()
-	s := onPort(t, site.Options{})
+	s := site.OnPort(t, site.Options{})
 	phone := s.Phone(1)
 	p := startOcserv(t, s, "holds", site.Holds).login(password)
 	require.Equal(t, "rejected", phone.No().Verdict)
@@ -119,7 +119,7 @@ func TestOcservHoldsUntilThePhoneAnswers(t *testing.T) {
 // Who approves when hold is over has approved the next try: no second prompt.
 func TestOcservCollectsALateApproval(t *testing.T) {
 	t.Parallel()
-	s := onPort(t, site.Options{Hold: "1s"})
+	s := site.OnPort(t, site.Options{Hold: "1s"})
 	phone := s.Phone(1)
 	p := startOcserv(t, s, "holds", site.Holds).login(password)
 	p.reads("Waiting time is over.")

@@ -35,7 +35,7 @@ type openvpn struct {
 func newOpenVPN(t *testing.T, s *site.Site, client string) *openvpn {
 	t.Helper()
 	g := &openvpn{t: t, ca: testenv.CA(t), dir: t.TempDir()}
-	lines := recipe(t, s, "openvpn", client)
+	lines := s.Recipe("openvpn", client)
 	require.Contains(t, lines["radiusplugin.cnf"], "wait=")
 	here := strings.NewReplacer("/etc/openvpn/", g.dir+"/")
 	write(t, g.dir, "radiusplugin.cnf", here.Replace(lines["radiusplugin.cnf"]))
@@ -48,7 +48,7 @@ func newOpenVPN(t *testing.T, s *site.Site, client string) *openvpn {
 // start starts a gateway with those lines.
 func (g *openvpn) start(lines string) (gateway *terminal, port string) {
 	g.t.Helper()
-	_, port, err := net.SplitHostPort(freeUDPAddr(g.t))
+	_, port, err := net.SplitHostPort(testenv.FreeAddr(g.t))
 	require.NoError(g.t, err)
 	gateway = open(g.t, "openvpn", "--config", write(g.t, g.dir, "server.conf",
 		g.both+fmt.Sprintf("cd %s\nlocal 127.0.0.1\nlport %s\ntls-server\ndh none\nstatus status\n%s", g.dir, port, lines)))

@@ -42,7 +42,7 @@ type charon struct {
 func startStrongswan(t *testing.T, s *site.Site, client string) *strongswan {
 	t.Helper()
 	g := &strongswan{t: t, ca: testenv.CA(t), port: freePort(t)}
-	lines := recipe(t, s, "strongswan", client)
+	lines := s.Recipe("strongswan", client)
 	c := startCharon(t, "eap-identity eap-radius", "port = "+freePort(t)+"\n  port_nat_t = "+g.port+"\n", lines["strongswan.conf"])
 	certFile, keyFile := g.ca.IssueAs(gateway, func(form *x509.Certificate) { form.DNSNames = []string{gateway} })
 	key, err := os.ReadFile(keyFile)
@@ -170,7 +170,7 @@ func (c *charon) leave() {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	_, port, err := net.SplitHostPort(freeUDPAddr(t))
+	_, port, err := net.SplitHostPort(testenv.FreeAddr(t))
 	require.NoError(t, err)
 	return port
 }
@@ -181,7 +181,7 @@ const (
 )
 
 func TestStrongswanHoldsUntilThePhoneAnswers(t *testing.T) {
-	s := onPort(t, site.Options{Holds: "127.0.0.1", Asks: "127.0.0.2"})
+	s := site.OnPort(t, site.Options{Holds: "127.0.0.1", Asks: "127.0.0.2"})
 	phone := s.Phone(1)
 	g := startStrongswan(t, s, "holds")
 	m := g.machine("127.0.0.9", "eap")
@@ -207,7 +207,7 @@ func TestStrongswanHoldsUntilThePhoneAnswers(t *testing.T) {
 // The one EAP that ends in an accept without keys of its own: what is derived
 // of the password's answer is enough for strongSwan.
 func TestStrongswanTakesAnAppendedCode(t *testing.T) {
-	s := onPort(t, site.Options{Appends: "127.0.0.1", Asks: "127.0.0.3"})
+	s := site.OnPort(t, site.Options{Appends: "127.0.0.1", Asks: "127.0.0.3"})
 	phone := s.Phone(1)
 	m := startStrongswan(t, s, "appends").machine("127.0.0.9", "eap")
 	require.Contains(t, m.login(password).said(), refused)
@@ -218,7 +218,7 @@ func TestStrongswanTakesAnAppendedCode(t *testing.T) {
 }
 
 func TestStrongswanCollectsALateApproval(t *testing.T) {
-	s := onPort(t, site.Options{Holds: "127.0.0.1", Asks: "127.0.0.2", Hold: "1s"})
+	s := site.OnPort(t, site.Options{Holds: "127.0.0.1", Asks: "127.0.0.2", Hold: "1s"})
 	phone := s.Phone(1)
 	g := startStrongswan(t, s, "holds")
 	require.Contains(t, g.machine("127.0.0.9", "eap").login(password).said(), refused)
@@ -232,7 +232,7 @@ func TestStrongswanCollectsALateApproval(t *testing.T) {
 // IKE_SA.
 func TestStrongswanBeforeAnUpstream(t *testing.T) {
 	f := testenv.StartFreeRADIUS(t, testenv.FreeRADIUSOptions{})
-	s := onPort(t, site.Options{
+	s := site.OnPort(t, site.Options{
 		FirstFactors: fmt.Sprintf("  - {name: radius, radius: {servers: [{address: %q, secret: %q}], identify_with: directory}}", f.Addr, testenv.FreeRADIUSSecret),
 		Clients:      `    - {name: up, addresses: [127.0.0.1], secret: "{{SECRET}}", first_factor: radius, nas: strongswan, hold: 20s, approval: simple}`,
 		Asks:         "127.0.0.2", Holds: "127.0.0.3", Appends: "127.0.0.4",
@@ -258,7 +258,7 @@ func TestStrongswanBeforeAnUpstream(t *testing.T) {
 // With the preset's hold; charon deletes half-open IKE_SAs after 30 s unless it
 // is told otherwise.
 func TestStrongswanWaitsAsLongAsThePresetHolds(t *testing.T) {
-	s := onPort(t, site.Options{Clients: `    - {name: preset, addresses: [127.0.0.1], secret: "{{SECRET}}", nas: strongswan, approval: simple}`,
+	s := site.OnPort(t, site.Options{Clients: `    - {name: preset, addresses: [127.0.0.1], secret: "{{SECRET}}", nas: strongswan, approval: simple}`,
 		Asks: "127.0.0.2", Holds: "127.0.0.3", Appends: "127.0.0.4"})
 	phone := s.Phone(1)
 	p := startStrongswan(t, s, "preset").machine("127.0.0.9", "eap").login(password)
