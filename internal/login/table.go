@@ -203,6 +203,7 @@ func (e *Engine) watchAgain(id ID, after time.Duration) {
 func (e *Engine) forget(id ID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	delete(e.unpaid, id)
 	if k := e.known[id]; k != nil && k.watched {
 		k.watched, k.written, k.deadline = false, false, 0
 		e.arm(k)
