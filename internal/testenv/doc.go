@@ -11,6 +11,7 @@
 //	redis.go       redis-server, single, cluster or behind TLS
 //	freeradius.go  FreeRADIUS, which judges passwords or proxies
 //	relay.go       a network in front of a server, which fails as networks do
+//	free.go        an address that nobody uses
 //	child.go       the process of these: ended, started again, frozen
 //	postgres.go    PostgreSQL, as a program that asks RADIUS or LDAP
 //	node.go        the program itself

@@ -11,13 +11,14 @@ import (
 type Relay struct {
 	Addr string // 127.0.0.1:PORT
 
-	to      string
 	serving sync.WaitGroup
 
-	mu    sync.Mutex
-	open  chan struct{} // closed while what comes is passed on
-	delay time.Duration // of each answer
-	conns map[*relayed]bool
+	mu      sync.Mutex
+	to      string
+	open    chan struct{} // closed while what comes is passed on
+	delay   time.Duration // of each answer
+	refuses bool          // new connections
+	conns   map[*relayed]bool
 }
 
 // relayed is one connection: both of its ends.
@@ -31,6 +32,12 @@ func StartRelay(t testing.TB, to string) *Relay {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
+	return RelayFrom(t, l, to)
+}
+
+// RelayFrom is StartRelay for those who come to that listener.
+func RelayFrom(t testing.TB, l net.Listener, to string) *Relay {
+	t.Helper()
 	r := &Relay{Addr: l.Addr().String(), to: to, open: make(chan struct{}), conns: map[*relayed]bool{}}
 	close(r.open)
 	r.serving.Go(func() {
@@ -56,14 +63,33 @@ func StartRelay(t testing.TB, to string) *Relay {
 func (r *Relay) Part() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.open = make(chan struct{})
+	select {
+	case <-r.open:
+		r.open = make(chan struct{})
+	default: // it is parted
+	}
 }
 
-// Mend ends Part and Slow.
+// Refuse closes the connections that there are, and new ones at once.
+func (r *Relay) Refuse() {
+	r.mu.Lock()
+	r.refuses = true
+	r.mu.Unlock()
+	r.Cut()
+}
+
+// Lead has new connections passed on to another address.
+func (r *Relay) Lead(to string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.to = to
+}
+
+// Mend ends Part, Slow and Refuse.
 func (r *Relay) Mend() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.delay = 0
+	r.delay, r.refuses = 0, false
 	select {
 	case <-r.open:
 	default:
@@ -109,15 +135,22 @@ func (c *relayed) close() {
 }
 
 func (r *Relay) serve(from net.Conn) {
-	to, err := net.Dial("tcp", r.to)
+	r.mu.Lock()
+	addr := r.to
+	r.mu.Unlock()
+	to, err := net.DialTimeout("tcp", addr, 2*time.Second)
 	if err != nil {
 		_ = from.Close()
 		return
 	}
 	c := &relayed{ends: [2]net.Conn{from, to}, dead: make(chan struct{})}
 	r.mu.Lock()
+	refuses := r.refuses
 	r.conns[c] = true
 	r.mu.Unlock()
+	if refuses {
+		c.close()
+	}
 	var both sync.WaitGroup
 	both.Go(func() { r.pass(c, from, to, false) })
 	both.Go(func() { r.pass(c, to, from, true) })

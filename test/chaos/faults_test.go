@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"syscall"
 	"time"
+	"vssgate/internal/testenv"
 )
 
 // A fault is something that breaks, and is mended again.
@@ -49,8 +50,8 @@ func (r *run) allFaults() []fault {
 			r.nodes[i].end(syscall.SIGTERM)
 			return func() { r.startAgain(i) }
 		}),
-		r.onNode("cut from the directory", func(i int) func() { return r.nodes[i].directory.silence() }),
-		r.onNode("cut from FCM", func(i int) func() { return r.nodes[i].fcm.lose() }),
+		r.onNode("cut from the directory", func(i int) func() { return silence(r.nodes[i].directory) }),
+		r.onNode("cut from FCM", func(i int) func() { return lose(r.nodes[i].fcm) }),
 		r.step(r.size.clock), r.step(-r.size.clock),
 	}
 	return append(all, r.net.faults(r)...)
@@ -62,6 +63,28 @@ func (r *run) step(off time.Duration) fault {
 		r.clock.set(r.t, off)
 		return func() { r.clock.set(r.t, 0) }
 	}}
+}
+
+// silence lets nothing pass, as a network that is cut, until heal is called: then
+// what was written meanwhile arrives.
+func silence(link *testenv.Relay) (heal func()) {
+	link.Part()
+	return link.Mend
+}
+
+// lose is silence whose bytes never arrive: connections have ended when it heals.
+func lose(link *testenv.Relay) (heal func()) {
+	link.Part()
+	return func() {
+		link.Cut()
+		link.Mend()
+	}
+}
+
+// refuse ends all connections and takes none, until heal is called.
+func refuse(link *testenv.Relay) (heal func()) {
+	link.Refuse()
+	return link.Mend
 }
 
 func (r *run) startAgain(i int) {

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"vssgate/internal/testenv"
 
 	"github.com/stretchr/testify/require"
 )
@@ -17,7 +18,7 @@ type loopback struct {
 	t       testing.TB
 	dir     string
 	ports   []string // HOST:PORT of RADIUS and phones for each node
-	relays  []*relay
+	relays  []*testenv.Relay
 	servers []*process
 	addrs   []string
 
@@ -46,7 +47,7 @@ func newLoopback(t testing.TB, dir string, clock *skew) *loopback {
 		n.servers = append(n.servers, launchRedis(t, dir, fmt.Sprintf("redis%d", i+1), clock.env(), nil, config))
 	}
 	for range nodes {
-		n.relays = append(n.relays, newRelay(t, listenOn(t), n.addrs[0]))
+		n.relays = append(n.relays, testenv.StartRelay(t, n.addrs[0]))
 	}
 	await(t, "the replica follows", time.Minute, func() bool { return n.linked(0) })
 	return n
@@ -70,7 +71,7 @@ func (n *loopback) from(client string) string {
 	return map[string]string{"asks": "127.0.0.1", "holds": "127.0.0.2", "appends": "127.0.0.3"}[client]
 }
 
-func (n *loopback) redis(i int) string { return fmt.Sprintf("{addresses: [%q]}", n.relays[i].addr) }
+func (n *loopback) redis(i int) string { return fmt.Sprintf("{addresses: [%q]}", n.relays[i].Addr) }
 
 func (n *loopback) primaries() []string {
 	n.mu.Lock()
@@ -91,8 +92,8 @@ func (n *loopback) faults(r *run) []fault {
 			p.signal(syscall.SIGSTOP)
 			return func() { p.signal(syscall.SIGCONT) }
 		}},
-		r.onNode("cut from Redis, silently", func(i int) func() { return n.relays[i].silence() }),
-		r.onNode("cut from Redis, connections reset", func(i int) func() { return n.relays[i].refuse() }),
+		r.onNode("cut from Redis, silently", func(i int) func() { return silence(n.relays[i]) }),
+		r.onNode("cut from Redis, connections reset", func(i int) func() { return refuse(n.relays[i]) }),
 	}
 }
 
@@ -106,8 +107,8 @@ func (n *loopback) failover() (end func()) {
 	n.servers[old].end(syscall.SIGKILL)
 	n.say(next, "REPLICAOF", "NO", "ONE")
 	for _, r := range n.relays {
-		r.target.Store(n.addrs[next])
-		r.reset()
+		r.Lead(n.addrs[next])
+		r.Cut()
 	}
 	return func() {
 		if err := n.servers[old].start(); err != nil {

@@ -70,7 +70,7 @@ type nasKinds map[string]nas
 type node struct {
 	*process
 	dir, radius, phones string
-	directory, fcm      *relay
+	directory, fcm      *testenv.Relay
 	google              *fakefcm.Server
 }
 
@@ -126,9 +126,9 @@ func (r *run) startNodes() {
 		n := &node{dir: filepath.Join(r.dir, "nodes", fmt.Sprintf("n%d", i+1)), radius: at.radius, phones: at.phones, google: fakefcm.Run(r.t)}
 		require.NoError(r.t, os.MkdirAll(n.dir, 0o700))
 		n.google.Script(r.pushFaults()...)
-		n.directory = newRelay(r.t, at.listen(r.t), r.slapd.Addr)
-		n.fcm = newRelay(r.t, at.listen(r.t), strings.TrimPrefix(n.google.URL, "http://"))
-		n.google.URL = "http://" + n.fcm.addr // as the node knows it
+		n.directory = testenv.RelayFrom(r.t, at.listen(r.t), r.slapd.Addr)
+		n.fcm = testenv.RelayFrom(r.t, at.listen(r.t), strings.TrimPrefix(n.google.URL, "http://"))
+		n.google.URL = "http://" + n.fcm.Addr // as the node knows it
 		r.file("fcm-"+filepath.Base(n.dir)+".json", string(n.google.CredentialsJSON()))
 		r.file(filepath.Join("nodes", filepath.Base(n.dir), "vssgate.yaml"), r.config(i, n))
 		argv := append(append([]string{}, at.wrap...), program(r.t), "serve", "--config", filepath.Join(n.dir, "vssgate.yaml"))
@@ -174,7 +174,7 @@ radius:
     - {name: asks, addresses: [%[15]s], secret: %[18]s, mode: challenge}
     - {name: holds, addresses: [%[16]s], secret: %[18]s, mode: hold, hold: %[19]s, approval: simple}
     - {name: appends, addresses: [%[17]s], secret: %[18]s, mode: append, approval: simple}
-`, n.dir, r.dir, r.net.redis(i), n.directory.addr, r.slapd.BindDN, r.slapd.BindPassword, testenv.SlapdPeople, r.size.validFor, r.size.grace,
+`, n.dir, r.dir, r.net.redis(i), n.directory.Addr, r.slapd.BindDN, r.slapd.BindPassword, testenv.SlapdPeople, r.size.validFor, r.size.grace,
 		n.phones, publicURL, filepath.Base(n.dir), n.google.Endpoint(), n.radius, r.net.from("asks"), r.net.from("holds"), r.net.from("appends"), r.secret, r.size.hold)
 }
 
