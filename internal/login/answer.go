@@ -251,11 +251,13 @@ func (e *Engine) approve(ctx context.Context, s *saved, g *Given) error {
 		return nil
 	}
 	g.Number = ""
-	others, err := e.findAll(ctx, e.ownerIndex(a))
+	all, err := e.findAll(ctx, indexPerson+a.Person)
 	if err != nil {
 		return err
 	}
-	several := slices.DeleteFunc(others, func(o *saved) bool { return o.Attempt.ID == a.ID || !o.Attempt.live(s.rec.Read, e.PolicyNow().Grace) })
+	several := slices.DeleteFunc(all, func(o *saved) bool {
+		return o.Attempt.ID == a.ID || !o.Attempt.beside(a) || !o.Attempt.live(s.rec.Read, e.PolicyNow().Grace)
+	})
 	if len(several) == 0 {
 		return nil
 	}

@@ -58,7 +58,7 @@ type Attempt struct {
 	Secret   []byte // MAC of client, typed name and password: knows the password again
 	Lasting  []byte // MAC of account and password, for what is remembered; none where nothing is
 	Scope    []byte // MAC of NAS, station and, where there is none, the packet: who may join
-	Placed   bool   // it is listed by account, client and station: see Engine.place
+	Placed   bool   // where it came from is known: a retry from there joins
 	Who      Identity
 	Person   string    // opaque id of the person whose devices answer
 	Factors  FactorSet // which second factors count

@@ -110,6 +110,7 @@ type work struct {
 	identity  *Identity // whom the directory knows
 	checked   *Checked  // nil: not asked
 	flight    *flight   // it asks the first factor for others too
+	seen      []*saved  // the person's open logins when this one was to begin
 	until     time.Time // locked_out: until when
 	required  time.Time // let in before a rule's date: the date
 }

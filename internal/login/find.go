@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"slices"
 	"time"
@@ -16,12 +15,9 @@ import (
 // random part of a State.
 const (
 	attemptKey  = "attempt:"
-	indexOpen   = "open"   // all open attempts
-	indexPerson = "p:"     // open attempts of a person
-	indexOwner  = "o:"     // open attempts of an account at a client
-	indexLogin  = "l:"     // open attempts of an account at a client from one station
-	indexName   = "name:"  // attempts of a typed name at a client, a while longer
-	indexState  = "state:" // attempts by the States that may still be presented
+	indexOpen   = "open"  // all open attempts
+	indexPerson = "p:"    // open attempts of a person, whatever the account
+	indexName   = "name:" // attempts of a typed name at a client, a while longer
 )
 
 // stateSize is 16 random bytes and the first 8 of their MAC.
@@ -65,15 +61,11 @@ func (e *Engine) findByState(ctx context.Context, q *asking) (*saved, error) {
 			return s, err
 		}
 	}
-	recs, err := e.Store.Find(ctx, stateIndex(r.State), "", 0)
+	all, err := e.findAll(ctx, e.nameIndex(r.FrontEnd, r.Client.Name, r.Username)) // a State belongs to the name it was made for
 	if err != nil {
 		return nil, err
 	}
-	for _, rec := range recs {
-		s, err := e.open(rec)
-		if err != nil {
-			return nil, err
-		}
+	for _, s := range all {
 		a := &s.Attempt
 		if chain := a.chainByState(r.State); chain >= 0 && a.Client == r.Client.Name && a.FrontEnd == r.FrontEnd && a.Typed == r.Username {
 			return s, e.answerState(ctx, s, q, chain)
@@ -435,10 +427,6 @@ func (e *Engine) newState(client string) []byte {
 
 func (e *Engine) genuine(state []byte, c *Client) bool {
 	return len(state) == stateSize && e.Keys.VerifyMAC(otp.PurposeState, state[stateRandom:], state[:stateRandom], []byte(c.Name))
-}
-
-func stateIndex(state []byte) string {
-	return indexState + base64.RawURLEncoding.EncodeToString(state[:stateRandom])
 }
 
 // chainByState finds the chain a State belongs to, used or not; -1 none.

@@ -13,38 +13,63 @@ import (
 func (e *Engine) prompt(ctx context.Context, s *saved, q *asking, now time.Time) error {
 	a := &s.Attempt
 	a.Prompted = true
-	others, err := e.findAll(ctx, e.ownerIndex(a))
+	all, err := e.persons(ctx, q, a.Person)
 	if err != nil {
 		return err
 	}
-	others = slices.DeleteFunc(others, func(o *saved) bool { return o.Attempt.ID == a.ID || !o.Attempt.live(now, e.PolicyNow().Grace) })
+	var others []*saved
+	only := Condition{Full: indexPerson + a.Person, AtMost: 1}
+	for _, o := range all {
+		only.But = append(only.But, o.rec.Key)
+		switch {
+		case o.Attempt.ID == a.ID || !o.Attempt.beside(a):
+		case a.FrontEnd == RADIUS && o.Attempt.from(a.NAS, a.Station) && a.Placed:
+			return errTaken // from one place one login: who comes second joins
+		case o.Attempt.live(now, e.PolicyNow().Grace):
+			others = append(others, o)
+		}
+	}
 	if len(others) >= e.PolicyNow().MaxOpen {
 		return e.tooMany(s, q)
 	}
-	a.Waiting = slices.ContainsFunc(others, func(o *saved) bool { return o.Attempt.Prompted && !o.Attempt.Waiting })
+	a.Waiting = slices.ContainsFunc(others, (*saved).onPhone)
 	if err := e.claimPush(ctx, a); err != nil {
 		return err
-	}
-	only := Condition{Full: e.ownerIndex(a), AtMost: e.PolicyNow().MaxOpen}
-	if a.FrontEnd == RADIUS && a.Placed {
-		only = Condition{Full: e.place(a), AtMost: 1} // from one place one login: who comes second joins
 	}
 	if err = e.saveEntry(ctx, s, q, only); err == nil {
 		e.told(Event{Attempt: a.ID, Kind: EventPrompt, Word: a.promptWord(e.Prompter.Ready())})
 		e.sendPush(a)
-		return nil
+		if a.Waiting { // for one that may have ended meanwhile
+			err = e.promoteNext(ctx, a)
+		}
+		return err
 	}
-	unclaimed := e.unclaimPush(ctx, a)
-	switch {
-	case unclaimed != nil:
+	if unclaimed := e.unclaimPush(ctx, a); unclaimed != nil {
 		return unclaimed
-	case errors.Is(err, ErrFull) && only.AtMost == 1:
+	}
+	if errors.Is(err, ErrFull) { // one that was not seen has begun meanwhile
 		return errTaken
-	case errors.Is(err, ErrFull):
-		return e.tooMany(s, q)
 	}
 	return err
 }
+
+// persons are the open logins of a person. Those that q saw when it began its
+// own serve once: what has begun since then is refused by Condition.Full.
+func (e *Engine) persons(ctx context.Context, q *asking, person string) ([]*saved, error) {
+	if all := q.seen; all != nil {
+		q.seen = nil
+		return all, nil
+	}
+	return e.findAll(ctx, indexPerson+person)
+}
+
+// beside tells whether two attempts are of one account at one client.
+func (a *Attempt) beside(b *Attempt) bool {
+	return a.Who.ID == b.Who.ID && a.FrontEnd == b.FrontEnd && a.Client == b.Client
+}
+
+// onPhone tells whether a login has had its turn on the phone.
+func (s *saved) onPhone() bool { return s.Attempt.Prompted && !s.Attempt.Waiting }
 
 // tooMany refuses q: the account has as many open logins here as it may have.
 func (e *Engine) tooMany(s *saved, q *asking) error {
@@ -85,17 +110,23 @@ func (e *Engine) sendPush(a *Attempt) {
 	}
 }
 
-// promoteNext prompts the oldest login of the account at this client that was
-// waiting for its turn.
-func (e *Engine) promoteNext(ctx context.Context, ended *Attempt) error {
-	others, err := e.findAll(ctx, e.ownerIndex(ended))
+// promoteNext prompts the oldest login of of's account at its client that waits
+// for its turn, unless another is on the phone.
+func (e *Engine) promoteNext(ctx context.Context, of *Attempt) error {
+	all, err := e.findAll(ctx, indexPerson+of.Person)
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(others, func(a, b *saved) int { return a.Attempt.Created.Compare(b.Attempt.Created) })
-	for _, o := range others {
+	all = slices.DeleteFunc(all, func(o *saved) bool {
+		return !o.Attempt.beside(of) || !o.Attempt.live(o.rec.Read, e.PolicyNow().Grace)
+	})
+	if slices.ContainsFunc(all, (*saved).onPhone) {
+		return nil
+	}
+	slices.SortFunc(all, func(a, b *saved) int { return a.Attempt.Created.Compare(b.Attempt.Created) })
+	for _, o := range all {
 		a := &o.Attempt
-		if a.ID == ended.ID || !a.Waiting || a.Verdict != nil || a.over(o.rec.Read) {
+		if a.over(o.rec.Read) {
 			continue
 		}
 		a.Waiting = false

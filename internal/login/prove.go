@@ -316,7 +316,7 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	if rule != FactorNone || q.facts.Problem != "" {
 		return e.unconfirmed(q, account.Person, rule, policy), nil
 	}
-	if s, err := e.sameLogin(ctx, q); s != nil || err != nil {
+	if s, err := e.sameLogin(ctx, q, account.Person); s != nil || err != nil {
 		return s, err
 	}
 	q.move(e, q.own)
@@ -383,18 +383,17 @@ func (who *Identity) Complete(ctx context.Context) (err error) {
 // sameLogin finds the open attempt of this account, client, NAS and station,
 // whatever the method or spelling. A bind joins only where nobody waits: all
 // users of an application come from one address.
-func (e *Engine) sameLogin(ctx context.Context, q *asking) (*saved, error) {
-	index := e.loginIndex(q.req, q.identity.ID)
-	if index == "" {
-		return nil, nil
-	}
-	all, err := e.findAll(ctx, index)
+func (e *Engine) sameLogin(ctx context.Context, q *asking, person string) (*saved, error) {
+	all, err := e.findAll(ctx, indexPerson+person)
 	if err != nil {
 		return nil, err
 	}
+	q.seen = all
+	like := e.fresh(q)
 	for _, s := range all {
 		a := &s.Attempt
 		switch {
+		case !q.req.placed() || !a.beside(&like.Attempt) || !a.from(q.req.NAS, q.req.Station):
 		case !a.live(s.rec.Read, e.PolicyNow().Grace): // its node did not live to end it
 			if _, err := e.meetDeadline(ctx, a.ID); err != nil {
 				return nil, err
@@ -408,22 +407,12 @@ func (e *Engine) sameLogin(ctx context.Context, q *asking) (*saved, error) {
 	return nil, nil
 }
 
-// loginIndex is where the open attempts of one account from one place are
-// listed; "" where the place is not known.
-func (e *Engine) loginIndex(r *Request, account string) string {
-	if !r.placed() {
-		return ""
-	}
-	return e.listedAs(indexLogin, account, string(r.FrontEnd), r.Client.Name, r.NAS, r.Station)
-}
-
 // placed tells whether it is known where r comes from.
 func (r *Request) placed() bool { return r.Station != "" || r.Client.JoinUser }
 
-// place is loginIndex of every request without State that is part of a: it came
-// from the same place.
-func (e *Engine) place(a *Attempt) string {
-	return e.listedAs(indexLogin, a.Who.ID, string(a.FrontEnd), a.Client, a.NAS, a.Station)
+// from tells whether a's requests come from that place, and it is known.
+func (a *Attempt) from(nas, station string) bool {
+	return a.Placed && a.NAS == nas && a.Station == station
 }
 
 func (e *Engine) listedAs(kind string, fields ...string) string {

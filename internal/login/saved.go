@@ -102,25 +102,11 @@ func isOver(rec Record) bool { return !rec.Read.Before(rec.Expires.Add(-keptFor)
 // that only where late questions about it arrive.
 func (e *Engine) indexes(a *Attempt) []string {
 	list := []string{e.nameIndex(a.FrontEnd, a.Client, a.Typed)}
-	for i := range a.Chains {
-		for _, state := range [][]byte{a.Chains[i].State, a.Chains[i].Used} {
-			if len(state) == stateSize {
-				list = append(list, stateIndex(state))
-			}
-		}
-	}
 	if a.Verdict == nil || a.Owed {
 		list = append(list, indexOpen)
 	}
 	if a.Verdict == nil {
-		list = append(list, indexPerson+a.Person, e.ownerIndex(a))
-		if a.Placed {
-			list = append(list, e.place(a))
-		}
+		list = append(list, indexPerson+a.Person)
 	}
 	return list
-}
-
-func (e *Engine) ownerIndex(a *Attempt) string {
-	return e.listedAs(indexOwner, a.Who.ID, string(a.FrontEnd), a.Client)
 }

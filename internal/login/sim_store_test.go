@@ -128,6 +128,11 @@ func (m *simServer) find(index, after string, limit int) (found []login.Record) 
 	return found
 }
 
+// counted are the records that cond counts.
+func (m *simServer) counted(cond login.Condition) int {
+	return len(slices.DeleteFunc(m.find(cond.Full, "", 0), func(r login.Record) bool { return slices.Contains(cond.But, r.Key) }))
+}
+
 func (m *simServer) save(r login.Record, cond login.Condition) (login.Record, error) {
 	old, alive := m.get(r.Key)
 	version := uint64(0)
@@ -140,7 +145,7 @@ func (m *simServer) save(r login.Record, cond login.Condition) (login.Record, er
 		return login.Record{}, login.ErrConflict
 	case !cond.Before.IsZero() && !m.now().Before(cond.Before):
 		return login.Record{}, login.ErrLate
-	case cond.Full != "" && !listed && slices.Contains(r.Indexes, cond.Full) && len(m.find(cond.Full, "", 0)) >= cond.AtMost:
+	case cond.Full != "" && !listed && slices.Contains(r.Indexes, cond.Full) && m.counted(cond) >= cond.AtMost:
 		return login.Record{}, login.ErrFull
 	}
 	was, there := m.records[r.Key]

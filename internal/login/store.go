@@ -32,7 +32,7 @@ type Store interface {
 	// yet) and every condition holds, in one transition, and returns the record
 	// with its new version. A nil Value deletes. ErrConflict when the version
 	// differs, ErrLate when the store's clock has reached cond.Before, ErrFull
-	// when cond.Full lists cond.AtMost records. Safe to repeat: a Save whose
+	// when cond.Full lists cond.AtMost records besides cond.But. Safe to repeat: a Save whose
 	// answer was lost and is sent again by the implementation takes place once.
 	Save(ctx context.Context, r Record, cond Condition) (Record, error)
 
@@ -80,6 +80,7 @@ type Condition struct {
 	Before time.Time // the store's clock must be before it; zero: any time
 	Full   string    // an index, looked at when the record is new in it; "": none
 	AtMost int       // how many records it may list, this one included
+	But    []string  // keys of records there that do not count: the caller knows of them
 }
 
 // A Change tells that a record was saved.

@@ -370,12 +370,15 @@ func (e *Embedded) full(cond login.Condition, key string, now int64) bool {
 	n := 0
 	for other, s := range e.saving {
 		stored := e.alive(other, now)
+		if slices.Contains(cond.But, other) {
+			continue
+		}
 		if s.next != nil && s.next.lists(cond.Full) && (stored == nil || !stored.lists(cond.Full)) {
 			n++
 		}
 	}
 	e.table.walk(cond.Full, "", func(rec *entry) bool {
-		if !past(rec.expires, now) && rec.key() != key {
+		if !past(rec.expires, now) && rec.key() != key && !slices.Contains(cond.But, rec.key()) {
 			n++
 		}
 		return n < cond.AtMost

@@ -82,6 +82,16 @@ func appendNames(b []byte, names []string) []byte {
 	return b
 }
 
+// packKeys is any number of keys, each behind its length.
+func packKeys(keys []string) string {
+	var b []byte
+	for _, key := range keys {
+		b = append(b, byte(len(key)))
+		b = append(b, key...)
+	}
+	return string(b)
+}
+
 // sizeNames is how many bytes appendNames adds.
 func sizeNames(names []string) int {
 	n := 1

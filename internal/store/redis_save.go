@@ -92,7 +92,7 @@ func (s *saveOp) args() []any {
 		s.op, s.Version, toMicros(s.cond.Before).String(), toMicros(s.Expires).String(),
 		flag(s.Durable), flag(s.Value == nil), string(appendNames(nil, s.Indexes)), s.Value,
 		string(appendNames(nil, s.reserved)), s.until.String(), s.Key, channel, s.part(s.Key),
-		s.slot(), s.cond.Full, max(s.cond.AtMost, 0),
+		s.slot(), s.cond.Full, max(s.cond.AtMost, 0), packKeys(s.cond.But),
 	}
 }
 
@@ -122,7 +122,7 @@ func (s *saveOp) reserve(ctx context.Context, listed, names []string) error {
 }
 
 func (s *saveOp) reserveCall(name string, atMost int) call {
-	return call{scriptReserve, []string{s.indexKey(name), s.leaseKey(name, s.Key)}, []any{s.Key, s.op, atMost, toMicros(s.Expires).String()}}
+	return call{scriptReserve, []string{s.indexKey(name), s.leaseKey(name, s.Key)}, []any{s.Key, s.op, atMost, toMicros(s.Expires).String(), packKeys(s.cond.But)}}
 }
 
 // note takes down a reservation, or returns who fills the index.
@@ -178,7 +178,7 @@ func (s *saveOp) enter(ctx context.Context) error {
 	return login.ErrFull
 }
 
-// census counts the records besides this one that are listed in cond.Full.
+// census counts the records besides this one and cond.But that are listed in cond.Full.
 func (s *saveOp) census(ctx context.Context, members []string) (n int, cleaned bool, err error) {
 	seen, err := s.peek(ctx, members)
 	if err != nil {
@@ -187,7 +187,7 @@ func (s *saveOp) census(ctx context.Context, members []string) (n int, cleaned b
 	var stale []sighting
 	for _, m := range seen {
 		switch {
-		case m.Key == s.Key:
+		case m.Key == s.Key || slices.Contains(s.cond.But, m.Key):
 		case m.lists(s.cond.Full):
 			n++
 		default:

@@ -64,6 +64,17 @@ local function names(packed)
   return list
 end
 
+-- set unpacks keys: each a byte that says how long it is, and the key.
+local function set(packed)
+  local has, n, at = {}, 0, 1
+  while at <= #packed do
+    local size = string.byte(packed, at)
+    has[string.sub(packed, at + 1, at + size)] = true
+    n, at = n + 1, at + 1 + size
+  end
+  return has, n
+end
+
 local function pack(list)
   local out = {string.char(#list)}
   for _, name in ipairs(list) do out[#out + 1] = string.char(#name) .. name end

@@ -1,14 +1,17 @@
 -- Lists a record that is about to be written, and notes who is about to.
 -- KEYS: index, lease of this member
--- ARGV: record key, op, at most (-1: any number), expires
+-- ARGV: record key, op, at most (-1: any number), expires, keys that do not count
 -- Answers: {'ok', time} or {'full', time, members}
 local t = now()
 local atMost = tonumber(ARGV[3])
 if atMost >= 0 then
-  local others = redis.call('ZCARD', KEYS[1])
-  if redis.call('ZSCORE', KEYS[1], ARGV[1]) then others = others - 1 end
+  local others, but, n = redis.call('ZCARD', KEYS[1]), set(ARGV[5])
+  but[ARGV[1]] = true
+  for key in pairs(but) do
+    if redis.call('ZSCORE', KEYS[1], key) then others = others - 1 end
+  end
   if others >= atMost then
-    return {'full', int(t), redis.call('ZRANGE', KEYS[1], 0, atMost + 50)}
+    return {'full', int(t), redis.call('ZRANGE', KEYS[1], 0, atMost + n + 50)}
   end
 end
 

@@ -3,7 +3,7 @@
 -- ARGV: op, version, before, expires, durable, delete, names, value,
 --       names reserved by op, until when those count, record key, channel, partition,
 --       what the slot's keys begin with if the indexes are there ('': elsewhere),
---       index that may be full, at most
+--       index that may be full, at most, keys that do not count there
 -- Answers: {what, time, version, names there now or before, ops, names to reserve, epoch, replicas}
 local t = now()
 local old = head(redis.call('GET', KEYS[1]))
@@ -32,10 +32,10 @@ if slot == '' then
   if #need > 0 then return refuse('need', pack(need)) end
   if #reserved > 0 and t >= tonumber(ARGV[10]) then return refuse('slow') end
 else -- one script writes the record and its indexes
-  local full, taken = ARGV[15], 0
+  local full, taken, but = ARGV[15], 0, set(ARGV[17])
   if full ~= '' and #without({full}, {oldNames}) > 0 and #without({full}, {newNames}) == 0 then
     for _, member in ipairs(redis.call('ZRANGE', slot .. 'i:' .. full, 0, -1)) do
-      if member ~= ARGV[11] and listed(slot, full, member, t) then taken = taken + 1 end
+      if member ~= ARGV[11] and not but[member] and listed(slot, full, member, t) then taken = taken + 1 end
     end
     if taken >= tonumber(ARGV[16]) then return refuse('full') end
   end

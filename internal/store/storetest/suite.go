@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) login.Store) {
 		"a save at or after its deadline is late":                   late,
 		"an index takes at most as many records as the save allows": full,
 		"a record that left an index makes room there":              leavingMakesRoom,
+		"a full index takes who knows all that are there":           fullButForThoseKnown,
 		"a save that was refused leaves nothing behind":             refusedLeavesNothing,
 		"records are found in order, page by page":                  paging,
 		"a save replaces the indexes":                               replacesIndexes,
@@ -300,6 +301,28 @@ func full(b *bench) {
 		unlisted := b.load(b.key(fmt.Sprint(durable, 4)))
 		unlisted.Indexes = append(unlisted.Indexes, index)
 		b.refused(login.ErrFull)(b.Save(b.ctx, unlisted, cond))
+		require.Len(b, b.found(index), 3)
+	}
+}
+
+func fullButForThoseKnown(b *bench) {
+	for _, durable := range b.durables() {
+		index := b.index(durable)
+		key := func(n int) string { return b.key(fmt.Sprint(durable, n)) }
+		save := func(n int, known ...int) (record, error) {
+			cond := login.Condition{Full: index, AtMost: 1}
+			for _, other := range known {
+				cond.But = append(cond.But, key(other))
+			}
+			return b.Save(b.ctx, record{Key: key(n), Value: []byte("x"), Indexes: []string{index}, Durable: durable}, cond)
+		}
+		b.record(save(1))
+		b.refused(login.ErrFull)(save(2))
+		b.record(save(2, 1, 7)) // one that is not there is no harm
+		b.refused(login.ErrFull)(save(3, 1))
+		b.refused(login.ErrFull)(save(3, 2))
+		b.absent(key(3))
+		b.record(save(3, 1, 2))
 		require.Len(b, b.found(index), 3)
 	}
 }
