@@ -56,9 +56,9 @@ func (e *Engine) prompt(ctx context.Context, s *saved, q *asking, now time.Time)
 // persons are the open logins of a person. Those that q saw when it began its
 // own serve once: what has begun since then is refused by Condition.Full.
 func (e *Engine) persons(ctx context.Context, q *asking, person string) ([]*saved, error) {
-	if all := q.seen; all != nil {
-		q.seen = nil
-		return all, nil
+	if q.looked {
+		q.looked = false
+		return q.seen, nil
 	}
 	return e.findAll(ctx, indexPerson+person)
 }

@@ -323,6 +323,7 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	q.holds(now)
 	s := e.fresh(q)
 	a := &s.Attempt
+	a.Who.DN = "" // it has told its part: policies, and as whom to bind
 	a.limit(factors)
 	a.Phoneless = phoneless
 	a.Person, a.Notify, a.Number, a.Simple = account.Person, account.Notify, account.CanNumber, account.CanSimple
@@ -388,7 +389,7 @@ func (e *Engine) sameLogin(ctx context.Context, q *asking, person string) (*save
 	if err != nil {
 		return nil, err
 	}
-	q.seen = all
+	q.seen, q.looked = all, true
 	like := e.fresh(q)
 	for _, s := range all {
 		a := &s.Attempt
