@@ -105,7 +105,7 @@ func (p *People) AddSuccessor(ctx context.Context, d Device) (Activation, Accoun
 	if err != nil {
 		return Activation{}, account, err
 	}
-	counted, err := p.store.Count(ctx, "successors:"+d.ID, successors, successorWithin)
+	counted, err := p.store.Count(ctx, login.Quota{Key: "successors:" + d.ID, Limit: login.Limit{Count: successors, Within: successorWithin}})
 	if err != nil {
 		return Activation{}, account, err
 	}
@@ -195,7 +195,7 @@ func (p *People) activation(ctx context.Context, sent string) (activationRecord,
 		return r, rec, err
 	}
 	tries := "activation-tries:" + encode(p.keys.MAC(otp.PurposeNumber, []byte("tries"), []byte(fold(username))))
-	counted, err := p.store.Count(ctx, tries, shortTries, shortWithin) // before it is compared
+	counted, err := p.store.Count(ctx, login.Quota{Key: tries, Limit: login.Limit{Count: shortTries, Within: shortWithin}}) // before it is compared
 	if err != nil {
 		return activationRecord{}, login.Record{}, err
 	}

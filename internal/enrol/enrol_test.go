@@ -39,9 +39,9 @@ func (c *counting) Since(ctx context.Context) (time.Time, error) {
 	return c.Store.Since(ctx)
 }
 
-func (c *counting) Load(ctx context.Context, key string) (login.Record, error) {
+func (c *counting) Load(ctx context.Context, keys ...string) (login.Record, error) {
 	c.loads.Add(1)
-	return c.Store.Load(ctx, key)
+	return c.Store.Load(ctx, keys...)
 }
 
 func (c *counting) Find(ctx context.Context, index, after string, limit int) ([]login.Record, error) {

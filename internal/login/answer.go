@@ -279,7 +279,7 @@ func (e *Engine) afterRefusal(ctx context.Context, s *saved, why Reason) error {
 		e.Log.Warn("a login was reported by its owner: somebody else knows the password", "alert", "reported", "trace", s.Attempt.ID.Trace(), "account", account)
 		err = e.lockReported(ctx, account)
 	case WrongNumber:
-		if _, _, err = e.countGuess(ctx, account, "number "+s.Attempt.ID.String()); err == nil {
+		if _, _, err = e.countGuess(ctx, account, "number "+s.Attempt.ID.String(), nil); err == nil {
 			err = e.commitGuesses(ctx, account)
 		}
 	}

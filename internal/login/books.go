@@ -209,7 +209,7 @@ func (e *Engine) pay(ctx context.Context, s *saved) (again time.Duration, err er
 	if due := s.Attempt.Verdict.At.Add(repeatFor); s.rec.Read.Before(due) {
 		return due.Sub(s.rec.Read), nil
 	}
-	mine, err := e.Store.Count(ctx, e.listedAs("paying:", s.Attempt.ID.String()), 1, repeatFor)
+	mine, err := e.Store.Count(ctx, Quota{e.listedAs("paying:", s.Attempt.ID.String()), Limit{1, repeatFor}})
 	if err != nil || !mine { // another node pays, or died over it
 		return repeatFor, err
 	}

@@ -106,6 +106,7 @@ type work struct {
 	code      string    // the code that came, if any
 	begins    FactorSet // that code is to begin a login: what the account has; see fallback.go
 	guess     []byte    // what makes this guess known again
+	lock      *readLock // the account's, as it was when q came; used once
 	codesSeen uint64    // the account's counter of codes, before the login begins: a later success forgives only what was counted before
 	identity  *Identity // whom the directory knows
 	checked   *Checked  // nil: not asked

@@ -41,17 +41,17 @@ func (l *lock) locked(now time.Time) bool { return l.Stopped || now.Before(l.Unt
 // noteLock sets q's Problem when its account is locked, and notes how many codes
 // the account has counted.
 func (e *Engine) noteLock(ctx context.Context, q *asking) error {
-	l, _, err := e.loadLock(ctx, q.identity.ID)
+	l, err := e.loadLock(ctx, q.identity.ID)
 	if err != nil {
 		return err
 	}
-	q.codesSeen = l.Counted
+	q.codesSeen, q.lock = l.Counted, l
 	now, err := e.Store.Now(ctx)
 	if err != nil {
 		return err
 	}
 	if l.locked(now) && !l.lets(hex.EncodeToString(q.guess)) {
-		q.setLocked(l)
+		q.setLocked(&l.lock)
 	}
 	return nil
 }
@@ -74,7 +74,8 @@ func (q *asking) setLocked(l *lock) {
 // compared.
 func (e *Engine) count(ctx context.Context, s *saved, q *asking) error {
 	a := &s.Attempt
-	l, now, err := e.countGuess(ctx, a.Who.ID, hex.EncodeToString(q.guess))
+	l, now, err := e.countGuess(ctx, a.Who.ID, hex.EncodeToString(q.guess), q.lock)
+	q.lock = nil
 	if err != nil {
 		return err
 	}
@@ -129,11 +130,12 @@ func (e *Engine) blame(a *Attempt, q *asking) {
 
 // countGuess counts one guess, once, unless the account is locked, or as many
 // guesses as may be wrong are being compared already. The lock it returns is
-// locked when the guess must not be compared.
-func (e *Engine) countGuess(ctx context.Context, account, guess string) (*lock, time.Time, error) {
+// locked when the guess must not be compared. seen is the lock as it was read a
+// moment ago; nil: it was not.
+func (e *Engine) countGuess(ctx context.Context, account, guess string, seen *readLock) (*lock, time.Time, error) {
 	var refused *lock
 	lockedNow := false
-	l, now, err := e.changeLock(ctx, account, func(l *lock, now time.Time) bool {
+	l, now, err := e.changeLock(ctx, account, seen, func(l *lock, now time.Time) bool {
 		refused, lockedNow = nil, false
 		if l.lets(guess) {
 			return false
@@ -165,7 +167,7 @@ func (e *Engine) countGuess(ctx context.Context, account, guess string) (*lock, 
 
 // commitGuesses locks the account if that is due, and commits its counter.
 func (e *Engine) commitGuesses(ctx context.Context, account string) error {
-	l, now, err := e.changeLock(ctx, account, func(l *lock, now time.Time) bool {
+	l, now, err := e.changeLock(ctx, account, nil, func(l *lock, now time.Time) bool {
 		l.Kept = true
 		l.lockIfDue(e.PolicyNow().Lockout, now)
 		return true
@@ -201,7 +203,7 @@ func (l *lock) lockIfDue(p Lockout, now time.Time) {
 // meanwhile stays.
 func (e *Engine) clearGuesses(ctx context.Context, a *Attempt) error {
 	kept := false
-	l, _, err := e.changeLock(ctx, a.Who.ID, func(l *lock, _ time.Time) bool {
+	l, _, err := e.changeLock(ctx, a.Who.ID, nil, func(l *lock, _ time.Time) bool {
 		kept = l.Kept
 		l.Cleared = min(max(l.Cleared, a.CodesSeen)+1, l.Counted)
 		l.Kept = l.wrong() > 0
@@ -221,7 +223,7 @@ func (e *Engine) clearGuesses(ctx context.Context, a *Attempt) error {
 
 // lockReported locks an account whose login was reported by its owner.
 func (e *Engine) lockReported(ctx context.Context, account string) error {
-	l, _, err := e.changeLock(ctx, account, func(l *lock, now time.Time) bool {
+	l, _, err := e.changeLock(ctx, account, nil, func(l *lock, now time.Time) bool {
 		if until := now.Add(e.PolicyNow().Lockout.For); until.After(l.Until) {
 			l.Until, l.Reported = until, true
 		}
@@ -237,12 +239,10 @@ func (e *Engine) lockReported(ctx context.Context, account string) error {
 // Unlock lets an account log in again, after wrong codes and after wrong
 // passwords: an administrator's word.
 func (e *Engine) Unlock(ctx context.Context, account string) error {
-	for range e.PolicyNow().Throttle.PerAccount {
-		if err := e.Store.Uncount(ctx, e.listedAs(triesOfAccount, account)); err != nil {
-			return err
-		}
+	if err := e.Store.Uncount(ctx, slices.Repeat([]string{e.listedAs(triesOfAccount, account)}, e.PolicyNow().Throttle.PerAccount)...); err != nil {
+		return err
 	}
-	l, _, err := e.changeLock(ctx, account, func(l *lock, _ time.Time) bool {
+	l, _, err := e.changeLock(ctx, account, nil, func(l *lock, _ time.Time) bool {
 		*l = lock{Counted: l.Counted, Cleared: l.Counted, Seen: l.Seen}
 		return true
 	})
@@ -253,13 +253,18 @@ func (e *Engine) Unlock(ctx context.Context, account string) error {
 }
 
 // changeLock applies change to the volatile record until it wins the race;
-// change returns false when there is nothing to write.
-func (e *Engine) changeLock(ctx context.Context, account string, change func(*lock, time.Time) bool) (*lock, time.Time, error) {
+// change returns false when there is nothing to write. It begins with seen, as
+// countGuess.
+func (e *Engine) changeLock(ctx context.Context, account string, seen *readLock, change func(*lock, time.Time) bool) (*lock, time.Time, error) {
 	for range maxRounds {
-		l, rec, err := e.loadLock(ctx, account)
-		if err != nil {
-			return nil, time.Time{}, err
+		var err error
+		if seen == nil {
+			if seen, err = e.loadLock(ctx, account); err != nil {
+				return nil, time.Time{}, err
+			}
 		}
+		l, rec := &seen.lock, seen.rec
+		seen = nil
 		now, err := e.Store.Now(ctx)
 		if err != nil || !change(l, now) {
 			return l, now, err
@@ -276,28 +281,28 @@ func (e *Engine) changeLock(ctx context.Context, account string, change func(*lo
 	return nil, time.Time{}, errRaces
 }
 
-// loadLock reads the volatile record, or what was committed when it is gone:
-// then rec is empty, for the volatile one is still to be made.
-func (e *Engine) loadLock(ctx context.Context, account string) (l *lock, rec Record, err error) {
-	l = &lock{}
-	for _, prefix := range []string{codesPrefix, lockPrefix} {
-		rec, err = e.Store.Load(ctx, e.listedAs(prefix, account))
-		if errors.Is(err, ErrNotFound) {
-			rec, err = Record{}, nil
-			continue
-		}
-		if err != nil {
-			return l, rec, err
-		}
-		if err = json.Unmarshal(rec.Value, l); err != nil {
-			return l, rec, err
-		}
-		if prefix == lockPrefix {
-			rec = Record{}
-		}
-		return l, rec, nil
+// A readLock is a lock and the volatile record that it was read from; rec is
+// empty where that is still to be made.
+type readLock struct {
+	lock
+	rec Record
+}
+
+// loadLock reads the volatile record, or what was committed when it is gone.
+func (e *Engine) loadLock(ctx context.Context, account string) (*readLock, error) {
+	committed := e.listedAs(lockPrefix, account)
+	rec, err := e.Store.Load(ctx, e.listedAs(codesPrefix, account), committed)
+	if errors.Is(err, ErrNotFound) {
+		return &readLock{}, nil
 	}
-	return l, Record{}, nil
+	if err != nil {
+		return nil, err
+	}
+	l := &readLock{rec: rec}
+	if err = json.Unmarshal(rec.Value, &l.lock); rec.Key == committed {
+		l.rec = Record{}
+	}
+	return l, err
 }
 
 // commitLock writes the durable copy; a newer one that is there already stays.

@@ -67,7 +67,7 @@ type Standing struct {
 // Standing is what counts against an account: why its next login would fail
 // whatever its user does, and until when.
 func (e *Engine) Standing(ctx context.Context, account string) (s Standing, err error) {
-	l, _, err := e.loadLock(ctx, account)
+	l, err := e.loadLock(ctx, account)
 	if err != nil {
 		return s, err
 	}

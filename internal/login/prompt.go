@@ -84,7 +84,7 @@ func (e *Engine) claimPush(ctx context.Context, a *Attempt) error {
 	if a.Waiting || a.Notify != PushReady || !e.Prompter.Ready() {
 		return nil
 	}
-	ok, err := e.Store.Count(ctx, e.pushKey(a), e.PolicyNow().PushLimit.Count, e.PolicyNow().PushLimit.Within)
+	ok, err := e.Store.Count(ctx, Quota{e.pushKey(a), e.PolicyNow().PushLimit})
 	if ok {
 		a.Pushes = 1
 	}
@@ -159,7 +159,7 @@ func (e *Engine) noticeNumber(ctx context.Context, id string, account Account) e
 	if account.Problem != "" && account.Problem != NumberChanged {
 		return nil
 	}
-	first, err := e.Store.Count(ctx, e.listedAs("noticed:", id, account.Former), 1, noticeAgain)
+	first, err := e.Store.Count(ctx, Quota{e.listedAs("noticed:", id, account.Former), Limit{1, noticeAgain}})
 	if first {
 		e.Prompter.Notice(Notice{Person: account.Former, Word: NoticeNumber})
 	}

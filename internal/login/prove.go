@@ -244,33 +244,26 @@ func refusedKey(q *asking) string { return "refused:" + hex.EncodeToString(q.fac
 // attacker could shut an application out.
 func (e *Engine) allow(ctx context.Context, q *asking, id Identity) (taken []string, allowed bool, err error) {
 	t := e.PolicyNow().Throttle
-	take := func(kind, whom string, limit int) error {
-		if whom == "" || limit <= 0 || q.req.Rule != "" || !allowed {
-			return nil
+	var quotas []Quota
+	limit := func(kind, whom string, count int) {
+		if whom != "" && count > 0 && q.req.Rule == "" {
+			quotas = append(quotas, Quota{e.listedAs(kind, whom), Limit{count, t.Within}})
 		}
-		key := e.listedAs(kind, whom)
-		ok, err := e.Store.Count(ctx, key, limit, t.Within)
-		if ok {
-			taken = append(taken, key)
-		}
-		allowed = ok
-		return err
 	}
-	allowed = true
-	if err := take(triesOfAccount, id.ID, t.PerAccount); err != nil {
+	limit(triesOfAccount, id.ID, t.PerAccount)
+	if q.req.FrontEnd != LDAP { // the address of an application stands for all its users
+		limit(triesOfSource, q.req.Station, t.PerSource)
+	}
+	if len(quotas) == 0 {
+		return nil, true, nil
+	}
+	if allowed, err = e.Store.Count(ctx, quotas...); !allowed || err != nil {
 		return nil, false, err
 	}
-	station := q.req.Station
-	if q.req.FrontEnd == LDAP {
-		station = "" // the address of an application stands for all its users
+	for _, quota := range quotas {
+		taken = append(taken, quota.Key)
 	}
-	if err := take(triesOfSource, station, t.PerSource); err != nil {
-		return nil, false, err
-	}
-	if !allowed {
-		e.giveBack(ctx, taken)
-	}
-	return taken, allowed, nil
+	return taken, true, nil
 }
 
 // Where wrong passwords are noted.
@@ -280,10 +273,11 @@ const (
 )
 
 func (e *Engine) giveBack(ctx context.Context, taken []string) {
-	for _, key := range taken {
-		if err := e.Store.Uncount(ctx, key); err != nil {
-			e.Log.Warn("a right password still counts against the throttle", "error", err)
-		}
+	if len(taken) == 0 {
+		return
+	}
+	if err := e.Store.Uncount(ctx, taken...); err != nil {
+		e.Log.Warn("a right password still counts against the throttle", "error", err)
 	}
 }
 

@@ -244,8 +244,15 @@ func (v simStore) Since(ctx context.Context) (since time.Time, err error) {
 	return since, err
 }
 
-func (v simStore) Load(ctx context.Context, key string) (r login.Record, err error) {
-	err = v.at(ctx, "load "+key, func(m *simServer) (err error) { r, err = m.load(key); return err })
+func (v simStore) Load(ctx context.Context, keys ...string) (r login.Record, err error) {
+	err = v.at(ctx, "load "+strings.Join(keys, " "), func(m *simServer) (err error) {
+		for _, key := range keys {
+			if r, err = m.load(key); err == nil {
+				break
+			}
+		}
+		return err
+	})
 	return r, err
 }
 
@@ -262,13 +269,28 @@ func (v simStore) Save(ctx context.Context, r login.Record, cond login.Condition
 	return saved, nil
 }
 
-func (v simStore) Count(ctx context.Context, key string, limit int, window time.Duration) (counted bool, err error) {
-	err = v.at(ctx, "count "+key, func(m *simServer) error { counted = m.count(key, limit, window); return nil })
+func (v simStore) Count(ctx context.Context, quotas ...login.Quota) (counted bool, err error) {
+	err = v.at(ctx, "count "+quotas[0].Key, func(m *simServer) error {
+		for i, q := range quotas {
+			if counted = m.count(q.Key, q.Limit.Count, q.Limit.Within); !counted {
+				for _, noted := range quotas[:i] {
+					m.uncount(noted.Key)
+				}
+				return nil
+			}
+		}
+		return nil
+	})
 	return counted && err == nil, err
 }
 
-func (v simStore) Uncount(ctx context.Context, key string) error {
-	return v.at(ctx, "uncount "+key, func(m *simServer) error { m.uncount(key); return nil })
+func (v simStore) Uncount(ctx context.Context, keys ...string) error {
+	return v.at(ctx, "uncount "+keys[0], func(m *simServer) error {
+		for _, key := range keys {
+			m.uncount(key)
+		}
+		return nil
+	})
 }
 
 func (v simStore) UseOnce(ctx context.Context, key string, expiry time.Time, durable bool) (first bool, err error) {

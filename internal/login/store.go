@@ -21,8 +21,9 @@ type Store interface {
 	// already: callers refuse it.
 	Since(ctx context.Context) (time.Time, error)
 
-	// Load returns the record under key, or ErrNotFound.
-	Load(ctx context.Context, key string) (Record, error)
+	// Load returns the record under the first of these keys that has one, or
+	// ErrNotFound.
+	Load(ctx context.Context, keys ...string) (Record, error)
 
 	// Find returns the records listed under index, in ascending order of key,
 	// from the first key after `after` on, at most limit of them (0: all).
@@ -36,12 +37,13 @@ type Store interface {
 	// answer was lost and is sent again by the implementation takes place once.
 	Save(ctx context.Context, r Record, cond Condition) (Record, error)
 
-	// Count notes one event under key, unless there have been limit of them
-	// within the last window: then it notes nothing and counted is false.
-	Count(ctx context.Context, key string, limit int, window time.Duration) (counted bool, err error)
+	// Count notes one event under each quota's key, unless under one of them there
+	// have been Limit.Count within the last Limit.Within: then it notes nothing and
+	// counted is false. After an error some may be noted.
+	Count(ctx context.Context, quotas ...Quota) (counted bool, err error)
 
-	// Uncount takes the latest noted event under key back.
-	Uncount(ctx context.Context, key string) error
+	// Uncount takes the latest noted event under each key back.
+	Uncount(ctx context.Context, keys ...string) error
 
 	// UseOnce marks key as used until expiry and tells whether it was unused.
 	// Among all nodes exactly one caller gets true. Durable marks survive an
@@ -81,6 +83,12 @@ type Condition struct {
 	Full   string    // an index, looked at when the record is new in it; "": none
 	AtMost int       // how many records it may list, this one included
 	But    []string  // keys of records there that do not count: the caller knows of them
+}
+
+// A Quota is how many events may be noted under a key.
+type Quota struct {
+	Key   string // at most 200 bytes
+	Limit Limit
 }
 
 // A Change tells that a record was saved.

@@ -65,7 +65,7 @@ func (a *API) announce(ctx context.Context, d enrol.Device, by string) error {
 	if err != nil || now.Sub(d.Enrolled) >= announcedFor {
 		return err
 	}
-	if first, err := a.Store.Count(ctx, "announced:"+d.ID, 1, announcedFor); err != nil || !first {
+	if first, err := a.Store.Count(ctx, login.Quota{Key: "announced:" + d.ID, Limit: login.Limit{Count: 1, Within: announcedFor}}); err != nil || !first {
 		return err
 	}
 	a.Log.Info("device enrolled", "device", d.ID, "by", by, "account", d.Account, "platform", d.Platform)

@@ -112,11 +112,11 @@ func (b *broken) fail(err error) { b.mu.Lock(); b.err = err; b.mu.Unlock() }
 
 func (b *broken) failure() error { b.mu.Lock(); defer b.mu.Unlock(); return b.err }
 
-func (b *broken) Load(ctx context.Context, key string) (login.Record, error) {
+func (b *broken) Load(ctx context.Context, keys ...string) (login.Record, error) {
 	if err := b.failure(); err != nil {
 		return login.Record{}, err
 	}
-	return b.Store.Load(ctx, key)
+	return b.Store.Load(ctx, keys...)
 }
 
 func (b *broken) UseOnce(ctx context.Context, key string, expiry time.Time, durable bool) (bool, error) {

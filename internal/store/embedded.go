@@ -203,15 +203,17 @@ func (e *Embedded) alive(key string, now int64) *entry {
 }
 
 // Load implements login.Store.
-func (e *Embedded) Load(ctx context.Context, key string) (r login.Record, err error) {
+func (e *Embedded) Load(ctx context.Context, keys ...string) (r login.Record, err error) {
 	err = e.enter(ctx, func() error {
 		now := e.clock.now()
-		rec := e.alive(key, now)
-		if rec == nil {
-			return login.ErrNotFound
+		for _, key := range keys {
+			if rec := e.alive(key, now); rec != nil {
+				if r, err = e.read(rec, now); !errors.Is(err, login.ErrNotFound) {
+					return err
+				}
+			}
 		}
-		r, err = e.read(rec, now)
-		return err
+		return login.ErrNotFound
 	})
 	return r, err
 }
@@ -416,18 +418,28 @@ func (e *Embedded) apply(key string, before []string, next *entry) {
 }
 
 // Count implements login.Store.
-func (e *Embedded) Count(ctx context.Context, key string, limit int, span time.Duration) (counted bool, err error) {
-	if err := checkKey(key); err != nil {
-		return false, err
+func (e *Embedded) Count(ctx context.Context, quotas ...login.Quota) (counted bool, err error) {
+	for _, q := range quotas {
+		if err := checkKey(q.Key); err != nil {
+			return false, err
+		}
 	}
 	err = e.enter(ctx, func() error {
-		windows := e.windowsOf(key)
-		w := windows[key]
-		if w == nil {
-			w = &window{}
-			windows[key] = w
+		for i, q := range quotas {
+			windows := e.windowsOf(q.Key)
+			w := windows[q.Key]
+			if w == nil {
+				w = &window{}
+				windows[q.Key] = w
+			}
+			if !w.note(e.clock.now(), q.Limit.Count, q.Limit.Within) {
+				for _, noted := range quotas[:i] {
+					e.takeBack(noted.Key)
+				}
+				return nil
+			}
 		}
-		counted = w.note(e.clock.now(), limit, span)
+		counted = true
 		return nil
 	})
 	return counted, err
@@ -445,16 +457,22 @@ func (e *Embedded) Counted(ctx context.Context, key string, span time.Duration) 
 }
 
 // Uncount implements login.Store.
-func (e *Embedded) Uncount(ctx context.Context, key string) error {
+func (e *Embedded) Uncount(ctx context.Context, keys ...string) error {
 	return e.enter(ctx, func() error {
-		windows := e.windowsOf(key)
-		if w := windows[key]; w != nil {
-			if w.takeBack(); len(w.times) == 0 {
-				delete(windows, key) // most events are taken back at once: nothing of them is to stay
-			}
+		for _, key := range keys {
+			e.takeBack(key)
 		}
 		return nil
 	})
+}
+
+func (e *Embedded) takeBack(key string) {
+	windows := e.windowsOf(key)
+	if w := windows[key]; w != nil {
+		if w.takeBack(); len(w.times) == 0 {
+			delete(windows, key) // most events are taken back at once: nothing of them is to stay
+		}
+	}
 }
 
 // UseOnce implements login.Store. A durable mark counts from the moment it is

@@ -115,7 +115,7 @@ func fill(t *testing.T, e *Embedded) {
 		require.NoError(t, err)
 		require.True(t, first)
 	}
-	counted, err := e.Count(ctx, "events", 1, time.Hour)
+	counted, err := e.Count(ctx, login.Quota{Key: "events", Limit: login.Limit{Count: 1, Within: time.Hour}})
 	require.NoError(t, err)
 	require.True(t, counted)
 }
@@ -140,7 +140,7 @@ func remembered(t *testing.T, e *Embedded) (known []string) {
 			known = append(known, fmt.Sprint("mark durable ", durable))
 		}
 	}
-	counted, err := e.Count(ctx, "events", 1, time.Hour)
+	counted, err := e.Count(ctx, login.Quota{Key: "events", Limit: login.Limit{Count: 1, Within: time.Hour}})
 	require.NoError(t, err)
 	if !counted {
 		known = append(known, "events")
@@ -584,7 +584,7 @@ func FuzzParseSnapshot(f *testing.F) {
 func TestATakenBackEventLeavesNothingBehind(t *testing.T) {
 	e := open(t, tempPath(t))
 	for range 2 {
-		_, err := e.Count(context.Background(), "tries", 3, time.Hour)
+		_, err := e.Count(context.Background(), login.Quota{Key: "tries", Limit: login.Limit{Count: 3, Within: time.Hour}})
 		require.NoError(t, err)
 	}
 	require.NoError(t, e.Uncount(context.Background(), "tries"))

@@ -237,13 +237,38 @@ func (r *Redis) Since(ctx context.Context) (time.Time, error) {
 }
 
 // Count implements login.Store.
-func (r *Redis) Count(ctx context.Context, key string, limit int, window time.Duration) (counted bool, err error) {
-	if err := checkKey(key); err != nil {
-		return false, err
+func (r *Redis) Count(ctx context.Context, quotas ...login.Quota) (counted bool, err error) {
+	for _, q := range quotas {
+		if err := checkKey(q.Key); err != nil {
+			return false, err
+		}
 	}
 	ctx, cancel := limited(ctx)
 	defer cancel()
-	answer, err := r.run(ctx, scriptCount, []string{r.eventsKey(key)}, newOp(), limit, window.Microseconds())
+	if r.slot() != "" {
+		return r.count(ctx, quotas)
+	}
+	for i := range quotas { // each in a slot of its own
+		if counted, err = r.count(ctx, quotas[i:i+1]); counted && err == nil {
+			continue
+		}
+		for _, noted := range quotas[:i] {
+			err = errors.Join(err, r.Uncount(ctx, noted.Key))
+		}
+		return false, err
+	}
+	return true, nil
+}
+
+// count does it by one script: all keys are in one slot.
+func (r *Redis) count(ctx context.Context, quotas []login.Quota) (counted bool, err error) {
+	keys, args := make([]string, len(quotas)), make([]any, 1, 1+2*len(quotas))
+	args[0] = newOp()
+	for i, q := range quotas {
+		keys[i] = r.eventsKey(q.Key)
+		args = append(args, q.Limit.Count, q.Limit.Within.Microseconds())
+	}
+	answer, err := r.run(ctx, scriptCount, keys, args...)
 	if err != nil {
 		return false, err
 	}
@@ -279,10 +304,18 @@ func (r *Redis) Counted(ctx context.Context, key string, window time.Duration) (
 }
 
 // Uncount implements login.Store.
-func (r *Redis) Uncount(ctx context.Context, key string) error {
+func (r *Redis) Uncount(ctx context.Context, keys ...string) error {
 	ctx, cancel := limited(ctx)
 	defer cancel()
-	_, err := r.run(ctx, scriptUncount, []string{r.eventsKey(key), r.undoneKey(key, newOp())})
+	var calls []call
+	for _, of := range r.byPart(keys) {
+		c := call{script: scriptUncount, keys: []string{r.undoneKey(keys[of[0]], newOp())}}
+		for _, at := range of {
+			c.keys = append(c.keys, r.eventsKey(keys[at]))
+		}
+		calls = append(calls, c)
+	}
+	_, err := r.runAll(ctx, calls)
 	return err
 }
 
@@ -321,17 +354,19 @@ func flag(set bool) string {
 }
 
 // Load implements login.Store.
-func (r *Redis) Load(ctx context.Context, key string) (login.Record, error) {
+func (r *Redis) Load(ctx context.Context, keys ...string) (login.Record, error) {
 	ctx, cancel := limited(ctx)
 	defer cancel()
-	all, err := r.peek(ctx, []string{key})
+	all, err := r.peek(ctx, keys)
 	if err != nil {
 		return login.Record{}, err
 	}
-	if !all[0].alive {
-		return login.Record{}, login.ErrNotFound
+	for _, s := range all {
+		if s.alive {
+			return s.Record, nil
+		}
 	}
-	return all[0].Record, nil
+	return login.Record{}, login.ErrNotFound
 }
 
 // A sighting is what was stored under a key at one instant, Read.

@@ -187,7 +187,7 @@ func TestAnOperationWhoseAnswerWasLostTakesPlaceOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, first)
 
-	_, err = r.Count(ctx, "warm up", 1, time.Hour)
+	_, err = r.Count(ctx, login.Quota{Key: "warm up", Limit: login.Limit{Count: 1, Within: time.Hour}})
 	require.NoError(t, err)
 	require.NoError(t, r.Uncount(ctx, "warm up"))
 	struck = relay.loseAnswerTo(t, scriptCount.Hash())
@@ -202,7 +202,7 @@ func TestAnOperationWhoseAnswerWasLostTakesPlaceOnce(t *testing.T) {
 func countThrice(t *testing.T, r *Redis) (counted []bool) {
 	t.Helper()
 	for range 3 {
-		ok, err := r.Count(context.Background(), "events", 2, time.Hour)
+		ok, err := r.Count(context.Background(), login.Quota{Key: "events", Limit: login.Limit{Count: 2, Within: time.Hour}})
 		require.NoError(t, err)
 		counted = append(counted, ok)
 	}
@@ -293,12 +293,15 @@ func TestAServerThatDoesNotAnswerIsAnErrorSoon(t *testing.T) {
 	server.Freeze()
 	var asking sync.WaitGroup
 	for name, ask := range map[string]func() error{
-		"Now":     func() error { _, err := r.Now(ctx); return err },
-		"Since":   func() error { _, err := r.Since(ctx); return err },
-		"Load":    func() error { _, err := r.Load(ctx, "k"); return err },
-		"Find":    func() error { _, err := r.Find(ctx, "i", "", 0); return err },
-		"Save":    func() error { _, err := r.Save(ctx, rec, login.Condition{}); return err },
-		"Count":   func() error { _, err := r.Count(ctx, "c", 1, time.Minute); return err },
+		"Now":   func() error { _, err := r.Now(ctx); return err },
+		"Since": func() error { _, err := r.Since(ctx); return err },
+		"Load":  func() error { _, err := r.Load(ctx, "k"); return err },
+		"Find":  func() error { _, err := r.Find(ctx, "i", "", 0); return err },
+		"Save":  func() error { _, err := r.Save(ctx, rec, login.Condition{}); return err },
+		"Count": func() error {
+			_, err := r.Count(ctx, login.Quota{Key: "c", Limit: login.Limit{Count: 1, Within: time.Minute}})
+			return err
+		},
 		"Uncount": func() error { return r.Uncount(ctx, "c") },
 		"UseOnce": func() error { _, err := r.UseOnce(ctx, "m", time.Now().Add(time.Hour), false); return err },
 		"Ping":    func() error { return r.Ping(ctx) },
@@ -439,7 +442,7 @@ func TestRedisCleansUpByItself(t *testing.T) {
 	require.NoError(t, err)
 	_, err = r.UseOnce(ctx, "m", expires, true)
 	require.NoError(t, err)
-	_, err = r.Count(ctx, "c", 3, time.Hour)
+	_, err = r.Count(ctx, login.Quota{Key: "c", Limit: login.Limit{Count: 3, Within: time.Hour}})
 	require.NoError(t, err)
 	margin := 5 * time.Minute
 	for key, want := range map[string]time.Duration{

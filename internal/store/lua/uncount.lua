@@ -1,4 +1,6 @@
--- Takes the latest event back, once for each op.
--- KEYS: events, mark of this op: a call ends after a second
-if redis.call('SET', KEYS[2], '', 'NX', 'PX', '3000') then redis.call('RPOP', KEYS[1]) end
+-- Takes the latest event back under each key, once for each op.
+-- KEYS: mark of this op: a call ends after a second; then the events
+if redis.call('SET', KEYS[1], '', 'NX', 'PX', '3000') then
+  for i = 2, #KEYS do redis.call('RPOP', KEYS[i]) end
+end
 return 1

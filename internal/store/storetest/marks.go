@@ -13,7 +13,7 @@ import (
 
 func (b *bench) count(key string, limit int, window time.Duration) bool {
 	b.Helper()
-	counted, err := b.Count(b.ctx, key, limit, window)
+	counted, err := b.Count(b.ctx, login.Quota{Key: key, Limit: login.Limit{Count: limit, Within: window}})
 	require.NoError(b, err)
 	return counted
 }
@@ -38,6 +38,36 @@ func uncounts(b *bench) {
 	require.NoError(b, b.Uncount(b.ctx, b.key(1)))
 	require.True(b, b.count(b.key(1), 2, time.Hour))
 	require.False(b, b.count(b.key(1), 2, time.Hour))
+}
+
+func countsAllOrNone(b *bench) {
+	of := func(n, limit int) login.Quota {
+		return login.Quota{Key: b.key(n), Limit: login.Limit{Count: limit, Within: time.Hour}}
+	}
+	count := func(quotas ...login.Quota) bool {
+		b.Helper()
+		counted, err := b.Count(b.ctx, quotas...)
+		require.NoError(b, err)
+		return counted
+	}
+	require.True(b, count(of(1, 2), of(2, 1)))
+	require.False(b, count(of(1, 2), of(2, 1)), "the second is full")
+	require.True(b, count(of(1, 2)), "so the first has noted nothing")
+	require.False(b, count(of(1, 2), of(2, 9)), "the first is full")
+	require.NoError(b, b.Uncount(b.ctx, b.key(1), b.key(1), b.key(2)))
+	require.True(b, count(of(1, 1), of(2, 1)))
+}
+
+func loadsTheFirst(b *bench) {
+	_, err := b.Load(b.ctx, b.key(1), b.key(2))
+	require.ErrorIs(b, err, login.ErrNotFound)
+	for _, n := range []int{2, 1} {
+		b.save(record{Key: b.key(n), Value: []byte{byte(n)}})
+		r, err := b.Load(b.ctx, b.key(1), b.key(2))
+		require.NoError(b, err)
+		require.Equal(b, b.key(n), r.Key)
+		require.Equal(b, []byte{byte(n)}, r.Value)
+	}
 }
 
 // tellsWhatCounts: what was counted, and when, is told as long as it counts.
@@ -82,7 +112,7 @@ func countRace(b *bench, nodes []login.Store) {
 			if from.After(end) {
 				return
 			}
-			counted, err := node.Count(b.ctx, b.key(1), limit, window)
+			counted, err := node.Count(b.ctx, login.Quota{Key: b.key(1), Limit: login.Limit{Count: limit, Within: window}})
 			require.NoError(b, err)
 			to, err := node.Now(b.ctx)
 			require.NoError(b, err)

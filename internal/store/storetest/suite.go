@@ -41,6 +41,8 @@ func Run(t *testing.T, open func(t *testing.T) login.Store) {
 		"the clock never steps back and Since is not after it":      clocks,
 		"at most limit events are counted in a window":              counts,
 		"an event taken back makes room":                            uncounts,
+		"an event counts under all its keys or under none":          countsAllOrNone,
+		"the first of several keys that has a record is loaded":     loadsTheFirst,
 		"what was counted, and when, is told":                       tellsWhatCounts,
 		"in no window are there more events than the limit":         countsUnderLoad,
 		"a mark is given out once until its expiry":                 usesOnce,
@@ -440,7 +442,7 @@ func tooLong(b *bench) {
 		_, err := b.Save(b.ctx, r, login.Condition{})
 		require.Error(b, err)
 	}
-	_, err := b.Count(b.ctx, long, 1, time.Minute)
+	_, err := b.Count(b.ctx, login.Quota{Key: long, Limit: login.Limit{Count: 1, Within: time.Minute}})
 	require.Error(b, err)
 	_, err = b.UseOnce(b.ctx, long, b.soon(time.Minute), false)
 	require.Error(b, err)
@@ -462,7 +464,7 @@ func cancelled(b *bench) {
 	require.ErrorIs(b, err, context.Canceled)
 	_, err = b.UseOnce(ctx, b.key(1), b.soon(time.Minute), false)
 	require.ErrorIs(b, err, context.Canceled)
-	_, err = b.Count(ctx, b.key(1), 1, time.Minute)
+	_, err = b.Count(ctx, login.Quota{Key: b.key(1), Limit: login.Limit{Count: 1, Within: time.Minute}})
 	require.ErrorIs(b, err, context.Canceled)
 	require.ErrorIs(b, b.Uncount(ctx, b.key(1)), context.Canceled)
 	_, err = b.Now(ctx)
