@@ -186,7 +186,7 @@ func (e *Engine) closeBooks(ctx context.Context, s *saved) error {
 	e.forget(a.ID)
 	e.noticeUse(a)
 	if a.Verdict.Factor.typed() {
-		if err := e.clearGuesses(ctx, a); err != nil {
+		if err := e.clearGuesses(ctx, s); err != nil {
 			return err
 		}
 	}

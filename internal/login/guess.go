@@ -74,14 +74,14 @@ func (q *asking) setLocked(l *lock) {
 // compared.
 func (e *Engine) count(ctx context.Context, s *saved, q *asking) error {
 	a := &s.Attempt
-	l, now, err := e.countGuess(ctx, a.Who.ID, hex.EncodeToString(q.guess), q.lock)
-	q.lock = nil
+	l, refused, err := e.countGuess(ctx, a.Who.ID, hex.EncodeToString(q.guess), q.lock)
+	q.lock, s.lock = nil, l
 	if err != nil {
 		return err
 	}
-	if l.locked(now) {
+	if refused {
 		e.told(Event{Attempt: a.ID, Kind: EventCode, Word: "locked"})
-		q.setLocked(l)
+		q.setLocked(&l.lock)
 		return nil
 	}
 	a.Counted++
@@ -129,20 +129,18 @@ func (e *Engine) blame(a *Attempt, q *asking) {
 }
 
 // countGuess counts one guess, once, unless the account is locked, or as many
-// guesses as may be wrong are being compared already. The lock it returns is
-// locked when the guess must not be compared. seen is the lock as it was read a
-// moment ago; nil: it was not.
-func (e *Engine) countGuess(ctx context.Context, account, guess string, seen *readLock) (*lock, time.Time, error) {
-	var refused *lock
+// guesses as may be wrong are being compared already: refused, the guess must not
+// be compared. seen is the lock as it was read a moment ago; nil: it was not.
+func (e *Engine) countGuess(ctx context.Context, account, guess string, seen *readLock) (l *readLock, refused bool, err error) {
 	lockedNow := false
-	l, now, err := e.changeLock(ctx, account, seen, func(l *lock, now time.Time) bool {
-		refused, lockedNow = nil, false
+	l, _, err = e.changeLock(ctx, account, seen, func(l *lock, now time.Time) bool {
+		refused, lockedNow = false, false
 		if l.lets(guess) {
 			return false
 		}
 		before := l.locked(now)
 		if l.lockIfDue(e.PolicyNow().Lockout, now); l.locked(now) {
-			refused, lockedNow = l, !before
+			refused, lockedNow = true, !before
 			return lockedNow
 		}
 		if slices.Contains(l.Seen, guess) {
@@ -156,13 +154,10 @@ func (e *Engine) countGuess(ctx context.Context, account, guess string, seen *re
 		return true
 	})
 	if lockedNow && err == nil {
-		e.tellLocked(account, refused)
-		err = e.commitLock(ctx, account, refused)
+		e.tellLocked(account, &l.lock)
+		err = e.commitLock(ctx, account, &l.lock)
 	}
-	if refused != nil || err != nil {
-		return refused, now, err
-	}
-	return &lock{Counted: l.Counted, Cleared: l.Cleared}, now, nil
+	return l, refused, err
 }
 
 // commitGuesses locks the account if that is due, and commits its counter.
@@ -176,9 +171,9 @@ func (e *Engine) commitGuesses(ctx context.Context, account string) error {
 		return err
 	}
 	if l.locked(now) {
-		e.tellLocked(account, l)
+		e.tellLocked(account, &l.lock)
 	}
-	return e.commitLock(ctx, account, l)
+	return e.commitLock(ctx, account, &l.lock)
 }
 
 func (e *Engine) tellLocked(account string, l *lock) {
@@ -201,9 +196,9 @@ func (l *lock) lockIfDue(p Lockout, now time.Time) {
 // clearGuesses forgives, after a right code, what was counted before that
 // attempt began, and the right code itself. What was guessed elsewhere
 // meanwhile stays.
-func (e *Engine) clearGuesses(ctx context.Context, a *Attempt) error {
-	kept := false
-	l, _, err := e.changeLock(ctx, a.Who.ID, nil, func(l *lock, _ time.Time) bool {
+func (e *Engine) clearGuesses(ctx context.Context, s *saved) error {
+	a, kept := &s.Attempt, false
+	l, _, err := e.changeLock(ctx, a.Who.ID, s.lock, func(l *lock, _ time.Time) bool {
 		kept = l.Kept
 		l.Cleared = min(max(l.Cleared, a.CodesSeen)+1, l.Counted)
 		l.Kept = l.wrong() > 0
@@ -218,7 +213,7 @@ func (e *Engine) clearGuesses(ctx context.Context, a *Attempt) error {
 	if err != nil || !kept {
 		return err
 	}
-	return e.commitLock(ctx, a.Who.ID, l)
+	return e.commitLock(ctx, a.Who.ID, &l.lock)
 }
 
 // lockReported locks an account whose login was reported by its owner.
@@ -233,7 +228,7 @@ func (e *Engine) lockReported(ctx context.Context, account string) error {
 	if err != nil {
 		return err
 	}
-	return e.commitLock(ctx, account, l)
+	return e.commitLock(ctx, account, &l.lock)
 }
 
 // Unlock lets an account log in again, after wrong codes and after wrong
@@ -249,13 +244,13 @@ func (e *Engine) Unlock(ctx context.Context, account string) error {
 	if err != nil {
 		return err
 	}
-	return e.commitLock(ctx, account, l)
+	return e.commitLock(ctx, account, &l.lock)
 }
 
 // changeLock applies change to the volatile record until it wins the race;
 // change returns false when there is nothing to write. It begins with seen, as
 // countGuess.
-func (e *Engine) changeLock(ctx context.Context, account string, seen *readLock, change func(*lock, time.Time) bool) (*lock, time.Time, error) {
+func (e *Engine) changeLock(ctx context.Context, account string, seen *readLock, change func(*lock, time.Time) bool) (*readLock, time.Time, error) {
 	for range maxRounds {
 		var err error
 		if seen == nil {
@@ -263,18 +258,17 @@ func (e *Engine) changeLock(ctx context.Context, account string, seen *readLock,
 				return nil, time.Time{}, err
 			}
 		}
-		l, rec := &seen.lock, seen.rec
+		l, rec := seen, seen.rec
 		seen = nil
 		now, err := e.Store.Now(ctx)
-		if err != nil || !change(l, now) {
+		if err != nil || !change(&l.lock, now) {
 			return l, now, err
 		}
-		if rec.Value, err = json.Marshal(l); err != nil {
+		if rec.Value, err = json.Marshal(&l.lock); err != nil {
 			return nil, now, err
 		}
 		rec.Key, rec.Expires, rec.Durable, rec.Indexes = e.listedAs(codesPrefix, account), now.Add(codesForgotten), false, nil
-		_, err = e.Store.Save(ctx, rec, Condition{})
-		if !errors.Is(err, ErrConflict) {
+		if l.rec, err = e.Store.Save(ctx, rec, Condition{}); !errors.Is(err, ErrConflict) {
 			return l, now, err
 		}
 	}

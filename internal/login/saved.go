@@ -10,8 +10,9 @@ import (
 // saved is an attempt as it was read, or as it is about to be written.
 type saved struct {
 	Attempt Attempt
-	rec     Record  // Version 0: not in the store
-	entry   *asking // who has entered this copy
+	rec     Record    // Version 0: not in the store
+	entry   *asking   // who has entered this copy
+	lock    *readLock // the account's, since a code was counted there; nil: not on this copy
 }
 
 // keyOf is the key of an attempt's record.
