@@ -29,7 +29,8 @@
 //	engine.go   the loop
 //	crew.go     the goroutines of the loop
 //	table.go    who is held here, and when to look again
-//	find.go     which attempt a request belongs to: State, join, appended code
+//	find.go     which attempt a request belongs to: State, join
+//	appended.go the attempt whose code came behind the password
 //	prove.go    first factor, throttle, account; how an attempt begins
 //	rounds.go   first factors of several rounds
 //	rule.go     what lets in on the first factor alone: observe, remember

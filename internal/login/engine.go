@@ -108,7 +108,8 @@ type work struct {
 	guess     []byte    // what makes this guess known again
 	lock      *readLock // the account's, as it was when q came; used once
 	codesSeen uint64    // the account's counter of codes, before the login begins: a later success forgives only what was counted before
-	identity  *Identity // whom the directory knows
+	resolved  *Identity // whom the directory knows under the typed name; nil: not asked
+	identity  *Identity // whose login it is
 	checked   *Checked  // nil: not asked
 	flight    *flight   // it asks the first factor for others too
 	seen      []*saved  // the person's open logins when this one was to begin

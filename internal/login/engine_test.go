@@ -38,6 +38,8 @@ type world struct {
 	broken  error // the auditor fails with it
 
 	checks  atomic.Int64  // passwords asked
+	names   atomic.Int64  // names asked
+	passed  []string      // the passwords
 	slow    time.Duration // how long the directory takes
 	dead    atomic.Bool   // the directory cannot be asked
 	silent  bool          // nothing to push with
@@ -61,6 +63,7 @@ const (
 )
 
 func (w *world) Resolve(_ context.Context, name string) (login.Identity, error) {
+	w.names.Add(1)
 	switch name {
 	case "an", "AN":
 		who := login.Identity{ID: ident, Username: "an", DN: "uid=an", Groups: w.groups}
@@ -76,6 +79,9 @@ func (w *world) Resolve(_ context.Context, name string) (login.Identity, error) 
 
 func (w *world) Check(_ context.Context, id login.Identity, pw []byte) (login.Checked, error) {
 	w.checks.Add(1)
+	w.mu.Lock()
+	w.passed = append(w.passed, string(pw))
+	w.mu.Unlock()
 	time.Sleep(w.slow)
 	if w.dead.Load() {
 		return login.Checked{}, errors.New("directory is down")

@@ -17,7 +17,7 @@ const (
 	attemptKey  = "attempt:"
 	indexOpen   = "open"  // all open attempts
 	indexPerson = "p:"    // open attempts of a person, whatever the account
-	indexName   = "name:" // attempts of a typed name at a client, a while longer
+	indexName   = "name:" // attempts of a name, as typed and as in the directory, at a client, a while longer
 )
 
 // stateSize is 16 random bytes and the first 8 of their MAC.
@@ -154,7 +154,7 @@ func (e *Engine) findByProof(ctx context.Context, q *asking) (*saved, error) {
 func (e *Engine) probed(ctx context.Context, r *Request) (bool, error) {
 	all, err := e.findAll(ctx, e.nameIndex(r.FrontEnd, r.Client.Name, r.Username))
 	return slices.ContainsFunc(all, func(s *saved) bool {
-		return !s.Attempt.Proof && s.Attempt.Station == r.Station && s.Attempt.live(s.rec.Read, e.PolicyNow().Grace)
+		return !s.Attempt.Proof && s.Attempt.Typed == r.Username && s.Attempt.Station == r.Station && s.Attempt.live(s.rec.Read, e.PolicyNow().Grace)
 	}), err
 }
 
@@ -224,80 +224,6 @@ func (q *asking) holds(now time.Time) {
 	}
 }
 
-// appended finds the login that an appended code belongs to: one of this user
-// at this client whose password, already found right, is the part before it.
-// An open one is preferred, from the same place, the youngest first.
-func (e *Engine) appended(ctx context.Context, q *asking, way cut) (*saved, error) {
-	r := q.req
-	secret := e.secretOf(r, way.password)
-	all, err := e.findAll(ctx, e.nameIndex(r.FrontEnd, r.Client.Name, r.Username))
-	if err != nil {
-		return nil, err
-	}
-	var best *saved
-	for _, s := range all {
-		if a := &s.Attempt; bytes.Equal(a.Secret, secret) && (best == nil || e.nearer(q, s, best)) {
-			best = s
-		}
-	}
-	if best == nil {
-		return nil, nil
-	}
-	if alone, err := e.alone(ctx, q, best, way.password); alone || err != nil {
-		return nil, err
-	}
-	q.move(e, best.Attempt.ID)
-	q.is(best.Attempt.Who)
-	q.code, q.guess = way.code, []byte(q.facts.Request)
-	q.facts.Chain, q.facts.Code, q.facts.CanAsk = -1, CodeUncounted, false
-	r.Password = way.password
-	if !r.OwnCheck {
-		q.facts.First = FirstRight
-	}
-	return best, e.noteLock(ctx, q)
-}
-
-// alone makes q's password the part before the code, where the code has let
-// somebody in already and what it confirmed is remembered: a NAS sends what was
-// typed once to its portal and to its gateway. Then, and where the code may
-// begin another login (anew), it does not belong to the one that has ended.
-func (e *Engine) alone(ctx context.Context, q *asking, s *saved, cut []byte) (bool, error) {
-	a := &s.Attempt
-	if a.Verdict == nil || q.facts.asksAgain(a.Verdict, s.rec.Read) {
-		return false, nil
-	}
-	who := q.identity
-	q.identity = &a.Who
-	known, err := e.remembers(ctx, q, cut, a.Person, s.rec.Read)
-	if !known || err != nil {
-		q.identity = who
-		if err != nil {
-			return false, err
-		}
-		return e.anew(ctx, a)
-	}
-	q.req.Password, q.identity = cut, &Identity{}
-	e.placeOf(q)
-	return true, nil
-}
-
-// nearer tells whether an appended code belongs rather to s than to t.
-func (e *Engine) nearer(q *asking, s, t *saved) bool {
-	rank := func(x *saved) (n int) {
-		if x.Attempt.live(x.rec.Read, e.PolicyNow().Grace) {
-			n += 2
-		}
-		if bytes.Equal(x.Attempt.Scope, q.scope) {
-			n++
-		}
-		return n
-	}
-	if a, b := rank(s), rank(t); a != b {
-		return a > b
-	}
-	return s.Attempt.Created.After(t.Attempt.Created)
-}
-
 // live tells whether a request may still join: open, and in time or approved.
 func (a *Attempt) live(now time.Time, grace time.Duration) bool {
 	return a.Verdict == nil && (!a.over(now) || a.approved(now, grace))
@@ -363,7 +289,12 @@ func (e *Engine) secretOf(r *Request, password []byte) []byte {
 	if r.Conversation {
 		return e.proofOf(r, password)
 	}
-	return half(e.Keys.MAC(otp.PurposeJoin, []byte("secret"), []byte(r.FrontEnd), []byte(r.Client.Name), []byte(r.Username), password))
+	return e.secretAs(r, r.Username, password)
+}
+
+// secretAs is secretOf of a request with the name typed that way.
+func (e *Engine) secretAs(r *Request, typed string, password []byte) []byte {
+	return half(e.Keys.MAC(otp.PurposeJoin, []byte("secret"), []byte(r.FrontEnd), []byte(r.Client.Name), []byte(typed), password))
 }
 
 // proofOf stands for the password where none came: the same proof in the same

@@ -16,6 +16,7 @@ import (
 // A flight is a first factor being asked. A second request with the same join
 // key waits for it instead of asking again.
 type flight struct {
+	key   string        // under which it is found
 	done  chan struct{} // closed when the attempt is in the store, or the asker was answered
 	reply *Reply        // the answer, when there is no attempt to join
 }
@@ -64,7 +65,7 @@ func (e *Engine) takeOff(q *asking) (other *flight) {
 	if f := e.checking[key]; f != nil {
 		return f
 	}
-	q.flight = &flight{done: make(chan struct{})}
+	q.flight = &flight{key: key, done: make(chan struct{})}
 	e.checking[key] = q.flight
 	return nil
 }
@@ -76,7 +77,7 @@ func (e *Engine) land(q *asking, reply *Reply) {
 		return
 	}
 	e.mu.Lock()
-	delete(e.checking, string(q.facts.Self))
+	delete(e.checking, q.flight.key)
 	e.mu.Unlock()
 	q.flight.reply = reply
 	close(q.flight.done)
@@ -90,12 +91,18 @@ func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 		e.wrong(s, q, EmptyPassword)
 		return nil
 	}
-	id, err := r.First.Resolve(ctx, r.Username)
+	id, err := q.resolve(ctx)
 	if err != nil {
 		e.told(Event{Attempt: q.id, Kind: EventChecked, Word: "unreachable"})
 		return e.unreachable(q, "resolve the user name", err)
 	}
 	if s.rec.Version == 0 {
+		if begun, err := e.appendedElsewhere(ctx, q, &id); begun != nil || err != nil {
+			if err == nil {
+				*s = *begun
+			}
+			return err // decided again: a code of that login came
+		}
 		if err := e.cutFallback(ctx, q, &id); err != nil {
 			return err
 		}
@@ -139,6 +146,18 @@ func (e *Engine) askFirst(ctx context.Context, s *saved, q *asking) error {
 		*s = *begun
 	}
 	return nil
+}
+
+// resolve finds whom the directory knows under q's name, once.
+func (q *asking) resolve(ctx context.Context) (Identity, error) {
+	if q.resolved == nil {
+		id, err := q.req.First.Resolve(ctx, q.req.Username)
+		if err != nil {
+			return id, err
+		}
+		q.resolved = &id
+	}
+	return *q.resolved, nil
 }
 
 // checkPassword asks the first factor. id becomes whom a conversation turned

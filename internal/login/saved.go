@@ -103,6 +103,9 @@ func isOver(rec Record) bool { return !rec.Read.Before(rec.Expires.Add(-keptFor)
 // that only where late questions about it arrive.
 func (e *Engine) indexes(a *Attempt) []string {
 	list := []string{e.nameIndex(a.FrontEnd, a.Client, a.Typed)}
+	if a.Typed != a.Who.Username { // a code may come appended under any spelling
+		list = append(list, e.nameIndex(a.FrontEnd, a.Client, a.Who.Username))
+	}
 	if a.Verdict == nil || a.Owed {
 		list = append(list, indexOpen)
 	}
