@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vssgate/internal/testenv"
+	"vssgate/test/site"
 )
 
 // spellings are what directories take for the DN of user 1.
@@ -109,4 +110,27 @@ func TestAServiceAccountAndAUserTakeTurnsOnOneConnection(t *testing.T) {
 		require.Equal(t, "dn:"+dn(1), whoami(t, conn))
 	}
 	w.prompted(1, 2)
+}
+
+// The code is of the account's login, however the name is spelt that comes with
+// it, and never a part of a password for the directory.
+func TestACodeIsAppendedUnderAnySpelling(t *testing.T) {
+	w := start(t, options{phones: 1, slapd: testenv.SlapdOptions{Log: true}})
+	for i, name := range []string{dn(1), spellings[1], "USER0001", `VSS\user0001`, "user0001@vss.vn", "user0001 "} {
+		begun := spellings[2*i]
+		require.Contains(t, refusal(t, w.connect(mail).Bind(begun, password(1))), "Password correct.")
+		code := w.shows(1, 1)[0].Code
+		require.Contains(t, refusal(t, w.connect(mail).Bind(name, password(1)+","+site.WrongCode(code))), "Wrong code. 2 tries left.", name)
+		conn := w.connect(mail)
+		require.NoError(t, conn.Bind(name, password(1)+","+code), "%s after %s", name, begun)
+		require.Equal(t, "dn:"+dn(1), whoami(t, conn))
+		require.Contains(t, refusal(t, w.connect(mail).Bind(begun, password(1)+","+code)), "This code has been used.")
+	}
+	for _, name := range []string{"user0001@vss.vn", `vss\USER0001`} { // by RADIUS too
+		nas, _ := w.vpn(1)
+		code := w.shows(1, 1)[0].Code
+		done := nas.Ask(site.Request{User: name, Password: password(1) + "," + code, Station: "203.0.113.7"})
+		require.EqualValues(t, site.AccessAccept, done.Code, "%s: %s", name, done.Text)
+	}
+	require.NotContains(t, w.Slapd.Log(), "err=49", "the directory has seen no wrong password")
 }
