@@ -40,6 +40,11 @@ type PrompterOptions struct {
 	Log     *slog.Logger
 	Meter   Meter
 	Trail   login.Trail // nil: nobody follows logins
+
+	// Mine is asked right before a login's devices are told: whether that is up to
+	// this Prompter, and to no other. Any node may be asked to prompt for a login,
+	// since the one that was may have died before it could. nil: always.
+	Mine func(context.Context, login.Prompt) (bool, error)
 }
 
 const (
@@ -57,6 +62,7 @@ type Prompter struct {
 	log     *slog.Logger
 	meter   Meter
 	trail   login.Trail
+	mine    func(context.Context, login.Prompt) (bool, error)
 	queues  []chan job // what belongs to one login stays in order
 
 	mu      sync.Mutex
@@ -89,7 +95,7 @@ func NewPrompter(s Sender, d Devices, o PrompterOptions) *Prompter {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Prompter{devices: d, log: o.Log, meter: o.Meter, trail: o.Trail, queues: make([]chan job, o.Workers), pending: map[login.ID][]*retry{}}
+	p := &Prompter{devices: d, log: o.Log, meter: o.Meter, trail: o.Trail, mine: o.Mine, queues: make([]chan job, o.Workers), pending: map[login.ID][]*retry{}}
 	p.Use(s)
 	for i := range p.queues {
 		p.queues[i] = make(chan job, o.Queue)
@@ -117,8 +123,8 @@ func (p *Prompter) by() Sender { return *p.sender.Load() }
 // Ready tells whether a prompt can go out at all now.
 func (p *Prompter) Ready() bool { return p.by().Ready() }
 
-// Prompt tells every usable device of the person that a login waits. It
-// returns at once.
+// Prompt tells every usable device of the person that a login waits, unless that
+// has been done. It returns at once.
 func (p *Prompter) Prompt(prompt login.Prompt) {
 	if !p.Ready() {
 		p.outcome(Login, prompt.Login, NotReady)
@@ -201,11 +207,30 @@ func (p *Prompter) do(ctx context.Context, j job) {
 		p.outcome(j.kind, j.prompt.Login, TooLate)
 		return
 	}
+	if j.kind == Login && j.target == (Target{}) && !p.isMine(call, j.prompt) {
+		return
+	}
 	var sends sync.WaitGroup
 	for _, t := range p.targets(call, j) {
 		sends.Go(func() { p.tell(ctx, call, j, t) })
 	}
 	sends.Wait()
+}
+
+// isMine tells whether to tell of a login now. Where that cannot be found out
+// nobody is told twice: the login goes on without.
+func (p *Prompter) isMine(ctx context.Context, prompt login.Prompt) bool {
+	if p.mine == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	mine, err := p.mine(ctx, prompt)
+	if err != nil {
+		p.outcome(Login, prompt.Login, NoAnswer)
+		p.log.Warn("not pushed: the store does not say whether another node has", "login", prompt.Login.Trace(), "error", err)
+	}
+	return mine && err == nil
 }
 
 func (p *Prompter) targets(ctx context.Context, j job) []Target {

@@ -39,6 +39,36 @@ func TestEveryDeviceOfThePersonIsToldAtOnce(t *testing.T) {
 	})
 }
 
+// Several nodes may be asked to prompt for a login: its devices are told by the one
+// that is first, and by none while it cannot be known which that is.
+func TestALoginsDevicesAreToldByOneNodeOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "phone")
+		var asked int
+		var fails error
+		w.prompter.mine = func(_ context.Context, p login.Prompt) (bool, error) {
+			require.Equal(t, w.prompt(1), p)
+			asked++
+			return asked == 2, fails
+		}
+		w.sender.results = map[string][]Outcome{"phone": {{Result: Throttled, RetryAfter: time.Second, Err: errors.New("x")}}}
+		w.run(t)
+		tell := func(calls int) {
+			t.Helper()
+			w.prompter.Prompt(w.prompt(1))
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			require.Len(t, w.sender.calls(), calls)
+		}
+		tell(0)
+		tell(2) // throttled, and tried again without asking anew
+		tell(2)
+		asked, fails = 1, errors.New("no store")
+		tell(2)
+		require.Equal(t, 1, w.meter.count(NoAnswer))
+	})
+}
+
 func TestANoticeGoesToAllDevicesButTheOneItIsAbout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "phone", "tablet", "new phone")

@@ -150,7 +150,8 @@ func (a *App) buildPeople(context.Context) error {
 	if a.people, err = enrol.New(a.store, a.keys, people(a.config())); err != nil {
 		return err
 	}
-	a.prompter = push.NewPrompter(nil, targets{a.people}, push.PrompterOptions{Log: a.log, Meter: a.metrics, Trail: a.trail})
+	a.prompter = push.NewPrompter(nil, targets{a.people}, push.PrompterOptions{Log: a.log, Meter: a.metrics, Trail: a.trail,
+		Mine: func(ctx context.Context, p login.Prompt) (bool, error) { return a.engine.MayPrompt(ctx, p) }})
 	return nil
 }
 

@@ -329,9 +329,13 @@ var errRaces = errors.New("lost too many races for one login")
 
 // loop loads, decides and does until q is answered or waits.
 func (e *Engine) loop(ctx context.Context, q *asking) error {
+	came := !q.entered
 	s, err := e.find(ctx, q)
 	if s != nil {
 		e.asked(q)
+		if came && s.rec.Version > 0 {
+			e.remind(s)
+		}
 	}
 	for range maxRounds {
 		if s == nil || err != nil {

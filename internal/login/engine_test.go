@@ -43,6 +43,7 @@ type world struct {
 	slow    time.Duration // how long the directory takes
 	dead    atomic.Bool   // the directory cannot be asked
 	silent  bool          // nothing to push with
+	mute    bool          // it claims prompts and does not live to send one
 	problem login.Reason
 	person  string // whose the account is
 	changed string // the password, since it was changed
@@ -112,6 +113,14 @@ func (w *world) Witness(_ context.Context, id login.ID, g login.Given) (login.An
 
 func (w *world) Ready() bool { return !w.silent }
 func (w *world) Prompt(p login.Prompt) {
+	if w.mute {
+		return
+	}
+	if w.Engine != nil {
+		if mine, err := w.MayPrompt(w.Context(), p); !mine || err != nil {
+			return
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.prompts = append(w.prompts, p)

@@ -365,3 +365,27 @@ func TestTheLastRoundOfAConversationJoinsWhenItIsAskedAgain(t *testing.T) {
 		again.is(login.Accept, login.Accepted)
 	})
 }
+
+// A node claims a login's prompt and does not live to send it. The next request of
+// that login, at the other node, has it sent: once, whoever asks how often.
+func TestAPromptOfADeadNodeIsSentByTheNext(t *testing.T) {
+	in(t, func(w *world) {
+		office := client(login.Hold, login.ApprovalSimple)
+		other := w.second()
+		other.mute = true
+		other.ask(office, station("10.1.2.3")).waits()
+		require.Zero(w, w.prompted()+other.prompted())
+		w.ask(office, station("10.1.2.3")).waits()
+		require.Zero(w, w.prompted(), "the first node may send it still")
+		time.Sleep(5 * time.Second)
+		for range 3 {
+			w.ask(office, station("10.1.2.3")).waits()
+		}
+		require.Equal(w, 1, w.prompted())
+		other.mute = false
+		other.ask(office, station("10.1.2.3")).waits()
+		require.Equal(w, 1, w.prompted()+other.prompted())
+		_, err := w.answer(w.phone().ID, login.Approve, "")
+		require.NoError(w, err)
+	})
+}

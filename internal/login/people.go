@@ -79,7 +79,9 @@ var NoticeWords = []NoticeWord{NoticeDevice, NoticeNumber, NoticeRecovery, Notic
 type Prompter interface {
 	// Ready tells whether pushes can go out at all now.
 	Ready() bool
-	// Prompt tells every usable device of the person that a login waits.
+	// Prompt tells every usable device of the person that a login waits. It is asked
+	// again, here or by another node, when a node may have died over it; the devices
+	// are told once.
 	Prompt(p Prompt)
 	// Closed tells the devices that were prompted that the login has ended.
 	Closed(p Prompt)

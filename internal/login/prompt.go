@@ -110,6 +110,36 @@ func (e *Engine) sendPush(a *Attempt) {
 	}
 }
 
+// promptLease is how long the node that claimed a prompt has to send it.
+const promptLease = 3 * time.Second
+
+// remind sees to the prompt of a login that q finds open, which another node may
+// have claimed and not lived to send.
+func (e *Engine) remind(s *saved) {
+	a := &s.Attempt
+	if a.Verdict == nil && a.Answer == nil && s.onPhone() && !s.rec.Read.Before(a.Created.Add(promptLease)) && e.Prompter.Ready() {
+		e.sendPush(a)
+	}
+}
+
+// MayPrompt tells one of all nodes, and one time only, that the devices may be told
+// of p now; the login is open then. The mark is asked for before the login, beside
+// which it lies: a store that has forgotten the one does not know the other.
+func (e *Engine) MayPrompt(ctx context.Context, p Prompt) (bool, error) {
+	first, err := e.Store.UseOnce(ctx, keyOf(p.Login)+Beside+"pushed", p.Expires, false)
+	if errors.Is(err, ErrLate) || err == nil && !first {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	s, err := e.load(ctx, p.Login)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && s.Attempt.Verdict == nil, err
+}
+
 // promoteNext prompts the oldest login of of's account at its client that waits
 // for its turn, unless another is on the phone.
 func (e *Engine) promoteNext(ctx context.Context, of *Attempt) error {

@@ -330,6 +330,9 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 		return e.unconfirmed(q, account.Person, rule, policy), nil
 	}
 	if s, err := e.sameLogin(ctx, q, account.Person); s != nil || err != nil {
+		if s != nil {
+			e.remind(s)
+		}
 		return s, err
 	}
 	q.move(e, q.own)

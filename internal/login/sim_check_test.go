@@ -1,6 +1,7 @@
 package login_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -115,10 +116,15 @@ func (s *simulation) shownTo(u *simUser) (all []login.OpenLogin) {
 }
 
 // Ready, Prompt, Closed and Notice are the push service.
-func (n *simNode) Ready() bool         { return true }
-func (n *simNode) Closed(login.Prompt) {}
-func (n *simNode) Notice(login.Notice) {}
-func (n *simNode) Prompt(p login.Prompt) {
+func (n *simNode) Ready() bool           { return true }
+func (n *simNode) Closed(login.Prompt)   {}
+func (n *simNode) Notice(login.Notice)   {}
+func (n *simNode) Prompt(p login.Prompt) { go n.prompt(p) }
+
+func (n *simNode) prompt(p login.Prompt) {
+	if mine, err := n.engine.MayPrompt(context.Background(), p); !mine || err != nil {
+		return
+	}
 	n.s.mu.Lock()
 	defer n.s.mu.Unlock()
 	if n.dead.Load() {

@@ -185,12 +185,12 @@ func lastFew[T any](all []T) []T { return all[max(0, len(all)-5):] }
 // someCode is of a login that a phone shows or showed, or of the account's own.
 func (s *simulation) someCode(u *simUser) string {
 	switch x := s.rand.IntN(10); {
-	case x < 6:
+	case x < 5:
 		s.look(u)
 		if mine := s.shownTo(u); len(mine) > 0 {
 			return any1(s, lastFew(mine)).Code
 		}
-	case x < 8:
+	case x < 7:
 		return u.recovery[s.rand.IntN(3)]
 	case x < 9:
 		return s.timeCode(u)

@@ -66,6 +66,10 @@ type Counting interface {
 	Counted(ctx context.Context, key string, window time.Duration) ([]time.Time, error)
 }
 
+// Beside ends the part of a key that says where it lies: what belongs to a record,
+// and must be forgotten with it, has its key, Beside, and a word.
+const Beside = "#"
+
 // A Record is what the Store keeps under one key.
 type Record struct {
 	Key     string    // unique, at most 200 bytes

@@ -135,8 +135,9 @@ func (r *Redis) part(key string) int {
 	if r.parts == 1 {
 		return 0
 	}
+	of, _, _ := strings.Cut(key, login.Beside)
 	h := fnv.New32a()
-	h.Write([]byte(key))
+	h.Write([]byte(of))
 	return int(h.Sum32() % uint32(r.parts))
 }
 

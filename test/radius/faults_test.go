@@ -66,8 +66,10 @@ func TestAHeldLoginGoesOnWhenItsNodeIsKilled(t *testing.T) {
 	require.Len(t, append(a.Ended(), b.Ended()...), 1)
 }
 
-// The node dies when the prompt is claimed and FCM has not taken it: the login goes
-// on at the other node, which claims none again; VssID shows it when it is opened.
+// The node dies when it has called FCM, which has not answered: the login goes on at
+// the other node, which does not call again, since nobody knows whether the phone
+// rings; VssID shows the login when it is opened. (A node that dies before it calls:
+// internal/login, TestAPromptOfADeadNodeIsSentByTheNext.)
 func TestANodeKilledBetweenTheClaimAndFCMLeavesOnePrompt(t *testing.T) {
 	fcm := fakefcm.Run(t)
 	credentials := filepath.Join(t.TempDir(), "fcm.json")
