@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"vssgate/internal/directory"
+	"vssgate/internal/store"
 )
 
 // What a directory answers (RFC 4511 appendix A).
@@ -102,6 +103,8 @@ func redisAdvice(err error) (key, do string) {
 	}
 	says := err.Error()
 	switch {
+	case strings.Contains(says, "Sentinel ") && (strings.Contains(says, "WRONGPASS") || strings.Contains(says, "NOAUTH")):
+		return "store.redis.password_file", store.SentinelPassword
 	case strings.Contains(says, "WRONGPASS"):
 		return "store.redis.password_file", "Redis does not know this user with this password: check username and password_file (ACL LIST at Redis)"
 	case strings.Contains(says, "NOAUTH"):

@@ -92,6 +92,6 @@
 // Map: pack.go (how records are packed), table.go, window.go, clock.go,
 // fanout.go, commit.go, snapshot.go, embedded.go; script.go (running scripts),
 // convoy.go (many at a time), redis.go, redis_save.go, redis_find.go,
-// redis_changes.go, replicas.go, survey.go (settings that safety needs); copy.go
-// (from one store to another).
+// redis_changes.go, replicas.go, sentinel.go (the password for Sentinels),
+// survey.go (settings that safety needs); copy.go (from one store to another).
 package store

@@ -39,9 +39,9 @@ type RedisOptions struct {
 	Addresses  []string // host:port; with MasterName: of the Sentinels; with Cluster: of some of its nodes
 	MasterName string   // as the Sentinels call it; "": no Sentinel
 	Cluster    bool
-	Username   string
+	Username   string // also for Sentinels that ask for one, as Password
 	Password   secret.Secret
-	TLS        *tls.Config // nil: no TLS
+	TLS        *tls.Config // also for Sentinels; nil: no TLS
 	Log        *slog.Logger
 }
 
@@ -80,7 +80,7 @@ func OpenRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 // universal are the client's options. It does not ask again by itself: only
 // this package knows how to do that without doing a thing twice.
 func (o RedisOptions) universal() *redis.UniversalOptions {
-	return &redis.UniversalOptions{
+	u := &redis.UniversalOptions{
 		Addrs: o.Addresses, MasterName: o.MasterName, IsClusterMode: o.Cluster,
 		Username: o.Username, Password: o.Password.Reveal(), TLSConfig: o.TLS,
 		MaxRetries: -1, DialerRetries: 1,
@@ -88,6 +88,10 @@ func (o RedisOptions) universal() *redis.UniversalOptions {
 		ContextTimeoutEnabled: true, PoolSize: 64, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
+	if o.MasterName != "" {
+		u.OnConnect = o.introduce
+	}
+	return u
 }
 
 // greet sees whether Redis can do what the scripts need, and makes this node

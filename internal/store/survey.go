@@ -89,23 +89,3 @@ func judge(server string, info map[string]string) (all []Fault) {
 	}
 	return all
 }
-
-// surveySentinels asks each of them whether it could have a failover.
-func (r *Redis) surveySentinels(ctx context.Context) (all []Fault) {
-	if r.options.MasterName == "" {
-		return nil
-	}
-	if n := len(r.options.Addresses); n < 3 {
-		all = append(all, Fault{Server: r.options.MasterName, What: fmt.Sprintf("%d Sentinels are named: when one is lost, the others may not agree on a failover", n),
-			Do: "run three, on three machines, and name all"})
-	}
-	for _, address := range r.options.Addresses {
-		o := &redis.Options{Addr: address, TLSConfig: r.options.TLS, DialTimeout: tryLimit, ReadTimeout: tryLimit, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true}
-		s := redis.NewSentinelClient(o)
-		if err := s.CkQuorum(ctx, r.options.MasterName).Err(); err != nil {
-			all = append(all, Fault{Server: "Sentinel " + address, What: fmt.Sprintf("no failover by it: %v", err), Do: "start it, and see that it knows the others and the primary"})
-		}
-		_ = s.Close()
-	}
-	return all
-}

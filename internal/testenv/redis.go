@@ -97,6 +97,17 @@ func RedisTLS(t testing.TB, ca *Authority) (addr string) {
 // returns its address. It speaks TLS if the primary does.
 func RedisSentinel(t testing.TB, primary *RedisServer, name string) (addr string) {
 	t.Helper()
+	return StartRedisSentinel(t, primary, name).Addr
+}
+
+// SentinelRights are what docs/operations.md gives the user of a Sentinel.
+const SentinelRights = "resetchannels &+switch-master &+replica-reconf-done +ping +subscribe" +
+	" +sentinel|get-master-addr-by-name +sentinel|sentinels +sentinel|ckquorum"
+
+// StartRedisSentinel is RedisSentinel with more lines in its configuration. If
+// those have a requirepass, Do says it.
+func StartRedisSentinel(t testing.TB, primary *RedisServer, name string, lines ...string) *RedisServer {
+	t.Helper()
 	host, port, err := net.SplitHostPort(primary.Addr)
 	must(t, err)
 	s := &RedisServer{dir: t.TempDir(), ca: primary.ca}
@@ -105,8 +116,14 @@ func RedisSentinel(t testing.TB, primary *RedisServer, name string) (addr string
 	if primary.admin != "" {
 		config += fmt.Sprintf("sentinel auth-pass %s %s\n", name, primary.admin)
 	}
+	for _, line := range lines {
+		config += line + "\n"
+		if password, ok := strings.CutPrefix(line, "requirepass "); ok {
+			s.admin = password
+		}
+	}
 	must(t, os.WriteFile(s.sentinel, []byte(config), 0o600))
-	return startRedis(t, s).Addr
+	return startRedis(t, s)
 }
 
 // StartRedis starts a redis-server with more arguments, and stops it when the
@@ -211,4 +228,18 @@ func (s *RedisServer) Dump() string {
 	raw, err := os.ReadFile(filepath.Join(s.dir, "dump.rdb"))
 	must(s.t, err)
 	return string(raw)
+}
+
+// Require sets the password without which the running server says nothing to new
+// connections; "": none is needed.
+func (s *RedisServer) Require(password string) {
+	s.t.Helper()
+	rule := "nopass"
+	if password != "" {
+		rule = ">" + password
+	}
+	if said := s.Do("ACL", "SETUSER", "default", "resetpass", rule); said != "+OK" {
+		s.t.Fatalf("redis-server: %s", said)
+	}
+	s.admin = password
 }

@@ -32,6 +32,7 @@ func TestDoctorNamesTheKeyAndTheWayOutOfEachFault(t *testing.T) {
 	expiring := testenv.Slapd(t, testenv.SlapdOptions{CA: soon})
 	strict := testenv.Slapd(t, testenv.SlapdOptions{RequireTLS: true})
 	redis := testenv.StartRedis(t, "--requirepass", "right")
+	sentinel := testenv.StartRedisSentinel(t, testenv.StartRedis(t), "vssgate", "requirepass right")
 	fcm := fakefcm.Run(t)
 	dir := t.TempDir()
 	file := func(name, content string, mode os.FileMode) string {
@@ -77,6 +78,10 @@ func TestDoctorNamesTheKeyAndTheWayOutOfEachFault(t *testing.T) {
 		{"Redis with another password", right + fmt.Sprintf("store: {redis: {addresses: [%q], password_file: %s}}\n", redis.Addr, file("redis", "wrong", 0o600)), nil,
 			"store.redis.password_file", app.Failed, "WRONGPASS", "ACL LIST"},
 		{"Redis without a password", right + fmt.Sprintf("store: {redis: {addresses: [%q]}}\n", redis.Addr), nil, "store.redis.password_file", app.Failed, "NOAUTH", "password_file"},
+		{"a Sentinel with another password", right + fmt.Sprintf("store: {redis: {addresses: [%q], master_name: vssgate, password_file: %s}}\n", sentinel.Addr, file("sentinel", "wrong", 0o600)), nil,
+			"store.redis.password_file", app.Failed, "Sentinel " + sentinel.Addr + " refuses", "set requirepass there"},
+		{"a Sentinel without a password of ours", right + fmt.Sprintf("store: {redis: {addresses: [%q], master_name: vssgate}}\n", sentinel.Addr), nil,
+			"store.redis.password_file", app.Failed, "Sentinel " + sentinel.Addr + " wants a password", "set requirepass there"},
 		{"Redis that is away", right + "store: {redis: {addresses: [\"127.0.0.1:1\"]}}\n", nil, "store.redis.addresses", app.Failed, "refused", "nothing listens there"},
 		{"a key that Google refuses", right + push, func() { fcm.RefuseTokens(http.StatusBadRequest) }, "push.fcm.credentials_file", app.Failed, "invalid_grant", "clock"},
 		{"a project where one may not send", right + push, func() { fcm.AllowTokens(); fcm.Always(fakefcm.PermissionDenied()) }, "push.fcm.project_id", app.Failed, "", "role"},
