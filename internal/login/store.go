@@ -13,7 +13,9 @@ import (
 // Every method has its own short time limit besides the context's and returns
 // an error when the store cannot be asked: no answer is ever made up.
 type Store interface {
-	// Now is the store's clock, the only one that decides deadlines.
+	// Now is the store's clock, the only one that decides deadlines. It is never
+	// ahead, nor before anything that this caller has read, but an answer takes
+	// its time: who must not be late says so in Condition.Before.
 	Now(ctx context.Context) (time.Time, error)
 
 	// Since is the instant from which the store remembers everything volatile

@@ -82,6 +82,19 @@
 // What is durable has no epoch. Where replicas are connected it is answered
 // only after most of them have it (replicas.go), within the same epoch.
 //
+// # Now
+//
+// Every script's answer begins with its server's time. Now goes on from the last
+// one by this machine's monotonic clock, for at most 50 ms, and asks after that
+// (redis_clock.go). It is never ahead of the server, so no deadline is met too
+// early, and never before anything this node has read. It may be behind, as any
+// answer may that was on its way: therefore no code, approval or phone's answer
+// counts by Now alone, but by the Save that follows, which the server refuses
+// from Condition.Before on. What is by Now alone (the dates of rules, an
+// emergency's end, ten seconds for a repeated answer) ends those milliseconds
+// later. In a Cluster, whose servers have a clock each, Now asks one of them each
+// time.
+//
 // # Changes
 //
 // Save notes in the part's stream which record changed, in the same script, and
@@ -91,7 +104,7 @@
 //
 // Map: pack.go (how records are packed), table.go, window.go, clock.go,
 // fanout.go, commit.go, snapshot.go, embedded.go; script.go (running scripts),
-// convoy.go (many at a time), redis.go, redis_save.go, redis_find.go,
+// convoy.go (many at a time), redis.go, redis_clock.go, redis_save.go, redis_find.go,
 // redis_changes.go, replicas.go, sentinel.go (the password for Sentinels),
 // survey.go (settings that safety needs); copy.go (from one store to another).
 package store

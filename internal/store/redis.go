@@ -31,6 +31,7 @@ type Redis struct {
 	options RedisOptions
 	log     *slog.Logger
 	parts   int
+	clock   farClock
 	closed  atomic.Bool
 }
 
@@ -203,19 +204,6 @@ func limited(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, callLimit, errors.New("no answer in time"))
 }
 
-// Now implements login.Store. In a Cluster it is one node's clock.
-func (r *Redis) Now(ctx context.Context) (time.Time, error) {
-	ctx, cancel := limited(ctx)
-	defer cancel()
-	answer, err := r.run(ctx, scriptClock, []string{r.name(0, "since")})
-	if err != nil {
-		return time.Time{}, err
-	}
-	read := &reply{rest: []any{answer}}
-	now := read.micros()
-	return now.time(), read.err
-}
-
 // Since implements login.Store. Ask for it after UseOnce, not before: then a
 // failover in between is seen. In a Cluster it is the latest of all parts.
 func (r *Redis) Since(ctx context.Context) (time.Time, error) {
@@ -230,9 +218,7 @@ func (r *Redis) Since(ctx context.Context) (time.Time, error) {
 		return time.Time{}, err
 	}
 	var latest micros
-	for _, answer := range answers {
-		read := newReply(answer)
-		read.micros()
+	for _, read := range answers {
 		latest = max(latest, read.micros())
 		if read.err != nil {
 			return time.Time{}, read.err
@@ -273,11 +259,10 @@ func (r *Redis) count(ctx context.Context, quotas []login.Quota) (counted bool, 
 		keys[i] = r.eventsKey(q.Key)
 		args = append(args, q.Limit.Count, q.Limit.Within.Microseconds())
 	}
-	answer, err := r.run(ctx, scriptCount, keys, args...)
+	read, err := r.run(ctx, scriptCount, keys, args...)
 	if err != nil {
 		return false, err
 	}
-	read := &reply{rest: []any{answer}}
 	return read.number() == 1, read.err
 }
 
@@ -331,11 +316,10 @@ func (r *Redis) UseOnce(ctx context.Context, key string, expiry time.Time, durab
 	}
 	ctx, cancel := limited(ctx)
 	defer cancel()
-	answer, err := r.run(ctx, scriptUse, []string{r.markKey(key)}, newOp(), toMicros(expiry).String(), flag(durable))
+	read, err := r.run(ctx, scriptUse, []string{r.markKey(key)}, newOp(), toMicros(expiry).String(), flag(durable))
 	if err != nil {
 		return false, err
 	}
-	read := newReply(answer)
 	what, epoch, replicas := read.text(), read.text(), read.number()
 	switch {
 	case read.err != nil:
@@ -405,9 +389,7 @@ func (r *Redis) peek(ctx context.Context, keys []string) ([]sighting, error) {
 		return nil, err
 	}
 	seen := make([]sighting, len(keys))
-	for i, answer := range answers {
-		read := newReply(answer)
-		now := read.micros()
+	for i, read := range answers {
 		for _, at := range places[i] {
 			alive, raw := read.number() == 1, read.text()
 			if read.err != nil {
@@ -416,7 +398,7 @@ func (r *Redis) peek(ctx context.Context, keys []string) ([]sighting, error) {
 			if seen[at], err = parseStored(raw); err != nil {
 				return nil, fmt.Errorf("redis: record %s: %w", keys[at], err)
 			}
-			seen[at].Key, seen[at].Read, seen[at].alive = keys[at], now.time(), alive
+			seen[at].Key, seen[at].Read, seen[at].alive = keys[at], read.at.time(), alive
 		}
 	}
 	return seen, nil

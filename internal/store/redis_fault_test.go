@@ -291,6 +291,7 @@ func TestAServerThatDoesNotAnswerIsAnErrorSoon(t *testing.T) {
 	rec, err := r.Save(ctx, login.Record{Key: "k", Value: []byte("x"), Indexes: []string{"i"}}, login.Condition{})
 	require.NoError(t, err)
 	server.Freeze()
+	r.clock.forget() // what it said last
 	var asking sync.WaitGroup
 	for name, ask := range map[string]func() error{
 		"Now":   func() error { _, err := r.Now(ctx); return err },

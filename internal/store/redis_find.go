@@ -38,12 +38,11 @@ func (r *Redis) Find(ctx context.Context, index, after string, limit int) (found
 func (r *Redis) findHere(ctx context.Context, found *[]login.Record, index, after string, size int) (n int, last string, err error) {
 	ctx, cancel := limited(ctx)
 	defer cancel()
-	answer, err := r.run(ctx, scriptFind, []string{r.indexKey(index)}, r.slot(), index, behind(after), size)
+	read, err := r.run(ctx, scriptFind, []string{r.indexKey(index)}, r.slot(), index, behind(after), size)
 	if err != nil {
 		return 0, "", err
 	}
-	read := newReply(answer)
-	now, n, last := read.micros(), int(read.number()), read.text()
+	now, n, last := read.at, int(read.number()), read.text()
 	for read.err == nil && len(read.rest) > 0 {
 		key, raw := read.text(), read.text()
 		s, err := parseStored(raw)

@@ -53,12 +53,11 @@ func (r *Redis) Save(ctx context.Context, rec login.Record, cond login.Condition
 
 // write runs the script once, and makes ready what it asks for.
 func (s *saveOp) write(ctx context.Context) (login.Record, error) {
-	answer, err := s.run(ctx, scriptSave, []string{s.recordKey(s.Key), s.streamKey(s.part(s.Key))}, s.args()...)
+	read, err := s.run(ctx, scriptSave, []string{s.recordKey(s.Key), s.streamKey(s.part(s.Key))}, s.args()...)
 	if err != nil {
 		return login.Record{}, err
 	}
-	read := newReply(answer)
-	what, now, version := read.text(), read.micros(), read.micros()
+	what, now, version := read.text(), read.at, read.number()
 	listed, ops, need := read.names(), read.text(), read.names()
 	epoch, replicas := read.text(), read.number()
 	if read.err != nil {
@@ -126,9 +125,8 @@ func (s *saveOp) reserveCall(name string, atMost int) call {
 }
 
 // note takes down a reservation, or returns who fills the index.
-func (s *saveOp) note(name string, answer any) (full bool, members []string, err error) {
-	read := newReply(answer)
-	what, now := read.text(), read.micros()
+func (s *saveOp) note(name string, read *reply) (full bool, members []string, err error) {
+	what, now := read.text(), read.at
 	if what == "full" {
 		for _, member := range read.list() {
 			key, _ := member.(string)
@@ -225,7 +223,7 @@ func (r *Redis) clean(ctx context.Context, index string, stale []sighting) (clea
 		r.log.Debug("index not cleaned", "error", err)
 	}
 	for _, answer := range answers {
-		if answer == int64(1) {
+		if answer.number() == 1 {
 			cleaned++
 		}
 	}

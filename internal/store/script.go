@@ -57,7 +57,7 @@ const (
 )
 
 // run runs one script, again and again until it is answered or ctx ends.
-func (r *Redis) run(ctx context.Context, s *redis.Script, keys []string, args ...any) (any, error) {
+func (r *Redis) run(ctx context.Context, s *redis.Script, keys []string, args ...any) (*reply, error) {
 	answers, err := r.runAll(ctx, []call{{s, keys, args}})
 	if err != nil {
 		return nil, err
@@ -66,16 +66,20 @@ func (r *Redis) run(ctx context.Context, s *redis.Script, keys []string, args ..
 }
 
 // runAll runs scripts side by side. They have no order among each other.
-func (r *Redis) runAll(ctx context.Context, calls []call) ([]any, error) {
+func (r *Redis) runAll(ctx context.Context, calls []call) ([]*reply, error) {
 	if len(calls) == 0 {
 		return nil, nil
 	}
 	var last error // what was said before the time was up
 	for {
+		asked := time.Now()
 		answers, err := r.try(ctx, calls)
+		if err != nil {
+			r.clock.forget()
+		}
 		switch {
 		case err == nil:
-			return answers, nil
+			return r.read(answers, asked), nil
 		case ctx.Err() == nil && !again(err):
 			return nil, fmt.Errorf("redis: %w", err)
 		case !timeUp(err):
@@ -134,9 +138,22 @@ func (r *Redis) try(ctx context.Context, calls []call) ([]any, error) {
 	}
 }
 
+// read tells the clock what the answers say of it.
+func (r *Redis) read(answers []any, asked time.Time) []*reply {
+	replies := make([]*reply, len(answers))
+	for i, answer := range answers {
+		replies[i] = newReply(answer)
+		if r.parts == 1 && replies[i].err == nil {
+			r.clock.heard(replies[i].at, asked)
+		}
+	}
+	return replies
+}
+
 // A reply reads what a script answered, in order; the first thing that is not
-// as it should be is remembered.
+// as it should be is remembered. Each begins with the server's time.
 type reply struct {
+	at   micros
 	rest []any
 	err  error
 }
@@ -146,7 +163,9 @@ func newReply(answer any) *reply {
 	if !ok {
 		return &reply{err: fmt.Errorf("redis: a script answered %T", answer)}
 	}
-	return &reply{rest: list}
+	r := &reply{rest: list}
+	r.at = micros(r.number())
+	return r
 }
 
 func next[T any](r *reply) (v T) {

@@ -1,2 +1,3 @@
 -- KEYS: any key of the partition whose clock is asked
-return int(now())
+-- Answers: {time}
+return {now()}

@@ -1,5 +1,6 @@
--- What every script begins with. Times are microseconds since 1970, as text;
--- 0 is never. See redis.go for the keys and pack.go for packed names.
+-- What every script begins with. Times are microseconds since 1970, 0 is never.
+-- Every answer begins with the server's time (redis_clock.go). See redis.go for
+-- the keys and pack.go for packed names.
 
 local function now()
   local t = redis.call('TIME')

@@ -1,7 +1,7 @@
 -- Lists a record that is about to be written, and notes who is about to.
 -- KEYS: index, lease of this member
 -- ARGV: record key, op, at most (-1: any number), expires, keys that do not count
--- Answers: {'ok', time} or {'full', time, members}
+-- Answers: {time, 'ok'} or {time, 'full', members}
 local t = now()
 local atMost = tonumber(ARGV[3])
 if atMost >= 0 then
@@ -11,7 +11,7 @@ if atMost >= 0 then
     if redis.call('ZSCORE', KEYS[1], key) then others = others - 1 end
   end
   if others >= atMost then
-    return {'full', int(t), redis.call('ZRANGE', KEYS[1], 0, atMost + n + 50)}
+    return {t, 'full', redis.call('ZRANGE', KEYS[1], 0, atMost + n + 50)}
   end
 end
 
@@ -23,4 +23,4 @@ for other, till in string.gmatch(redis.call('GET', KEYS[2]) or '', '(%S+) (%d+);
 end
 leases[#leases + 1] = ARGV[2] .. ' ' .. int(t + 10000000) .. ';'
 redis.call('SET', KEYS[2], table.concat(leases), 'PX', '10000')
-return {'ok', int(t)}
+return {t, 'ok'}

@@ -4,20 +4,20 @@
 --       names reserved by op, until when those count, record key, channel, partition,
 --       what the slot's keys begin with if the indexes are there ('': elsewhere),
 --       index that may be full, at most, keys that do not count there
--- Answers: {what, time, version, names there now or before, ops, names to reserve, epoch, replicas}
+-- Answers: {time, what, version, names there now or before, ops, names to reserve, epoch, replicas}
 local t = now()
 local old = head(redis.call('GET', KEYS[1]))
 local op = ARGV[1]
 
 local after = place(old.ops, op)
 if after then
-  return vouched({'done', int(t), int(math.max(old.version - after, 0)), old.names, old.ops, string.char(0)}, ARGV[5])
+  return vouched({t, 'done', math.max(old.version - after, 0), old.names, old.ops, string.char(0)}, ARGV[5])
 end
 
 local slot, left = ARGV[14], names(old.names)
 if not alive(old, t) then old.version, old.names = 0, string.char(0) end
 local function refuse(why, need)
-  return {why, int(t), int(old.version), old.names, old.ops, need or string.char(0), '', 0}
+  return {t, why, old.version, old.names, old.ops, need or string.char(0), '', 0}
 end
 if old.version ~= tonumber(ARGV[2]) then return refuse('conflict') end
 local before = tonumber(ARGV[3])
@@ -57,4 +57,4 @@ local told = oldNames
 for _, name in ipairs(without(newNames, {oldNames})) do told[#told + 1] = name end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', '20000', '*', 'k', ARGV[11], 'n', pack(told))
 redis.call('PUBLISH', ARGV[12], ARGV[13])
-return vouched({'ok', int(t), int(version), old.names, ops, string.char(0)}, ARGV[5])
+return vouched({t, 'ok', version, old.names, ops, string.char(0)}, ARGV[5])

@@ -7,7 +7,7 @@ local e = epoch()
 local raw = redis.call('GET', KEYS[1])
 if raw then
   local seen, since = string.match(raw, '^(%S+) (%d+)$')
-  if seen == e then return {int(t), since} end
+  if seen == e then return {t, since} end
 end
 redis.call('SET', KEYS[1], e .. ' ' .. int(t))
-return {int(t), int(t)}
+return {t, int(t)}

@@ -27,6 +27,7 @@ func RunNodes(t *testing.T, open func(t *testing.T, n int) []login.Store) {
 		"what one node saved the others load and find":               seenByOthers,
 		"what one node saved the others are told":                    toldToOthers,
 		"Since is the same everywhere":                               sameSince,
+		"what one node dated is not in another's future":             dated,
 		"a record that moves between indexes is never lost to Find":  neverLost,
 		"of two nodes that delete and make anew none sees the other": deleteRace,
 	} {
@@ -286,4 +287,25 @@ func deleteRace(b *bench, nodes []login.Store) {
 	require.Equal(b, made.Load(), gone.Load())
 	b.absent(b.key(1))
 	require.Empty(b, b.found(b.index(1)))
+}
+
+// dated has a record go round the nodes, each of which writes its time into it.
+func dated(b *bench, nodes []login.Store) {
+	r, last := record{Key: b.key(1)}, time.Time{}
+	for n := range 300 {
+		node := nodes[n%len(nodes)]
+		if n > 0 {
+			var err error
+			r, err = node.Load(b.ctx, r.Key)
+			require.NoError(b, err)
+			require.NoError(b, last.UnmarshalBinary(r.Value))
+		}
+		now, err := node.Now(b.ctx)
+		require.NoError(b, err)
+		require.False(b, now.Before(last) || now.Before(r.Read), "%v after %v, which was read at %v", now, last, r.Read)
+		r.Value, err = now.MarshalBinary()
+		require.NoError(b, err)
+		_, err = node.Save(b.ctx, r, login.Condition{})
+		require.NoError(b, err)
+	}
 }
