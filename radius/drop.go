@@ -31,7 +31,7 @@ const (
 	NotReady                Drop = "not_ready"
 	Retransmission          Drop = "retransmission" // of a request that is still held, or whose answer is silence
 	Superseded              Drop = "superseded"     // a held request whose Identifier was used again
-	Probe                   Drop = "probe"          // CHAP or MS-CHAP beside an open login by PAP
+	Probe                   Drop = "probed"         // CHAP or MS-CHAP beside an open login by PAP
 	TooManyHeld             Drop = "too_many_held"
 	Broken                  Drop = "internal_error"
 	NotSent                 Drop = "not_sent"

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vssgate/internal/admin"
+	"vssgate/internal/config"
 	"vssgate/internal/enrol"
 	"vssgate/internal/login"
 )
@@ -37,7 +38,7 @@ the configuration or --socket. What changes or reveals something is audited.`,
 }
 
 // call sends a command to the daemon and prints the answer, as JSON or by show.
-func call[Out any](cmd *cobra.Command, w *where, asJSON bool, path string, in any, show func(io.Writer, Out)) error {
+func call[Out any](cmd *cobra.Command, w *where, asJSON bool, path string, in any, show func(page, Out)) error {
 	socket, err := w.adminSocket()
 	if err != nil {
 		return err
@@ -47,12 +48,12 @@ func call[Out any](cmd *cobra.Command, w *where, asJSON bool, path string, in an
 		return err
 	}
 	if cmd.Parent() == nil || cmd.Parent().Name() != "emergency" {
-		warnOfEmergency(cmd, socket)
+		w.warnOfEmergency(cmd, socket)
 	}
 	if asJSON {
 		return printJSON(cmd.OutOrStdout(), out)
 	}
-	show(cmd.OutOrStdout(), out)
+	show(w.page(cmd.OutOrStdout()), out)
 	return nil
 }
 
@@ -72,11 +73,11 @@ func accountListCommand(w *where) *cobra.Command {
 log in now, and why not if it cannot. Numbers are masked.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return call(cmd, w, asJSON, "/account/list", admin.None{}, func(out io.Writer, all []admin.Account) {
+			return call(cmd, w, asJSON, "/account/list", admin.None{}, func(out page, all []admin.Account) {
 				t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 				fmt.Fprintln(t, "USER\tNAME\tNUMBER\tDEVICES\tCAN LOG IN")
 				for _, a := range all {
-					fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", a.Username, a.DisplayName, cmp.Or(a.BHXHNumber, a.PersonalID, "-"), len(a.Devices), state(a))
+					fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", a.Username, a.DisplayName, cmp.Or(a.BHXHNumber, a.PersonalID, "-"), len(a.Devices), out.state(a))
 				}
 				t.Flush()
 			})
@@ -87,14 +88,14 @@ log in now, and why not if it cannot. Numbers are masked.`,
 }
 
 // state says in a word whether the account could log in now.
-func state(a admin.Account) string {
+func (p page) state(a admin.Account) string {
 	switch {
 	case a.Locked && a.LockedUntil == nil:
 		return "no: locked until `vssgate account unlock`"
 	case a.Locked:
-		return "no: locked until " + clock(*a.LockedUntil)
+		return "no: locked until " + p.clock(*a.LockedUntil)
 	case a.Standing != nil && a.Standing.ThrottledUntil != nil:
-		return "no: too many wrong passwords, none is passed to the directory until " + clock(*a.Standing.ThrottledUntil)
+		return "no: too many wrong passwords, none is passed to the directory until " + p.clock(*a.Standing.ThrottledUntil)
 	case a.Fallbacks != nil && (a.Problem == string(login.NoDevice) || a.Problem == string(login.OldApp)):
 		return "by its own codes, where second_factor.factors allows them: " + a.Problem
 	case a.Problem != "":
@@ -129,7 +130,7 @@ phones and codes. Numbers are masked; --reveal --why shows and audits them.`,
 	return cmd
 }
 
-func showAccount(out io.Writer, a admin.Account) {
+func showAccount(out page, a admin.Account) {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "user\t%s\n", a.Username)
 	fmt.Fprintf(t, "name\t%s\n", a.DisplayName)
@@ -140,8 +141,8 @@ func showAccount(out io.Writer, a admin.Account) {
 		fmt.Fprintf(t, "mã số BHXH\t%s\n", cmp.Or(a.BHXHNumber, "-"))
 		fmt.Fprintf(t, "personal id\t%s\n", cmp.Or(a.PersonalID, "-"))
 	}
-	fmt.Fprintf(t, "can log in\t%s\n", state(a))
-	showStanding(t, a)
+	fmt.Fprintf(t, "can log in\t%s\n", out.state(a))
+	showStanding(page{t, out.zone}, a)
 	t.Flush()
 	showLastLogins(out, a.Logins)
 	showAssignments(out, a.Assignments)
@@ -150,7 +151,7 @@ func showAccount(out io.Writer, a admin.Account) {
 }
 
 // showStanding says what counts against an account.
-func showStanding(out io.Writer, a admin.Account) {
+func showStanding(out page, a admin.Account) {
 	s := a.Standing
 	switch {
 	case s == nil:
@@ -169,11 +170,11 @@ func showStanding(out io.Writer, a admin.Account) {
 		fmt.Fprintf(out, "wrong passwords\t%d lately\n", s.WrongPasswords)
 	}
 	if s.PromptedFrom != nil {
-		fmt.Fprintf(out, "prompts\t%d unanswered (push_limit): phones are told of no login until %s; VssID shows its code when opened\n", s.Prompts, clock(*s.PromptedFrom))
+		fmt.Fprintf(out, "prompts\t%d unanswered (push_limit): phones are told of no login until %s; VssID shows its code when opened\n", s.Prompts, out.clock(*s.PromptedFrom))
 	}
 }
 
-func showLastLogins(out io.Writer, all []admin.Login) {
+func showLastLogins(out page, all []admin.Login) {
 	if len(all) == 0 {
 		return
 	}
@@ -181,7 +182,7 @@ func showLastLogins(out io.Writer, all []admin.Login) {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "LOGIN\tTRACE\tCLIENT\tFROM\tSTAGE\tREASON")
 	for _, l := range all {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", clock(l.Created), l.Trace, l.Client, plain(l.From), l.Stage, cmp.Or(l.Reason, "-"))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", out.clock(l.Created), l.Trace, l.Client, plain(l.From), l.Stage, cmp.Or(l.Reason, "-"))
 	}
 	t.Flush()
 }
@@ -242,8 +243,16 @@ directory itself has locked stays locked.`,
 	return cmd
 }
 
-// clock is a time as people at this machine read it; which clock, it says.
-func clock(t time.Time) string { return t.Local().Format(time.DateTime + " MST") }
+// A page is what a command prints for people. Times are those of time_zone, and
+// say so.
+type page struct {
+	io.Writer
+	zone *time.Location
+}
+
+func (w *where) page(out io.Writer) page { return page{out, config.TimeZone(w.config)} }
+
+func (p page) clock(t time.Time) string { return t.In(p.zone).Format(time.DateTime + " -07:00") }
 
 func jsonFlag(cmd *cobra.Command, asJSON *bool) {
 	cmd.Flags().BoolVar(asJSON, "json", false, "print as JSON")

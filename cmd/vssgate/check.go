@@ -72,7 +72,7 @@ It never overwrites: if one of them is there, nothing is written.`,
 				fmt.Fprintln(out, "wrote", path)
 			}
 			file := filepath.Join(args[0], "vssgate.yaml")
-			fmt.Fprintf(out, "\nNext: edit %s, then\n  vssgate check --config %s\n  vssgate serve --config %s\n", file, file, file)
+			fmt.Fprintf(out, "\nNext: edit %s, then\n  vssgate check --config %s\n  vssgate doctor --config %s\n  vssgate serve --config %s\n", file, file, file, file)
 			return nil
 		},
 	}

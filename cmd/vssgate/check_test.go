@@ -57,7 +57,7 @@ func TestInit(t *testing.T) {
 	require.Equal(t, exitOK, got.code, got.errOut)
 	file := filepath.Join(dir, "vssgate.yaml")
 	require.Contains(t, got.out, "wrote "+file)
-	require.Contains(t, got.out, "vssgate check --config "+file)
+	require.Regexp(t, `(?s)Next: .*vssgate check --config .*vssgate doctor --config .*vssgate serve --config `, got.out)
 
 	before := contents(t, dir)
 	require.Contains(t, before, "secret.key")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -29,7 +28,7 @@ that has an authenticator app needs no phone with VssID there.`,
 	})
 }
 
-func showApp(out io.Writer, a admin.NewApp) {
+func showApp(out page, a admin.NewApp) {
 	if a.Removed {
 		fmt.Fprintf(out, "removed: no authenticator app shows codes for %s any more\n", a.Account)
 		return
@@ -57,7 +56,7 @@ phones are told when one is used.`,
 	})
 }
 
-func showRecoveryCodes(out io.Writer, a admin.NewRecoveryCodes) {
+func showRecoveryCodes(out page, a admin.NewRecoveryCodes) {
 	if a.Removed {
 		fmt.Fprintf(out, "removed: %s has no recovery codes any more\n", a.Account)
 		return
@@ -92,17 +91,17 @@ are told when it is used.`,
 	return cmd
 }
 
-func showHelpCode(out io.Writer, a admin.NewHelpCode) {
+func showHelpCode(out page, a admin.NewHelpCode) {
 	if a.Removed {
 		fmt.Fprintf(out, "removed: %s has no help-desk code any more\n", a.Account)
 		return
 	}
-	fmt.Fprintf(out, "help-desk code of %s  %s %s\nvalid until           %s, once\n", a.Account, a.Code[:len(a.Code)/2], a.Code[len(a.Code)/2:], clock(*a.Expires))
+	fmt.Fprintf(out, "help-desk code of %s  %s %s\nvalid until           %s, once\n", a.Account, a.Code[:len(a.Code)/2], a.Code[len(a.Code)/2:], out.clock(*a.Expires))
 }
 
 // ownCodesCommand makes cmd one that gives USER codes of his own, or takes them
 // away: what in says is asked for at path.
-func ownCodesCommand[T any](w *where, in *admin.OwnCodes, path string, show func(io.Writer, T), cmd *cobra.Command) *cobra.Command {
+func ownCodesCommand[T any](w *where, in *admin.OwnCodes, path string, show func(page, T), cmd *cobra.Command) *cobra.Command {
 	var asJSON bool
 	cmd.Args = cobra.ExactArgs(1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -116,7 +115,7 @@ func ownCodesCommand[T any](w *where, in *admin.OwnCodes, path string, show func
 }
 
 // showFallbacks says which codes of its own an account has.
-func showFallbacks(out io.Writer, f *admin.Fallbacks) {
+func showFallbacks(out page, f *admin.Fallbacks) {
 	if f == nil {
 		return
 	}
@@ -127,6 +126,6 @@ func showFallbacks(out io.Writer, f *admin.Fallbacks) {
 		fmt.Fprintf(out, "recovery codes: %d unused\n", f.Recovery)
 	}
 	if f.Help != nil {
-		fmt.Fprintf(out, "help-desk code: until %s\n", clock(*f.Help))
+		fmt.Fprintf(out, "help-desk code: until %s\n", out.clock(*f.Help))
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -47,13 +46,13 @@ a picture, for paper or a screen; delete it when the phone is in.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var made admin.Activation
-			show := func(_ io.Writer, a admin.Activation) { made = a }
+			show := func(_ page, a admin.Activation) { made = a }
 			picture, err := newPicture(png) // before a code is made that could not be drawn
 			if err != nil {
 				return err
 			}
 			if err = call(cmd, w, false, "/device/add", in, show); err == nil {
-				err = showActivation(cmd.OutOrStdout(), made, asJSON)
+				err = showActivation(w.page(cmd.OutOrStdout()), made, asJSON)
 			}
 			return picture.finish(made.URL, err)
 		},
@@ -72,7 +71,7 @@ type printedActivation struct {
 	URL            string    `json:"url"`
 }
 
-func showActivation(out io.Writer, a admin.Activation, asJSON bool) error {
+func showActivation(out page, a admin.Activation, asJSON bool) error {
 	if asJSON {
 		return printJSON(out, printedActivation{a.ActivationCode, a.Expires, a.URL})
 	}
@@ -80,7 +79,7 @@ func showActivation(out io.Writer, a admin.Activation, asJSON bool) error {
 		fmt.Fprintln(out, qr)
 	}
 	fmt.Fprintf(out, "Scan this with VssID, or type %s there.\n", a.TypedCode)
-	fmt.Fprintf(out, "activation code  %s\nvalid until      %s, once\n", a.ActivationCode, clock(a.Expires))
+	fmt.Fprintf(out, "activation code  %s\nvalid until      %s, once\n", a.ActivationCode, out.clock(a.Expires))
 	return nil
 }
 
@@ -138,7 +137,7 @@ and whether it can be told of one. All accounts of a person have the same phones
 	return cmd
 }
 
-func showDevices(out io.Writer, all []admin.Device) {
+func showDevices(out page, all []admin.Device) {
 	if len(all) == 0 {
 		fmt.Fprintln(out, "no device is enrolled: vssgate device add --account USER")
 		return
@@ -154,7 +153,7 @@ func showDevices(out io.Writer, all []admin.Device) {
 			push = "yes"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%t\t%s\n", d.ID, d.Name, d.Platform, d.AppVersion, strings.Join(d.Can, ","), push, d.SignedIn,
-			clock(d.Enrolled))
+			out.clock(d.Enrolled))
 	}
 	t.Flush()
 }
@@ -173,7 +172,7 @@ list" shows.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.Device = args[0]
-			return call(cmd, w, asJSON, "/device/revoke", in, func(out io.Writer, d admin.Device) {
+			return call(cmd, w, asJSON, "/device/revoke", in, func(out page, d admin.Device) {
 				fmt.Fprintf(out, "revoked: %s (%s, %s)\n", d.ID, d.Name, d.Platform)
 			})
 		},

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -41,7 +40,7 @@ func emergencyOnCommand(w *where) *cobra.Command {
 			return call(cmd, w, asJSON, "/emergency/on", in, showEmergency)
 		},
 	}
-	cmd.Flags().StringVar(&in.Group, "group", "", "DN of the group, as users have it in the directory (vssgate does not look it up: a typing mistake lets nobody in)")
+	cmd.Flags().StringVar(&in.Group, "group", "", "DN of the group, as users have it in the directory")
 	cmd.Flags().IntVar(&in.Minutes, "minutes", 0, "for how long, at most 60")
 	cmd.Flags().StringVar(&in.Why, "why", "", "reason, for the audit")
 	for _, needed := range []string{"group", "minutes", "why"} {
@@ -85,18 +84,21 @@ func emergencyStatusCommand(w *where) *cobra.Command {
 	return cmd
 }
 
-func showEmergency(out io.Writer, e admin.Emergency) {
+func showEmergency(out page, e admin.Emergency) {
 	if !e.On {
 		fmt.Fprintln(out, "no emergency is on")
 		return
 	}
-	fmt.Fprintf(out, "EMERGENCY until %s: members of %s log in on the password alone (%s: %s)\n", clock(*e.Until), e.Group, e.By, e.Why)
+	fmt.Fprintf(out, "EMERGENCY until %s: members of %s log in on the password alone (%s: %s)\n", out.clock(*e.Until), e.Group, e.By, e.Why)
+	if e.Warning != "" {
+		fmt.Fprintf(out, "WARNING: %s\n", e.Warning)
+	}
 }
 
 // warnOfEmergency says above whatever is shown that an emergency is on.
-func warnOfEmergency(cmd *cobra.Command, socket string) {
+func (w *where) warnOfEmergency(cmd *cobra.Command, socket string) {
 	e, err := admin.Call[admin.Emergency](cmd.Context(), socket, "/emergency/status", admin.None{})
 	if err == nil && e.On {
-		showEmergency(cmd.ErrOrStderr(), e)
+		showEmergency(w.page(cmd.ErrOrStderr()), e)
 	}
 }

@@ -212,7 +212,7 @@ the output as safe as the directory. Who asked and why goes into the audit.`,
 	return cmd
 }
 
-func writeRows(out io.Writer, rows []admin.Row) {
+func writeRows(out page, rows []admin.Row) {
 	w := csv.NewWriter(out)
 	w.Write(columns)
 	for _, r := range rows {

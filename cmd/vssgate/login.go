@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"vssgate/internal/admin"
-	"vssgate/internal/config"
 )
 
 func loginCommand(w *where) *cobra.Command {
@@ -40,9 +39,6 @@ up in the audit. Codes, numbers to match and passwords are nowhere in it.`,
 	return cmd
 }
 
-// zone is where people are; what the configuration says, if it can be read.
-func (w *where) zone() *time.Location { return config.TimeZone(w.config) }
-
 func loginListCommand(w *where) *cobra.Command {
 	in := admin.Logins{}
 	var asJSON bool
@@ -63,7 +59,7 @@ Of the last two, REASON says what to look for in the log.`,
   vssgate login list --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return call(cmd, w, asJSON, "/login/list", in, func(out io.Writer, all []admin.Login) { showLogins(out, all, w.zone()) })
+			return call(cmd, w, asJSON, "/login/list", in, showLogins)
 		},
 	}
 	cmd.Flags().StringVar(&in.User, "user", "", "logins of this user only, as typed or as the directory writes it")
@@ -74,7 +70,7 @@ Of the last two, REASON says what to look for in the log.`,
 	return cmd
 }
 
-func showLogins(out io.Writer, all []admin.Login, zone *time.Location) {
+func showLogins(out page, all []admin.Login) {
 	if len(all) == 0 {
 		fmt.Fprintln(out, "no such login in memory or open; an older one: vssgate login show TRACE")
 		return
@@ -86,7 +82,7 @@ func showLogins(out io.Writer, all []admin.Login, zone *time.Location) {
 		if l.Ended != nil {
 			took = l.Ended.Sub(l.Created).Round(time.Millisecond).String()
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Created.In(zone).Format(time.DateTime), l.Trace, plain(l.Username), l.Client,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", out.clock(l.Created), l.Trace, plain(l.Username), l.Client,
 			plain(l.From), l.Stage, cmp.Or(l.Reason, "-"), took)
 	}
 	t.Flush()
@@ -115,14 +111,14 @@ that this node does not remember is looked up in the audit.`,
 		Example: "  vssgate login show K7QF2D",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return call(cmd, w, asJSON, "/login/show", admin.WhichLogin{Login: args[0]}, func(out io.Writer, l admin.ShownLogin) { showLogin(out, l, w.zone()) })
+			return call(cmd, w, asJSON, "/login/show", admin.WhichLogin{Login: args[0]}, showLogin)
 		},
 	}
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
-func showLogin(out io.Writer, l admin.ShownLogin, zone *time.Location) {
+func showLogin(out page, l admin.ShownLogin) {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
 		if value != "" {
@@ -140,7 +136,7 @@ func showLogin(out io.Writer, l admin.ShownLogin, zone *time.Location) {
 		row("NAS", plain(l.NAS))
 	}
 	row("from", plain(l.From))
-	row("created", l.Created.In(zone).Format("2006-01-02 15:04:05.000 -07:00"))
+	row("created", l.Created.In(out.zone).Format("2006-01-02 15:04:05.000 -07:00"))
 	row("stage", strings.TrimSpace(l.Stage+" "+l.Reason))
 	row("let in by", l.Factor)
 	row("would be", l.WouldBe)
@@ -154,7 +150,7 @@ func showLogin(out io.Writer, l admin.ShownLogin, zone *time.Location) {
 		fmt.Fprintf(out, "\nFrom the audit, for it is older than this node's memory: %d requests, %d pushes, %d ms from the right password to the verdict.\n", l.Requests, l.Pushes, l.TookMS)
 	}
 	showEvents(out, l.Events)
-	showSessions(out, l.Sessions, zone)
+	showSessions(out, l.Sessions)
 	showPatience(out, l.Timers)
 	for _, other := range l.More {
 		fmt.Fprintf(out, "\nAnother login has the same six characters: vssgate login show %s\n", other)
@@ -173,7 +169,7 @@ func showEvents(out io.Writer, events []admin.LoginEvent) {
 	t.Flush()
 }
 
-func showSessions(out io.Writer, sessions []admin.Session, zone *time.Location) {
+func showSessions(out page, sessions []admin.Session) {
 	if len(sessions) == 0 {
 		return
 	}
@@ -181,7 +177,7 @@ func showSessions(out io.Writer, sessions []admin.Session, zone *time.Location) 
 		if at == nil {
 			return "-"
 		}
-		return at.In(zone).Format(time.DateTime)
+		return out.clock(*at)
 	}
 	fmt.Fprintln(out)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -229,8 +225,8 @@ func loginFollowCommand(w *where) *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			warnOfEmergency(cmd, socket)
-			out, zone := cmd.OutOrStdout(), w.zone()
+			w.warnOfEmergency(cmd, socket)
+			out := w.page(cmd.OutOrStdout())
 			return admin.Follow(ctx, socket, "/login/follow", in, func(e admin.FollowedEvent) error {
 				if asJSON {
 					return json.NewEncoder(out).Encode(e)
@@ -238,7 +234,7 @@ func loginFollowCommand(w *where) *cobra.Command {
 				if e.Missed > 0 {
 					fmt.Fprintf(out, "... %d events could not be shown in time\n", e.Missed)
 				}
-				_, err := fmt.Fprintf(out, "%s  %s  %-16s %-12s %s\n", e.Time.In(zone).Format("15:04:05.000"), e.Trace, plain(e.Username), e.Client, inWords(e.LoginEvent))
+				_, err := fmt.Fprintf(out, "%s  %s  %-16s %-12s %s\n", e.Time.In(out.zone).Format("15:04:05.000 -07:00"), e.Trace, plain(e.Username), e.Client, inWords(e.LoginEvent))
 				return err
 			})
 		},

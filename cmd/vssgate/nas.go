@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"text/tabwriter"
 	"time"
 
@@ -90,7 +89,7 @@ func millis(n int64) string {
 	return (time.Duration(n) * time.Millisecond).String()
 }
 
-func showSeen(out io.Writer, all []admin.SeenClient) {
+func showSeen(out page, all []admin.SeenClient) {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "CLIENT\tMODE\tHOLD\tMETHOD\tGAP\tTRIES\tWAITS\tAT LEAST\tGIVE-UPS")
 	for _, c := range all {
@@ -121,16 +120,16 @@ func known(n int) string {
 	return fmt.Sprint(n)
 }
 
-func showNASes(out io.Writer, all []admin.SeenClient) {
+func showNASes(out page, all []admin.SeenClient) {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	header := "\nCLIENT\tFROM\tNAS-IDENTIFIER\tMESSAGE-AUTHENTICATOR\tPREVIOUS SECRET\n"
 	for _, c := range all {
 		for _, n := range c.NASes {
 			previous := "-"
 			if n.PreviousSecret != nil {
-				previous = "used " + clock(*n.PreviousSecret)
+				previous = "used " + out.clock(*n.PreviousSecret)
 			}
-			fmt.Fprintf(t, "%s%s\t%s\t%s\t%s\t%s\n", header, c.Client, n.From, n.Identifier, signs(n), previous)
+			fmt.Fprintf(t, "%s%s\t%s\t%s\t%s\t%s\n", header, c.Client, n.From, n.Identifier, out.signs(n), previous)
 			header = ""
 		}
 	}
@@ -138,12 +137,12 @@ func showNASes(out io.Writer, all []admin.SeenClient) {
 }
 
 // signs says in a few words whether a NAS must send Message-Authenticator.
-func signs(n admin.SeenNAS) string {
+func (p page) signs(n admin.SeenNAS) string {
 	switch {
 	case n.Signs:
 		return "required, for it sends it"
 	case n.Bare != nil:
-		return "missing " + clock(*n.Bare)
+		return "missing " + p.clock(*n.Bare)
 	}
 	return "not known yet"
 }
@@ -163,7 +162,7 @@ It is audited.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.Client = args[0]
-			return call(cmd, w, asJSON, "/nas/forget", in, func(out io.Writer, f admin.Forgotten) {
+			return call(cmd, w, asJSON, "/nas/forget", in, func(out page, f admin.Forgotten) {
 				fmt.Fprintf(out, "%s: forgotten of %d NASes; requests without Message-Authenticator are served again\n", f.Client, f.NASes)
 			})
 		},

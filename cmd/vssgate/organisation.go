@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -41,7 +40,7 @@ own: he needs no other one for this account.`,
 	return cmd
 }
 
-func showAssignments(out io.Writer, all []admin.Assignment) {
+func showAssignments(out page, all []admin.Assignment) {
 	if len(all) == 0 {
 		return
 	}
@@ -50,9 +49,9 @@ func showAssignments(out io.Writer, all []admin.Assignment) {
 	for _, a := range all {
 		until := "-"
 		if a.Until != nil {
-			until = clock(*a.Until)
+			until = out.clock(*a.Until)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", a.Custodian, a.Document, a.DocumentDate, clock(a.From), until)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", a.Custodian, a.Document, a.DocumentDate, out.clock(a.From), until)
 	}
 	t.Flush()
 }
@@ -70,7 +69,7 @@ and why. The directory is not touched: who logs in again begins anew.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.User = args[0]
-			return call(cmd, w, asJSON, "/account/remove", in, func(out io.Writer, r admin.Removed) {
+			return call(cmd, w, asJSON, "/account/remove", in, func(out page, r admin.Removed) {
 				codes := ""
 				if r.Codes {
 					codes = ", the codes of its own"

@@ -40,6 +40,7 @@ func TestAnEmergencyFromTheCommandLine(t *testing.T) {
 
 	on := decoded[object](t, d.admin("emergency", "on", "--group", "duty", "--minutes", "30", "--why", "VssID is down", "--json"))
 	require.Equal(t, true, on["on"])
+	require.Contains(t, on["warning"], "the group duty was not found (looked for in: local)", "nobody is in it yet")
 	o := d.admin("emergency", "on", "--group", "duty", "--minutes", "60", "--why", "longer")
 	require.Equal(t, exitError, o.code)
 	require.Contains(t, o.errOut, "cannot be renewed while it is on")
@@ -57,12 +58,20 @@ func TestAnEmergencyFromTheCommandLine(t *testing.T) {
 	require.Contains(t, d.Output(), `"emergency_until":"`)
 	for _, shown := range [][]string{{"account", "list"}, {"account", "show", "binh.tt"}, {"login", "list"}, {"login", "list", "--json"}, {"device", "list", "--account", "binh.tt"},
 		{"nas", "list", "--seen"}, {"rollout", "report"}} {
-		require.Regexp(t, `^EMERGENCY until \S+ \S+ \S+: members of duty log in on the password alone \(.*: VssID is down\)\n`, d.admin(shown...).errOut, "%v", shown)
+		require.Regexp(t, `^EMERGENCY until \S+ \S+ \+07:00: members of duty log in on the password alone \(.*: VssID is down\)\n`, d.admin(shown...).errOut, "%v", shown)
+	}
+
+	for _, shown := range [][]string{{"login", "list"}, {"account", "show", "binh.tt"}} { // as everywhere, in time_zone
+		require.Regexp(t, `(?m)^20\S+ \d\d:\d\d:\d\d \+07:00  `, d.admin(shown...).out, "%v", shown)
 	}
 
 	require.Equal(t, "no emergency is on\n", d.admin("emergency", "off").out)
 	require.Equal(t, false, d.try("binh.tt", "203.0.113.10")["accepted"])
 	require.Equal(t, "no emergency is on\n", d.admin("emergency", "status").out)
+	require.NotContains(t, d.admin("emergency", "on", "--group", "duty", "--minutes", "1", "--why", "spelt right").out, "WARNING")
+	require.Equal(t, exitOK, d.admin("emergency", "off").code)
+	require.Contains(t, d.admin("emergency", "on", "--group", "dutty", "--minutes", "1", "--why", "misspelt").out, "\nWARNING: the group dutty was not found")
+	require.Equal(t, exitOK, d.admin("emergency", "off").code)
 	require.Empty(t, d.admin("login", "list").errOut)
 	require.Equal(t, exitOK, d.admin("audit", "verify").code)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/csv"
 	"fmt"
-	"io"
 	"strconv"
 	"text/tabwriter"
 
@@ -56,7 +55,7 @@ for networks let nobody in here. Nothing is changed and nobody is told.
 	return cmd
 }
 
-func showRollout(out io.Writer, r admin.RolledOut) {
+func showRollout(out page, r admin.RolledOut) {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "PART\tUSERS\tREADY\tNO NUMBER\tNO DEVICE\tOLD APP\tOTHER\tLET IN BY A RULE\tWOULD BE REFUSED")
 	for _, p := range append(r.Parts, r.Total) {
@@ -66,7 +65,7 @@ func showRollout(out io.Writer, r admin.RolledOut) {
 	fmt.Fprintf(out, "\nwould be refused tomorrow: %d\n", r.Refused)
 }
 
-func rolloutCSV(out io.Writer, r admin.RolledOut) {
+func rolloutCSV(out page, r admin.RolledOut) {
 	w := csv.NewWriter(out)
 	w.Write([]string{"username", "part", "problem", "rule", "would_be_refused"})
 	for _, u := range r.Users {

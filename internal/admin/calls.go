@@ -242,6 +242,8 @@ type Emergency struct {
 	Until *time.Time `json:"until,omitempty"`
 	By    string     `json:"by,omitempty"`
 	Why   string     `json:"why,omitempty"`
+
+	Warning string `json:"warning,omitempty"` // when it was declared: nobody was found who is in the group
 }
 
 // Rollout asks who could log in tomorrow.

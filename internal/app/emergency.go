@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,43 @@ func (a *App) emergencyOn(ctx context.Context, by string, in admin.EmergencyOn) 
 		return admin.Emergency{}, err
 	}
 	a.log.Warn("EMERGENCY declared: this group logs in on the password alone", alert.Kind("emergency_on"), "group", em.Group, "until", em.Until, "by", by, "why", em.Why)
-	return a.emergencyStatus(ctx, by, admin.None{})
+	out, err := a.emergencyStatus(ctx, by, admin.None{})
+	if out.Warning = a.unknownGroup(ctx, in.Group); out.Warning != "" {
+		a.log.Warn("the emergency's group was not found", "group", in.Group, "warning", out.Warning)
+	}
+	return out, err
+}
+
+// unknownGroup is a warning where no first factor shows a group: it may be
+// misspelt. "": one does. The emergency is on whatever they say, for they may be
+// what is out of order.
+func (a *App) unknownGroup(ctx context.Context, group string) string {
+	var asked, silent []string
+	for name, f := range a.directories() {
+		first, can := f.FirstFactor.(interface {
+			HasGroup(ctx context.Context, group string) (bool, error)
+		})
+		if !can {
+			continue
+		}
+		has, err := first.HasGroup(ctx, group)
+		switch {
+		case has:
+			return ""
+		case err != nil:
+			a.log.Warn("a first factor was not asked for the emergency's group", "first_factor", name, "error", err)
+			silent = append(silent, name)
+		default:
+			asked = append(asked, name)
+		}
+	}
+	slices.Sort(asked)
+	slices.Sort(silent)
+	said := fmt.Sprintf("the group %s was not found (looked for in: %s", group, cmp.Or(strings.Join(asked, ", "), "nothing that could be asked"))
+	if len(silent) > 0 {
+		said += "; gave no answer: " + strings.Join(silent, ", ")
+	}
+	return said + "): if it is misspelt, this emergency lets nobody in; to mend it: vssgate emergency off, then on again"
 }
 
 // isGroup tells whether somebody can be in a group of that name: a DN, or a

@@ -188,6 +188,20 @@ func (f *File) Resolve(_ context.Context, typed string) (login.Identity, error) 
 	return u.identity(), nil
 }
 
+// HasGroup tells whether some user is in that group.
+func (f *File) HasGroup(_ context.Context, name string) (bool, error) {
+	group, err := ParseGroup(name)
+	if err != nil {
+		return false, err
+	}
+	for _, u := range f.users {
+		if NewMembership(u.Groups).In(group) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 func (u fileUser) identity() login.Identity {
 	shown := u.DisplayName
 	if shown == "" {

@@ -140,6 +140,21 @@ func (d *LDAP) groupsOf(ctx context.Context, dn string) ([]string, error) {
 	return values(entry, d.attributes.Groups), nil
 }
 
+// HasGroup tells whether the directory shows an entry of that DN. It need not
+// show every group that users are in.
+func (d *LDAP) HasGroup(ctx context.Context, dn string) (bool, error) {
+	if !strings.Contains(dn, "=") {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	entry, err := d.entry(ctx, dn, "1.1")
+	if err != nil {
+		return false, fmt.Errorf("first factor %s: look for group %s: %w", d.name, dn, err)
+	}
+	return entry != nil, nil
+}
+
 // entry reads one attribute of one entry; nil if there is none.
 func (d *LDAP) entry(ctx context.Context, dn, attribute string) (entry *ldap.Entry, err error) {
 	request := ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false,

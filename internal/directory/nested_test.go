@@ -29,6 +29,21 @@ func tower(height int) string {
 
 func floor(n int) string { return fmt.Sprintf("cn=floor%d,%s", n, testenv.SlapdGroups) }
 
+func TestWhetherAGroupIsThere(t *testing.T) {
+	slapd := testenv.Slapd(t, testenv.SlapdOptions{})
+	d := open(t, options(slapd))
+	for group, want := range map[string]bool{
+		testenv.SlapdStaff: true, strings.ToUpper(testenv.SlapdStaff): true, "cn=stuff," + testenv.SlapdGroups: false, "cn=staff,dc=elsewhere": false, "staff": false,
+	} {
+		has, err := d.HasGroup(t.Context(), group)
+		require.NoError(t, err, group)
+		require.Equal(t, want, has, group)
+	}
+	slapd.Stop()
+	_, err := d.HasGroup(t.Context(), testenv.SlapdStaff)
+	require.ErrorContains(t, err, "look for group "+testenv.SlapdStaff)
+}
+
 func TestGroupsOfGroupsAreFollowedUpToTheirEnd(t *testing.T) {
 	slapd := testenv.Slapd(t, testenv.SlapdOptions{LDIF: tower(20), Log: true})
 	o := options(slapd)

@@ -119,7 +119,15 @@ func (c *Client) do(ctx context.Context, method, target string, in, out any) err
 		return err
 	}
 	defer answer.Body.Close()
-	return read(answer, out)
+	return c.hint(read(answer, out))
+}
+
+// hint adds to a refusal what its reader can do about it.
+func (c *Client) hint(err error) error {
+	if p, refused := err.(*Problem); refused && p.Code == "bad_signature" {
+		return fmt.Errorf("%w: what was signed is for %s; --url must be vssid.public_url of the server's configuration, letter by letter", err, c.base)
+	}
+	return err
 }
 
 func read(answer *http.Response, out any) error {

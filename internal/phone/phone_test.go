@@ -351,6 +351,23 @@ func TestAClockThatIsOff(t *testing.T) {
 	require.WithinDuration(t, time.Now(), p.ServerTime, time.Minute)
 }
 
+// The phone signs for the address that it was given: another way to the same
+// server is another server.
+func TestAnotherURLThanPublicURLIsNamed(t *testing.T) {
+	f := newFixture(t)
+	f.enrol(t)
+	key, err := OpenKey(f.key)
+	require.NoError(t, err)
+	elsewhere := strings.Replace(f.server.URL, "127.0.0.1", "localhost", 1)
+	c, err := New(elsewhere, key)
+	require.NoError(t, err)
+	_, err = c.Device(t.Context())
+	var p *Problem
+	require.ErrorAs(t, err, &p)
+	require.Equal(t, "bad_signature", p.Code)
+	require.ErrorContains(t, err, "for "+elsewhere+"; --url must be vssid.public_url")
+}
+
 func TestAnAnswerThatIsNotOurs(t *testing.T) {
 	for name, raw := range map[string]string{"a proxy's page": "<html>Bad Gateway", "nothing": ""} {
 		t.Run(name, func(t *testing.T) {

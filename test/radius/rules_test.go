@@ -220,7 +220,7 @@ func TestFortiGateTriesPAPThenMSCHAPThenCHAP(t *testing.T) {
 		out := radclientFor(t, s, "1", site.Holds, append(proven(proof), signed)...).said()
 		require.Contains(t, out, "No reply from server")
 	}
-	require.EqualValues(t, 2, s.Metric(`vssgate_packets_dropped_total{reason="probe"}`))
+	require.EqualValues(t, 2, s.Metric(`vssgate_packets_dropped_total{reason="probed"}`))
 	s.Logged("set it to PAP alone")
 	phone.Yes()
 	require.EqualValues(t, site.AccessAccept, nas.Answer(p).Code)
