@@ -38,8 +38,10 @@ func auditVerifyCommand(w *where) *cobra.Command {
 (a copy, say) from the oldest to the newest. The key is read from
 secret_key_file: run it as root or as vssgate's user. The daemon need not run.
 
-Records cut off at the end leave a shorter chain that is whole; compare the
-newest record with a copy kept elsewhere (audit.syslog).`,
+Records cut off at the end leave a shorter chain that is whole. The daemon, while
+it runs, says which record is its newest: then they are missed. What was cut off
+while it did not run, or off the FILEs, only a copy kept elsewhere shows
+(audit.syslog); the answer says which of the two it is.`,
 		Example: `  vssgate audit verify
   vssgate audit verify /backup/audit-*.jsonl /backup/audit.jsonl`,
 		RunE: func(cmd *cobra.Command, files []string) error { return verifyAudit(cmd, w, files, asJSON) },
@@ -52,6 +54,7 @@ newest record with a copy kept elsewhere (audit.syslog).`,
 type verified struct {
 	Whole   bool     `json:"whole"`
 	Records int      `json:"records"`
+	End     string   `json:"end"` // verified: nothing is missing that the running daemon wrote; unknown: nobody told
 	Files   []string `json:"files"`
 	Broken  string   `json:"broken,omitempty"`
 }
@@ -69,11 +72,15 @@ func verifyAudit(cmd *cobra.Command, w *where, files []string, asJSON bool) erro
 	if err != nil {
 		return fmt.Errorf("secret_key_file %s: %w", c.SecretKeyFile, err)
 	}
-	out := verified{Files: files}
+	out := verified{Files: files, End: "unknown"}
 	if len(files) > 0 {
 		out.Records, err = audit.VerifyFiles(files, keys)
 	} else {
-		out.Files, out.Records, err = verifyLive(c.Audit.File, keys)
+		head := auditHead(cmd, w, c.Audit.File)
+		if head != "" {
+			out.End = "verified"
+		}
+		out.Files, out.Records, err = verifyLive(c.Audit.File, head, keys)
 	}
 	var broken *audit.BrokenError
 	if err != nil && !errors.As(err, &broken) {
@@ -87,7 +94,7 @@ func verifyAudit(cmd *cobra.Command, w *where, files []string, asJSON bool) erro
 			return err
 		}
 	} else if out.Whole {
-		fmt.Fprintf(cmd.OutOrStdout(), "the chain is whole: %d records in %d files\n", out.Records, len(out.Files))
+		fmt.Fprintf(cmd.OutOrStdout(), "the chain is whole: %d records in %d files%s\n", out.Records, len(out.Files), ends[out.End])
 	}
 	if !out.Whole {
 		fmt.Fprintf(cmd.ErrOrStderr(), "vssgate: %v\n%d records before it are whole. Compare with a copy kept elsewhere.\n", err, out.Records)
@@ -96,9 +103,31 @@ func verifyAudit(cmd *cobra.Command, w *where, files []string, asJSON bool) erro
 	return nil
 }
 
+// ends say what is known of records that were cut off the end.
+var ends = map[string]string{
+	"verified": ", up to the last one that the running daemon wrote",
+	"unknown": `
+Not seen: whether records were cut off the end. No running daemon said which is
+the last one; compare it with a copy kept elsewhere (audit.syslog).`,
+}
+
+// auditHead asks the daemon which record is its newest; "": none runs that
+// writes to that file.
+func auditHead(cmd *cobra.Command, w *where, file string) string {
+	socket, err := w.adminSocket()
+	if err != nil {
+		return ""
+	}
+	head, err := admin.Call[admin.AuditHead](cmd.Context(), socket, "/audit/head", admin.None{})
+	if err != nil || head.File != file {
+		return ""
+	}
+	return head.Hash
+}
+
 // verifyLive verifies files that the daemon goes on writing: what it was just
 // writing, or had just set aside, is whole a moment later.
-func verifyLive(path string, keys *otp.Keys) (files []string, n int, err error) {
+func verifyLive(path, head string, keys *otp.Keys) (files []string, n int, err error) {
 	for try := 0; ; try++ {
 		if files, err = audit.Files(path); err != nil {
 			return nil, 0, err
@@ -106,7 +135,7 @@ func verifyLive(path string, keys *otp.Keys) (files []string, n int, err error) 
 		if len(files) == 0 {
 			return nil, 0, fmt.Errorf("no audit log at %s yet", path)
 		}
-		if n, err = audit.VerifyFiles(files, keys); err == nil || try == 3 {
+		if n, err = audit.VerifyUpTo(head, files, keys); err == nil || try == 3 {
 			return files, n, err
 		}
 		again, listErr := audit.Files(path)

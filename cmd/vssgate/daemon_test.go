@@ -468,8 +468,9 @@ func TestAuditIsVerifiedAndExported(t *testing.T) {
 	for range 3 {
 		all = decoded[object](t, d.admin("audit", "verify", "--json"))
 		require.Equal(t, true, all["whole"])
+		require.Equal(t, "verified", all["end"])
 	}
-	require.Contains(t, d.admin("audit", "verify").out, "the chain is whole: 3 records in 1 files")
+	require.Equal(t, "the chain is whole: 3 records in 1 files, up to the last one that the running daemon wrote\n", d.admin("audit", "verify").out)
 
 	require.Equal(t, exitUsage, d.admin("audit", "export", "an.nv").code, "without a reason")
 	o := d.admin("audit", "export", "an.nv", "--why", "letter 12/2026")
@@ -484,7 +485,21 @@ func TestAuditIsVerifiedAndExported(t *testing.T) {
 	path := filepath.Join(d.Dir, "data", "audit.jsonl")
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
+	short := raw[:bytes.LastIndexByte(raw[:len(raw)-1], '\n')+1]
+	require.NoError(t, os.WriteFile(path, short, 0o600))
+	o = d.admin("audit", "verify")
+	require.Equal(t, exitError, o.code)
+	require.Contains(t, o.errOut, path+":4: is missing: records were cut off the end")
+	require.NoError(t, os.WriteFile(path, raw, 0o600))
+	require.Equal(t, exitOK, d.admin("audit", "verify").code)
+
 	d.Stop()
+	require.NoError(t, os.WriteFile(path, short, 0o600))
+	o = d.admin("audit", "verify")
+	require.Equal(t, exitOK, o.code)
+	require.Contains(t, o.out, "3 records in 1 files\nNot seen: whether records were cut off the end")
+	require.Equal(t, "unknown", decoded[object](t, d.admin("audit", "verify", "--json"))["end"])
+
 	changed := bytes.Replace(raw, []byte(`"device add"`), []byte(`"device adx"`), 1)
 	require.NoError(t, os.WriteFile(path, changed, 0o600))
 	o = d.admin("audit", "verify")

@@ -176,6 +176,12 @@ type Exported struct {
 	IDs  []string `json:"ids"`
 }
 
+// AuditHead is the newest record that the daemon has written.
+type AuditHead struct {
+	File string `json:"file"` // where it writes
+	Hash string `json:"hash"`
+}
+
 // NAS names a RADIUS client.
 type NAS struct {
 	Client string `json:"client"`

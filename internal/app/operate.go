@@ -32,6 +32,7 @@ func (a *App) commands() *admin.Mux {
 	admin.Handle(m, "/device/list", a.listDevices)
 	admin.Handle(m, "/device/revoke", a.revokeDevice)
 	admin.Handle(m, "/audit/export", a.exportAudit)
+	admin.Handle(m, "/audit/head", a.auditHead)
 	admin.Handle(m, "/rollout/report", a.rolloutReport)
 	admin.Handle(m, "/emergency/on", a.emergencyOn)
 	admin.Handle(m, "/emergency/off", a.emergencyOff)
@@ -280,6 +281,10 @@ func (a *App) revokeDevice(ctx context.Context, by string, in admin.Revoke) (adm
 
 // exportAudit notes that somebody reads one person's records, and says which
 // they are: those of all accounts and devices of the person.
+func (a *App) auditHead(context.Context, string, admin.None) (admin.AuditHead, error) {
+	return admin.AuditHead{File: a.config().Audit.File, Hash: a.audit.Head()}, nil
+}
+
 func (a *App) exportAudit(ctx context.Context, by string, in admin.Export) (admin.Exported, error) {
 	_, account, err := a.mention(ctx, in.User)
 	if err != nil {

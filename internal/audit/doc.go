@@ -8,8 +8,8 @@
 // the hash of the line before: a changed, missing, added or moved line is
 // found by Verify. The key is derived from the installation's, so whoever can
 // write the file but has no key cannot mend the chain. Cutting lines off the
-// end leaves a shorter chain that is whole; only a copy kept elsewhere shows
-// that.
+// end leaves a shorter chain that is whole: the Log that wrote them knows (Head),
+// and after its end only a copy kept elsewhere shows that.
 //
 // A record is in the file, in the kernel's hands, when Login returns: it
 // survives the death of the process. Against loss of power the file is synced

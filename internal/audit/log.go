@@ -202,6 +202,13 @@ func (l *Log) Probe() error {
 	return l.Admin(Admin{By: "vssgate", Action: "audit works again", Why: broken.Error()})
 }
 
+// Head is the hash of the newest record.
+func (l *Log) Head() string {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	return l.prev
+}
+
 // Sync brings what is written to the disk.
 func (l *Log) Sync() error {
 	l.writing.Lock()

@@ -38,9 +38,16 @@ func Verify(r io.Reader, keys *otp.Keys) (n int, err error) {
 // returns how many records fit. Where older files were removed the chain may
 // begin behind them: a record further on must name its beginning.
 func VerifyFiles(files []string, keys *otp.Keys) (n int, err error) {
-	v := verifier{keys: keys, midway: true}
+	return VerifyUpTo("", files, keys)
+}
+
+// VerifyUpTo is VerifyFiles of a log that is known to hold the record with that
+// hash (Log.Head): where it does not, records were cut off at its end.
+func VerifyUpTo(head string, files []string, keys *otp.Keys) (n int, err error) {
+	v := verifier{keys: keys, midway: true, head: head, whole: head == "" || head == firstPrev}
+	var read int
 	for _, name := range files {
-		read, err := v.file(name)
+		read, err = v.file(name)
 		n += read
 		var broken *BrokenError
 		if errors.As(err, &broken) {
@@ -53,6 +60,9 @@ func VerifyFiles(files []string, keys *otp.Keys) (n int, err error) {
 	if v.first != "" && v.first != firstPrev && !v.attested {
 		return n, &BrokenError{File: files[0], Line: 1, Why: "does not begin a chain: files before it are missing, and no record says that they were removed for their age"}
 	}
+	if !v.whole {
+		return n, &BrokenError{File: files[len(files)-1], Line: read + 1, Why: "is missing: records were cut off the end, for the daemon has written more"}
+	}
 	return n, nil
 }
 
@@ -63,6 +73,8 @@ type verifier struct {
 	midway   bool   // the first line may be bound to anything: see first
 	first    string // what the very first line is bound to
 	attested bool   // a record says why the chain begins there
+	head     string // the hash of a record that must be there
+	whole    bool   // it is
 }
 
 func (v *verifier) file(name string) (n int, err error) {
@@ -104,6 +116,7 @@ func (v *verifier) line(line []byte) (why string) {
 		return "does not follow the line before: a line is missing, added or moved"
 	}
 	v.prev = hex.EncodeToString(mac)
+	v.whole = v.whole || v.prev == v.head
 	if hash, ok := attests(line); ok && hash == v.first {
 		v.attested = true
 	}
