@@ -113,7 +113,6 @@ type work struct {
 	checked   *Checked  // nil: not asked
 	flight    *flight   // it asks the first factor for others too
 	seen      []*saved  // the person's open logins when this one was to begin
-	looked    bool      // they were looked up
 	until     time.Time // locked_out: until when
 	required  time.Time // let in before a rule's date: the date
 }

@@ -1,6 +1,7 @@
 package login_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -323,4 +324,70 @@ func TestAPasswordThatEndsLikeACodeIsAPassword(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A hooked store does something before each Save.
+type hooked struct {
+	login.Store
+	before func(login.Record)
+}
+
+func (h hooked) Save(ctx context.Context, r login.Record, cond login.Condition) (login.Record, error) {
+	h.before(r)
+	return h.Store.Save(ctx, r, cond)
+}
+
+// Two nodes look for the login to join before either has begun one: one begins it,
+// the other joins.
+func TestOneLoginIsBegunAtTwoNodesAtOnce(t *testing.T) {
+	in(t, func(w *world) {
+		slow := hooked{w.store, func(login.Record) { time.Sleep(10 * time.Millisecond) }}
+		a, b := w.secondOn(slow), w.secondOn(slow)
+		office := client(login.Hold, login.ApprovalSimple)
+		one := a.ask(office, station("10.1.2.3"), user("an"))
+		two := b.ask(office, station("10.1.2.3"), user("AN")) // another join key: each checks by itself
+		time.Sleep(time.Second)
+		list, err := w.Logins(w.Context(), person)
+		require.NoError(w, err)
+		require.Len(w, list.Open, 1)
+		require.Equal(w, 1, a.prompted()+b.prompted())
+		_, err = w.answer(list.Open[0].ID, login.Approve, "")
+		require.NoError(w, err)
+		synctest.Wait()
+		accepts := 0
+		for _, p := range []*pending{one, two} {
+			select {
+			case r := <-p.reply:
+				if r.Kind == login.Accept {
+					accepts++
+				}
+			default:
+			}
+		}
+		require.Equal(w, 1, accepts)
+	})
+}
+
+// A login that waits for another one's turn on the phone gets its own, also when the
+// other one ends just before it is there to be seen.
+func TestALoginWhoseTurnCameBeforeItWasThereIsPrompted(t *testing.T) {
+	in(t, func(w *world) {
+		office := client(login.Hold, login.ApprovalSimple)
+		first := w.ask(office, station("10.1.2.3"))
+		first.waits()
+		id, ended := w.phone().ID, false
+		other := w.secondOn(hooked{w.store, func(login.Record) {
+			if !ended {
+				ended = true
+				_, err := w.answer(id, login.Deny, "")
+				require.NoError(w, err)
+				time.Sleep(time.Second)
+			}
+		}})
+		second := other.ask(office, station("10.9.9.9"))
+		time.Sleep(2 * time.Second)
+		second.waits()
+		first.is(login.Reject, login.Denied)
+		require.Equal(w, 2, w.prompted()+other.prompted())
+	})
 }

@@ -64,9 +64,13 @@ func (p *pending) kept(keep string) {
 }
 
 // second is another node on the same store.
-func (w *world) second() *world {
+func (w *world) second() *world { return w.secondOn(w.store) }
+
+// secondOn is one that sees that store through another.
+func (w *world) secondOn(s login.Store) *world {
 	other := &world{T: w.T, store: w.store}
 	o := w.Engine.Options
+	o.Store = s
 	o.People, o.Prompter, o.Auditor = other, other, other
 	other.Engine = login.New(o)
 	ctx, stop := context.WithCancel(w.Context())
@@ -387,5 +391,18 @@ func TestAPromptOfADeadNodeIsSentByTheNext(t *testing.T) {
 		require.Equal(w, 1, w.prompted()+other.prompted())
 		_, err := w.answer(w.phone().ID, login.Approve, "")
 		require.NoError(w, err)
+	})
+}
+
+func TestALoginThatHasEndedIsNotPrompted(t *testing.T) {
+	in(t, func(w *world) {
+		w.mute = true // its prompt waits to be sent
+		w.ask(client(login.Hold, login.ApprovalSimple), station("10.1.2.3")).waits()
+		id := w.phone().ID
+		_, err := w.answer(id, login.Deny, "")
+		require.NoError(w, err)
+		mine, err := w.MayPrompt(w.Context(), login.Prompt{Login: id, Expires: time.Now().Add(time.Minute)})
+		require.NoError(w, err)
+		require.False(w, mine)
 	})
 }

@@ -13,19 +13,11 @@ import (
 func (e *Engine) prompt(ctx context.Context, s *saved, q *asking, now time.Time) error {
 	a := &s.Attempt
 	a.Prompted = true
-	all, err := e.persons(ctx, q, a.Person)
-	if err != nil {
-		return err
-	}
 	var others []*saved
 	only := Condition{Full: indexPerson + a.Person, AtMost: 1}
-	for _, o := range all {
+	for _, o := range q.seen {
 		only.But = append(only.But, o.rec.Key)
-		switch {
-		case o.Attempt.ID == a.ID || !o.Attempt.beside(a):
-		case a.FrontEnd == RADIUS && o.Attempt.from(a.NAS, a.Station) && a.Placed:
-			return errTaken // from one place one login: who comes second joins
-		case o.Attempt.live(now, e.PolicyNow().Grace):
+		if o.Attempt.beside(a) && o.Attempt.live(now, e.PolicyNow().Grace) {
 			others = append(others, o)
 		}
 	}
@@ -36,7 +28,8 @@ func (e *Engine) prompt(ctx context.Context, s *saved, q *asking, now time.Time)
 	if err := e.claimPush(ctx, a); err != nil {
 		return err
 	}
-	if err = e.saveEntry(ctx, s, q, only); err == nil {
+	err := e.saveEntry(ctx, s, q, only)
+	if err == nil {
 		e.told(Event{Attempt: a.ID, Kind: EventPrompt, Word: a.promptWord(e.Prompter.Ready())})
 		e.sendPush(a)
 		if a.Waiting { // for one that may have ended meanwhile
@@ -47,20 +40,10 @@ func (e *Engine) prompt(ctx context.Context, s *saved, q *asking, now time.Time)
 	if unclaimed := e.unclaimPush(ctx, a); unclaimed != nil {
 		return unclaimed
 	}
-	if errors.Is(err, ErrFull) { // one that was not seen has begun meanwhile
+	if errors.Is(err, ErrFull) { // one has begun meanwhile that was not seen: perhaps from the same place
 		return errTaken
 	}
 	return err
-}
-
-// persons are the open logins of a person. Those that q saw when it began its
-// own serve once: what has begun since then is refused by Condition.Full.
-func (e *Engine) persons(ctx context.Context, q *asking, person string) ([]*saved, error) {
-	if q.looked {
-		q.looked = false
-		return q.seen, nil
-	}
-	return e.findAll(ctx, indexPerson+person)
 }
 
 // beside tells whether two attempts are of one account at one client.

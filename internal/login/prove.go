@@ -405,7 +405,7 @@ func (e *Engine) sameLogin(ctx context.Context, q *asking, person string) (*save
 	if err != nil {
 		return nil, err
 	}
-	q.seen, q.looked = all, true
+	q.seen = all
 	like := e.fresh(q)
 	for _, s := range all {
 		a := &s.Attempt
