@@ -142,12 +142,42 @@ func showAccount(out page, a admin.Account) {
 		fmt.Fprintf(t, "personal id\t%s\n", cmp.Or(a.PersonalID, "-"))
 	}
 	fmt.Fprintf(t, "can log in\t%s\n", out.state(a))
+	if way := wayOut(a); way != "" {
+		fmt.Fprintf(t, "what to do\t%s\n", way)
+	}
 	showStanding(page{t, out.zone}, a)
+	if len(a.Devices) == 0 && a.Kind != string(enrol.OfOrganisation) {
+		fmt.Fprintln(t, "phones\tnone")
+	}
 	t.Flush()
 	showLastLogins(out, a.Logins)
 	showAssignments(out, a.Assignments)
 	showFallbacks(out, a.Fallbacks)
-	showDevices(out, a.Devices)
+	if len(a.Devices) > 0 {
+		fmt.Fprintln(out)
+		showDevices(out, a.Devices)
+	}
+}
+
+// wayOut is what an administrator does about an account that cannot log in; ""
+// where the lock or the directory says it.
+func wayOut(a admin.Account) string {
+	switch login.Reason(a.Problem) {
+	case login.NoNumber, login.BadNumber:
+		return "vssgate account set " + a.Username + " --bhxh-number N, or correct the directory's attribute"
+	case login.NumberChanged:
+		return "the directory has another number than before; ask the user, then confirm the right one: vssgate account set " + a.Username + " --bhxh-number N"
+	case login.NoCustodian:
+		return "vssgate account assign " + a.Username + " --custodian N --document REF --document-date D"
+	case login.NoDevice:
+		if a.Kind == string(enrol.OfOrganisation) {
+			return "the custodian enrols a phone: vssgate device add --account with the custodian's own account"
+		}
+		return "vssgate device add --account " + a.Username
+	case login.OldApp:
+		return "the user updates VssID on the phone"
+	}
+	return ""
 }
 
 // showStanding says what counts against an account.
@@ -180,7 +210,7 @@ func showLastLogins(out page, all []admin.Login) {
 	}
 	fmt.Fprintln(out)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "LOGIN\tTRACE\tCLIENT\tFROM\tSTAGE\tREASON")
+	fmt.Fprintln(t, "TIME\tTRACE\tCLIENT\tFROM\tSTAGE\tREASON")
 	for _, l := range all {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", out.clock(l.Created), l.Trace, l.Client, plain(l.From), l.Stage, cmp.Or(l.Reason, "-"))
 	}

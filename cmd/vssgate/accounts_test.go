@@ -50,6 +50,7 @@ func TestAnOrganisationsAccountFromTheCommandLine(t *testing.T) {
 	shown = decoded[object](t, d.admin("account", "show", "binh.tt", "--json"))
 	require.Equal(t, "no_device", shown["problem"])
 	require.Len(t, shown["assignments"], 2)
+	require.Regexp(t, `(?m)^what to do +the custodian enrols a phone`, d.admin("account", "show", "binh.tt").out)
 }
 
 func TestImportIsAllOrNothingAndNamesEveryBadLine(t *testing.T) {

@@ -119,6 +119,7 @@ func showFallbacks(out page, f *admin.Fallbacks) {
 	if f == nil {
 		return
 	}
+	fmt.Fprintln(out)
 	if f.TOTP != "" {
 		fmt.Fprintf(out, "authenticator app: %s\n", f.TOTP)
 	}

@@ -152,10 +152,17 @@ func showDevices(out page, all []admin.Device) {
 		case d.Push:
 			push = "yes"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%t\t%s\n", d.ID, d.Name, d.Platform, d.AppVersion, strings.Join(d.Can, ","), push, d.SignedIn,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.Name, d.Platform, d.AppVersion, strings.Join(d.Can, ","), push, yesOrNo(d.SignedIn),
 			out.clock(d.Enrolled))
 	}
 	t.Flush()
+}
+
+func yesOrNo(is bool) string {
+	if is {
+		return "yes"
+	}
+	return "no"
 }
 
 func deviceRevokeCommand(w *where) *cobra.Command {

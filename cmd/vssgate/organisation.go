@@ -44,6 +44,7 @@ func showAssignments(out page, all []admin.Assignment) {
 	if len(all) == 0 {
 		return
 	}
+	fmt.Fprintln(out)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "CUSTODIAN\tDOCUMENT\tOF\tFROM\tUNTIL")
 	for _, a := range all {

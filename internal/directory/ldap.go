@@ -365,7 +365,7 @@ func (d *LDAP) Ping(ctx context.Context) error {
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("first factor %s: base DN %s: %w", d.name, base.dn, err)
+			return fmt.Errorf("base DN %s: %w", base.dn, err)
 		}
 	}
 	return nil

@@ -33,7 +33,7 @@ func TestAccountShowSaysWhyTheNextLoginWouldFail(t *testing.T) {
 	require.EqualValues(t, site.AccessChallenge, asked.Code)
 	require.Regexp(t, `(?m)^\d{4}\S+ \S+ \S+ +[A-Z0-9]{6} +asks +203\.0\.113\.7 +open +-$`, shown(), "the open one")
 	require.EqualValues(t, site.AccessAccept, asksNAS.Ask(asks.Saying(phone.Code(), asked.State)).Code)
-	require.Regexp(t, `(?ms)^LOGIN +TRACE.* asks +203\.0\.113\.7 +ended +accepted\n.* ended +bad_password$`, shown())
+	require.Regexp(t, `(?ms)^TIME +TRACE.* asks +203\.0\.113\.7 +ended +accepted\n.* ended +bad_password$`, shown())
 
 	appends.Ask(asks)
 	guess := asks
