@@ -9,6 +9,7 @@
 // the same seed is the same storm, not the same wave.
 //
 //	NASes (nas_test.go)  --RADIUS-->  n1 n2 n3  --> relays --> slapd, a fake FCM for each node
+//	applications --LDAP binds-->         |    (application_test.go)
 //	phones (phone_test.go) --HTTP-->     |
 //	                                   Redis: on loopback a primary and a replica behind relays (loopback_test.go);
 //	                                   in namespaces three with Sentinels, on links of their own (namespaces_test.go)

@@ -14,12 +14,18 @@ type fault struct {
 	loses bool          // what is open may be lost by it
 	extra time.Duration // it lasts so much longer than others
 	clock time.Duration // so far Redis's clock is off
+	node  *string       // whom alone it struck last; nil: all of them
 	begin func() (end func())
 }
 
 // onNode is a fault that happens to one of the nodes.
 func (r *run) onNode(what string, begin func(i int) func()) fault {
-	return fault{name: "a node: " + what, begin: func() func() { return begin(r.chance(nodes)) }}
+	node := new(string)
+	return fault{name: "a node: " + what, node: node, begin: func() func() {
+		i := r.chance(nodes)
+		*node = nodeName(i)
+		return begin(i)
+	}}
 }
 
 func (f fault) lasting(longer time.Duration) fault {
@@ -135,7 +141,11 @@ func (s *struck) mend() {
 		return
 	}
 	s.end()
-	s.run.faults.write(faultLine{At: s.began, Until: time.Now(), What: s.name, Loses: s.loses, ClockMS: s.clock.Milliseconds()})
+	line := faultLine{At: s.began, Until: time.Now(), What: s.name, Loses: s.loses, ClockMS: s.clock.Milliseconds()}
+	if s.node != nil {
+		line.Node = *s.node
+	}
+	s.run.faults.write(line)
 }
 
 // chance is below n; between is a time. Only the storm draws from this source:

@@ -17,7 +17,7 @@ import (
 type loopback struct {
 	t       testing.TB
 	dir     string
-	ports   []string // HOST:PORT of RADIUS and phones for each node
+	ports   []string // HOST:PORT of RADIUS, phones and LDAP for each node
 	relays  []*testenv.Relay
 	servers []*process
 	addrs   []string
@@ -29,7 +29,7 @@ type loopback struct {
 func newLoopback(t testing.TB, dir string, clock *skew) *loopback {
 	t.Helper()
 	n := &loopback{t: t, dir: dir}
-	for range 2 * nodes {
+	for range 3 * nodes {
 		l := listenOn(t)
 		n.ports = append(n.ports, l.Addr().String())
 		defer l.Close() // all are taken before one is given back
@@ -64,11 +64,11 @@ func (n *loopback) about() string {
 }
 
 func (n *loopback) place(i int) place {
-	return place{radius: n.ports[2*i], phones: n.ports[2*i+1], listen: listenOn}
+	return place{radius: n.ports[3*i], phones: n.ports[3*i+1], ldap: n.ports[3*i+2], listen: listenOn}
 }
 
 func (n *loopback) from(client string) string {
-	return map[string]string{"asks": "127.0.0.1", "holds": "127.0.0.2", "appends": "127.0.0.3"}[client]
+	return map[string]string{"asks": "127.0.0.1", "holds": "127.0.0.2", "appends": "127.0.0.3", "binds": "127.0.0.4"}[client]
 }
 
 func (n *loopback) redis(i int) string { return fmt.Sprintf("{addresses: [%q]}", n.relays[i].Addr) }

@@ -18,7 +18,7 @@ import (
 // namespaces is a network of its own, in a network namespace that run.sh has
 // made. Each node and each machine of Redis is in one more:
 //
-//	bridge front  10.77.1.1 NASes and phones, 10.77.1.11 to .13 the nodes
+//	bridge front  10.77.1.1 NASes, applications and phones, 10.77.1.11 to .13 the nodes
 //	bridge left   10.77.2.1 us, 10.77.2.11 to .13 the nodes, 10.77.2.21 to .23 a Redis with a Sentinel each
 //	bridge right  whoever is moved there reaches those that are there too, and nobody else
 //
@@ -42,7 +42,7 @@ func newNamespaces(t testing.TB, dir string, clock *skew) *namespaces {
 		n.ip("link add " + bridge + " type bridge")
 		n.ip("link set " + bridge + " up")
 	}
-	for _, last := range []int{1, 101, 102, 103} {
+	for _, last := range []int{1, 101, 102, 103, 104} {
 		n.ip(fmt.Sprintf("addr add 10.77.1.%d/24 dev front", last))
 	}
 	n.ip("addr add 10.77.2.1/24 dev left")
@@ -121,7 +121,7 @@ func (n *namespaces) about() string {
 
 func (n *namespaces) place(i int) place {
 	return place{
-		wrap: inside(nodeName(i)), radius: fmt.Sprintf("10.77.1.%d:1812", 11+i), phones: fmt.Sprintf("10.77.1.%d:8080", 11+i),
+		wrap: inside(nodeName(i)), radius: fmt.Sprintf("10.77.1.%d:1812", 11+i), phones: fmt.Sprintf("10.77.1.%d:8080", 11+i), ldap: fmt.Sprintf("10.77.1.%d:3389", 11+i),
 		listen: func(t testing.TB) net.Listener { return listenInside(t, nodeName(i)) },
 	}
 }
@@ -155,7 +155,7 @@ func listenInside(t testing.TB, machine string) net.Listener {
 }
 
 func (n *namespaces) from(client string) string {
-	return map[string]string{"asks": "10.77.1.101", "holds": "10.77.1.102", "appends": "10.77.1.103"}[client]
+	return map[string]string{"asks": "10.77.1.101", "holds": "10.77.1.102", "appends": "10.77.1.103", "binds": "10.77.1.104"}[client]
 }
 
 func (n *namespaces) redis(int) string {

@@ -12,9 +12,11 @@ import (
 	"vssgate/test/site"
 )
 
-// A NAS is how one kind of client asks: from where, and with which patience.
+// A NAS is how one kind of client asks: from where, and with which patience. It
+// may be an application, which binds (application_test.go).
 type nas struct {
 	client  string
+	binds   bool
 	from    string
 	resend  time.Duration // after which it sends again
 	resends int           // the same packet at one server, before it tries the next
@@ -29,7 +31,13 @@ func (v *visit) ask(ctx context.Context, typed, state string) (site.Answer, bool
 	defer cancel()
 	for ctx.Err() == nil {
 		server := v.run.nodes[v.server%len(v.run.nodes)]
-		if a, ok := v.askOne(ctx, server, typed, state); ok {
+		one := v.askOne
+		if v.nas.binds {
+			one = func(ctx context.Context, server *node, typed, _ string) (site.Answer, bool) {
+				return v.bindOne(ctx, server, typed)
+			}
+		}
+		if a, ok := one(ctx, server, typed, state); ok {
 			return a, true
 		}
 		v.server++

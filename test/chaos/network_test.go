@@ -25,6 +25,7 @@ type network interface {
 type place struct {
 	wrap           []string // what its command begins with
 	radius, phones string   // HOST:PORT where it listens
+	ldap           string   // the same
 	listen         func(t testing.TB) net.Listener
 }
 

@@ -108,8 +108,9 @@ func (r *run) describe() {
 	}
 	raw, err := json.Marshal(map[string]any{
 		"valid_for_ms": r.size.validFor.Milliseconds(), "grace_ms": r.size.grace.Milliseconds(), "slack_ms": r.size.slack.Milliseconds(), "separator": ",",
-		"clients": map[string]any{"asks": map[string]string{"approval": "number"}, "holds": map[string]string{"approval": "simple"}, "appends": map[string]string{"approval": "simple"}},
-		"users":   accounts,
+		"clients": map[string]any{"asks": map[string]string{"approval": "number"}, "holds": map[string]string{"approval": "simple"}, "appends": map[string]string{"approval": "simple"},
+			"binds": map[string]string{"approval": "simple"}},
+		"users": accounts,
 		// What leaves a login open, or belongs to none any more.
 		"interim": []string{"Password correct.", "Waiting time is over.", "Wrong code.", "no longer valid", "This code has been used.", "Several logins", "temporarily unavailable"},
 	})

@@ -70,6 +70,7 @@ type (
 		What    string    `json:"what"`
 		Loses   bool      `json:"loses"`
 		ClockMS int64     `json:"clock_ms"`
+		Node    string    `json:"node,omitempty"`
 	}
 )
 

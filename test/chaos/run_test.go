@@ -37,7 +37,7 @@ type size struct {
 }
 
 var (
-	short = size{logins: 36, visitors: 12, users: 20, validFor: 5 * time.Second, grace: 2 * time.Second, hold: 3 * time.Second, think: 300 * time.Millisecond,
+	short = size{logins: 44, visitors: 12, users: 20, validFor: 5 * time.Second, grace: 2 * time.Second, hold: 3 * time.Second, think: 300 * time.Millisecond,
 		least: 500 * time.Millisecond, most: 1500 * time.Millisecond, still: time.Second, clock: 2 * time.Second, slack: 3 * time.Second, enough: 0.3, revocations: 2, absent: 2}
 	long = size{logins: 1000, visitors: 20, users: 80, validFor: 15 * time.Second, grace: 5 * time.Second, hold: 6 * time.Second, think: 2 * time.Second,
 		least: 2 * time.Second, most: 6 * time.Second, still: 20 * time.Second, clock: 8 * time.Second, slack: 3 * time.Second, enough: 0.7, revocations: 20, absent: 5}
@@ -70,6 +70,7 @@ type nasKinds map[string]nas
 type node struct {
 	*process
 	dir, radius, phones string
+	ldap                string
 	directory, fcm      *testenv.Relay
 	google              *fakefcm.Server
 }
@@ -94,8 +95,8 @@ func newRun(t testing.TB, s size, seed uint64, inNamespaces bool) *run {
 		r.net = newLoopback(t, dir, r.clock)
 	}
 	r.kinds = nasKinds{}
-	for client, gives := range map[string]time.Duration{"asks": 6 * time.Second, "holds": s.hold + 6*time.Second, "appends": 6 * time.Second} {
-		r.kinds[client] = nas{client: client, from: r.net.from(client), gives: gives}
+	for client, gives := range map[string]time.Duration{"asks": 6 * time.Second, "holds": s.hold + 6*time.Second, "binds": s.hold + 6*time.Second, "appends": 6 * time.Second} {
+		r.kinds[client] = nas{client: client, binds: client == "binds", from: r.net.from(client), gives: gives}
 	}
 	r.nas, r.phones = newJournal(t, dir, "nas.jsonl"), newJournal(t, dir, "phone.jsonl")
 	r.visits, r.faults = newJournal(t, dir, "visits.jsonl"), newJournal(t, dir, "faults.jsonl")
@@ -123,7 +124,7 @@ func (r *run) startNodes() {
 	r.file("secret.key", line)
 	for i := range nodes {
 		at := r.net.place(i)
-		n := &node{dir: filepath.Join(r.dir, "nodes", fmt.Sprintf("n%d", i+1)), radius: at.radius, phones: at.phones, google: fakefcm.Run(r.t)}
+		n := &node{dir: filepath.Join(r.dir, "nodes", fmt.Sprintf("n%d", i+1)), radius: at.radius, phones: at.phones, ldap: at.ldap, google: fakefcm.Run(r.t)}
 		require.NoError(r.t, os.MkdirAll(n.dir, 0o700))
 		n.google.Script(r.pushFaults()...)
 		n.directory = testenv.RelayFrom(r.t, at.listen(r.t), r.slapd.Addr)
@@ -174,8 +175,13 @@ radius:
     - {name: asks, addresses: [%[15]s], secret: %[18]s, mode: challenge}
     - {name: holds, addresses: [%[16]s], secret: %[18]s, mode: hold, hold: %[19]s, approval: simple}
     - {name: appends, addresses: [%[17]s], secret: %[18]s, mode: append, approval: simple}
+ldap:
+  listen: [%[20]q]
+  require_tls: false
+  clients:
+    - {name: binds, addresses: [%[21]s], mode: hold, hold: %[19]s, approval: simple}
 `, n.dir, r.dir, r.net.redis(i), n.directory.Addr, r.slapd.BindDN, r.slapd.BindPassword, testenv.SlapdPeople, r.size.validFor, r.size.grace,
-		n.phones, publicURL, filepath.Base(n.dir), n.google.Endpoint(), n.radius, r.net.from("asks"), r.net.from("holds"), r.net.from("appends"), r.secret, r.size.hold)
+		n.phones, publicURL, filepath.Base(n.dir), n.google.Endpoint(), n.radius, r.net.from("asks"), r.net.from("holds"), r.net.from("appends"), r.secret, r.size.hold, n.ldap, r.net.from("binds"))
 }
 
 // pushFaults is what becomes of a node's messages: most are ordinary.

@@ -38,6 +38,11 @@ var scripts = []script{
 	{"number", "asks", "in", 18, 3, (*visit).byNumber},
 	{"hold", "holds", "in", 20, 3, (*visit).byApproval},
 	{"append", "appends", "in", 8, 3, (*visit).byAppending},
+	{"bind", "binds", "in", 24, 3, (*visit).byApproval},
+	{"bind denied", "binds", "out", 4, 1, (*visit).denied},
+	{"bind unanswered", "binds", "out", 3, 1, (*visit).justAsk},
+	{"bind, wrong password", "binds", "out", 2, 1, (*visit).wrongPassword},
+	{"bind beside a thief", "binds", "", 6, 3, (*visit).bindBesideAThief},
 	{"wrong code first", "asks", "in", 5, 3, (*visit).afterAWrongCode},
 	{"used code again", "asks", "in", 4, 3, (*visit).andItsReplay},
 	{"code and OK at once", "asks", "in", 5, 3, (*visit).twice},
@@ -77,8 +82,11 @@ func (r *run) newVisit(n int) (*visit, script) {
 	}
 	v.kind, v.must, v.nas = s.name, s.must, r.kinds[s.client]
 	v.nas.resend, v.nas.resends = time.Second, 2
+	if v.nas.binds {
+		v.station = v.nas.from // all that LDAP shows of who binds
+	}
 	switch {
-	case s.client == "holds" && dice.IntN(2) == 0: // as one that asks each server once, and long
+	case (s.client == "holds" || v.nas.binds) && dice.IntN(2) == 0: // as one that asks each server once, and long
 		v.nas.resend, v.nas.resends = r.size.hold+time.Second, 0
 	case dice.IntN(3) == 0: // as one that has no patience with any server
 		v.nas.resend, v.nas.resends = 700*time.Millisecond, 0
@@ -107,8 +115,10 @@ func (v *visit) visit(ctx context.Context, s script) {
 func (v *visit) other(n int, kind string) *visit {
 	o := *v
 	o.number, o.kind, o.must, o.server = v.number+n, kind, "out", v.server+1
-	o.station = fmt.Sprintf("198.51.%d.%d", v.number/2000, 1+v.number/10%200)
-	o.nas.resends = 0
+	if !v.nas.binds {
+		o.station = fmt.Sprintf("198.51.%d.%d", v.number/2000, 1+v.number/10%200)
+		o.nas.resends = 0
+	}
 	return &o
 }
 

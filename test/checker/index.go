@@ -19,11 +19,13 @@ const (
 // repeated is how long a reply that was lost may be asked for again.
 const repeated = 10 * time.Second
 
-// A request is one packet of a NAS, however often it was sent.
+// A request is one packet of a NAS, however often it was sent, or one bind.
 type request struct {
 	nasLine           // as it was sent first
 	answers []nasLine // in order
 	parent  *request  // whose challenge it answers; nil: it begins a login, or nobody knows its State
+	ended   time.Time // a bind: since when its connection is not waiting any more; zero: it waits to the end of the run
+	dropped bool      // a bind: that was not its application's doing, and it heard neither success nor 49
 }
 
 // A login is an attempt as vssgate names it.
@@ -77,13 +79,18 @@ func (c *checker) indexRequests() {
 			q = &request{nasLine: l, parent: byState[l.State]}
 			byName[l.Request] = q
 			c.requests = append(c.requests, q)
-		case l.What == "heard" && q == nil:
+		case l.What == "bind" && q == nil:
+			byName[l.Request] = &request{nasLine: l}
+			c.requests = append(c.requests, byName[l.Request])
+		case l.What != "sent" && q == nil:
 			c.broken("answer", "an answer to %s, which was never sent", l.Request)
 		case l.What == "heard":
 			q.answers = append(q.answers, l)
 			if l.Code == challenge && l.State != "" {
 				byState[l.State] = q
 			}
+		default:
+			q.endBind(l)
 		}
 	}
 }
@@ -124,6 +131,9 @@ func (c *checker) indexLogins() {
 
 // key is what makes two packets the same request asked again.
 func (q *request) key() string {
+	if q.binds() {
+		return q.Request // each is asked for itself
+	}
 	return strings.Join([]string{q.Client, q.User, q.Station, q.Typed, q.State}, "\x00")
 }
 
@@ -190,9 +200,12 @@ func (c *checker) letInBy(e *entry) *login {
 		return nil
 	}
 	return slices.MinFunc(fitting, func(a, b *login) int {
-		return cmp.Or(cmp.Compare(len(a.admitted), len(b.admitted)), cmp.Compare(a.id, b.id))
+		return cmp.Or(cmp.Compare(len(a.admitted), len(b.admitted)), cmp.Compare(a.since(e.heard), b.since(e.heard)), cmp.Compare(a.id, b.id))
 	})
 }
+
+// since is how long after its accept, or before it, an instant is.
+func (l *login) since(at time.Time) time.Duration { return at.Sub(l.accepted().Time).Abs() }
 
 // text is what the user read.
 func (q *request) text() string {

@@ -39,7 +39,7 @@ func (c *checker) checkOnePrompt(l *login) {
 }
 
 // checkOneLogin: two logins of one user from one place are open one after the
-// other, unless the store has lost the first.
+// other, unless the store has lost the first, or two applications bind at once.
 func (c *checker) checkOneLogin() {
 	places := map[string][]*login{}
 	for _, l := range c.sorted() {
@@ -59,7 +59,7 @@ func (c *checker) checkOneLogin() {
 
 func (c *checker) checkAfter(first, second *login) {
 	from, to := first.shown[0].Created, second.shown[0].Created
-	if ended, ok := first.ended(); ok && !to.Before(ended.Add(-c.slack(from, to))) || !ok && c.voided(first) || c.lost(from, to) {
+	if ended, ok := first.ended(); ok && !to.Before(ended.Add(-c.slack(from, to))) || !ok && c.voided(first) || c.lost(from, to) || c.bindsApart(first, second) {
 		return
 	}
 	p := first.shown[0]

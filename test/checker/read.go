@@ -50,6 +50,7 @@ type nasLine struct {
 	What    string    `json:"what"`
 	Visit   int       `json:"visit"`
 	Request string    `json:"request"`
+	Server  string    `json:"server"`
 	Client  string    `json:"client"`
 	User    string    `json:"user"`
 	Station string    `json:"station"`
@@ -95,6 +96,7 @@ type faultLine struct {
 	What    string    `json:"what"`
 	Loses   bool      `json:"loses"`
 	ClockMS int64     `json:"clock_ms"`
+	Node    string    `json:"node"`
 }
 
 type auditLine struct {

@@ -30,6 +30,7 @@ func (c *checker) check() {
 	c.checkAccepts()
 	c.checkVerdicts()
 	c.checkRevoked()
+	c.checkBinds()
 	c.checkPrompts()
 	c.checkPersonal()
 	c.checkChains()
