@@ -69,7 +69,12 @@ func (c *checker) report(w io.Writer) {
 }
 
 func (c *checker) reportLogins(w io.Writer) {
-	var shown, voided, again, prompted int
+	var shown, voided, again, prompted, bound int
+	for _, e := range c.entries {
+		if e.binds() {
+			bound++
+		}
+	}
 	for _, l := range c.logins {
 		if len(l.shown) > 0 {
 			shown++
@@ -84,7 +89,7 @@ func (c *checker) reportLogins(w io.Writer) {
 			again++
 		}
 	}
-	fmt.Fprintf(w, "logins        %d shown on phones, %d pushed, %d let in\n", shown, prompted, len(c.entries))
+	fmt.Fprintf(w, "logins        %d shown on phones, %d pushed, %d let in, %d of them by LDAP\n", shown, prompted, len(c.entries), bound)
 	fmt.Fprintf(w, "voided        %s of those shown: the store lost them, their users had to begin anew\n", share(voided, shown))
 	fmt.Fprintf(w, "told twice    %d have the same record in the audit of two nodes: the first died before it could say that it had written it\n", again)
 }
