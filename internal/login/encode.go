@@ -3,6 +3,7 @@ package login
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -170,11 +171,14 @@ func (f *fields) read(n byte) (value []byte, there bool) {
 	return nil, false
 }
 
-// within is a value that is fields itself.
-func within(visit func(*fields)) []byte {
-	f := fields{b: make([]byte, 0, 256)}
-	visit(&f)
-	return f.b
+// nest appends field n, whose value is fields itself.
+func (f *fields) nest(n byte, visit func(*fields)) {
+	at := len(f.b) + 2 // behind a length of one byte, as most are
+	in := fields{b: append(f.b, n, 0)}
+	visit(&in)
+	size := binary.AppendUvarint(make([]byte, 0, binary.MaxVarintLen64), uint64(len(in.b)-at))
+	in.b[at-1] = size[0]
+	f.b = slices.Insert(in.b, at, size[1:]...)
 }
 
 // look reads such a value.
@@ -210,7 +214,7 @@ const lastField = 255
 // group is one value of fields, always there.
 func (f *fields) group(n byte, visit func(*fields)) {
 	if !f.reading {
-		f.write(n, within(visit))
+		f.nest(n, visit)
 	} else if value, there := f.read(n); there {
 		f.look(value, visit)
 	}
@@ -220,7 +224,7 @@ func (f *fields) group(n byte, visit func(*fields)) {
 func optional[T any](f *fields, n byte, v **T, visit func(*T, *fields)) {
 	if !f.reading {
 		if *v != nil {
-			f.write(n, within(func(in *fields) { visit(*v, in) }))
+			f.nest(n, func(in *fields) { visit(*v, in) })
 		}
 	} else if value, there := f.read(n); there {
 		*v = new(T)
@@ -232,7 +236,7 @@ func optional[T any](f *fields, n byte, v **T, visit func(*T, *fields)) {
 func groups[T any](f *fields, n byte, all *[]T, visit func(*T, *fields)) {
 	if !f.reading {
 		for i := range *all {
-			f.write(n, within(func(in *fields) { visit(&(*all)[i], in) }))
+			f.nest(n, func(in *fields) { visit(&(*all)[i], in) })
 		}
 		return
 	}

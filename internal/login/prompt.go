@@ -47,8 +47,11 @@ func (e *Engine) prompt(ctx context.Context, s *saved, q *asking, now time.Time)
 }
 
 // beside tells whether two attempts are of one account at one client.
-func (a *Attempt) beside(b *Attempt) bool {
-	return a.Who.ID == b.Who.ID && a.FrontEnd == b.FrontEnd && a.Client == b.Client
+func (a *Attempt) beside(b *Attempt) bool { return a.of(b.Who.ID, b.FrontEnd, b.Client) }
+
+// of tells whether it is of that account at that client.
+func (a *Attempt) of(account string, f FrontEnd, client string) bool {
+	return a.Who.ID == account && a.FrontEnd == f && a.Client == client
 }
 
 // onPhone tells whether a login has had its turn on the phone.

@@ -406,11 +406,10 @@ func (e *Engine) sameLogin(ctx context.Context, q *asking, person string) (*save
 		return nil, err
 	}
 	q.seen = all
-	like := e.fresh(q)
 	for _, s := range all {
 		a := &s.Attempt
 		switch {
-		case !q.req.placed() || !a.beside(&like.Attempt) || !a.from(q.req.NAS, q.req.Station):
+		case !q.req.placed() || !a.of(q.identity.ID, q.req.FrontEnd, q.req.Client.Name) || !a.from(q.req.NAS, q.req.Station):
 		case !a.live(s.rec.Read, e.PolicyNow().Grace): // its node did not live to end it
 			if _, err := e.meetDeadline(ctx, a.ID); err != nil {
 				return nil, err
