@@ -97,14 +97,17 @@
 //
 // # Changes
 //
-// Save notes in the part's stream which record changed, in the same script, and
-// publishes a hint. A node reads a stream by cursor when it hears a hint, and
-// all of them once a second, so a lost hint makes a change late, never lost.
+// Save notes in the part's stream which record changed, in the same script.
+// Besides, the node that saved says so to all by publish/subscribe (a hint,
+// redis_hints.go), at once or together with what it saves within 5 ms. A node
+// tells of what hints say, reads all streams by cursor once a second, and tells
+// of what is there and was not hinted. So a lost hint, or one that its node did
+// not live to send, makes a change late, never lost.
 // Subscribers that lag: see fanout.go, and Redis.Changes.
 //
 // Map: pack.go (how records are packed), table.go, window.go, clock.go,
 // fanout.go, commit.go, snapshot.go, embedded.go; script.go (running scripts),
 // convoy.go (many at a time), redis.go, redis_clock.go, redis_save.go, redis_find.go,
-// redis_changes.go, replicas.go, sentinel.go (the password for Sentinels),
+// redis_changes.go, redis_hints.go, replicas.go, sentinel.go (the password for Sentinels),
 // survey.go (settings that safety needs); copy.go (from one store to another).
 package store

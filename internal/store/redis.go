@@ -32,6 +32,7 @@ type Redis struct {
 	log     *slog.Logger
 	parts   int
 	clock   farClock
+	hints   hints
 	closed  atomic.Bool
 }
 
@@ -67,7 +68,7 @@ func OpenRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	}
 	logTo(o.Log)
 	r := &Redis{client: redis.NewUniversalClient(o.universal()), options: o, log: o.Log, parts: 1}
-	r.convoy.send = r.send
+	r.convoy.send, r.hints.send = r.send, r.publish
 	if o.Cluster {
 		r.parts = clusterParts
 	}
@@ -455,5 +456,6 @@ func (r *Redis) Close() error {
 	if r.closed.Swap(true) {
 		return nil
 	}
+	r.hints.flush()
 	return r.client.Close()
 }

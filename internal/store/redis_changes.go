@@ -13,16 +13,8 @@ import (
 	"vssgate/internal/login"
 )
 
-// channel is where a Save says in which part it took place. That is a hint to
-// look at once; what changed is in the part's stream.
-const channel = "vssgate:changed"
-
-// lookEvery is how often all streams are read, hint or not.
+// lookEvery is how often all streams are read.
 const lookEvery = time.Second
-
-// gather is how soon after a look a hint leads to the next: on a busy
-// installation one look reads many changes.
-const gather = 5 * time.Millisecond
 
 // lookBack is from when on the first look reads, so that nothing is missed
 // between what a node read before and its first look.
@@ -34,6 +26,7 @@ type reader struct {
 	changed func(login.Change)
 	cursors []string // the last entry read, by part
 	last    []string // the record it named: a stream that began anew may use an entry's id again
+	told    toldOf
 	failing bool
 }
 
@@ -45,13 +38,13 @@ func (r *Redis) Changes(ctx context.Context, changed func(login.Change)) error {
 		return err
 	}
 	rd := &reader{Redis: r, changed: changed, cursors: make([]string, r.parts), last: make([]string, r.parts)}
-	hints := r.client.Subscribe(ctx, channel)
-	defer hints.Close()
-	heard := hints.Channel()
+	subscribed := r.client.Subscribe(ctx, channel)
+	defer subscribed.Close()
+	heard := subscribed.Channel()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	rd.lookAll(ctx)
-	for looked := time.Now(); ; {
+	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -60,40 +53,29 @@ func (r *Redis) Changes(ctx context.Context, changed func(login.Change)) error {
 				heard = nil // the client is closed; ctx ends soon
 				continue
 			}
-			time.Sleep(time.Until(looked.Add(gather)))
-			rd.lookAt(ctx, drain(hint, heard))
-			looked = time.Now()
+			rd.hear(hint.Payload)
 		case <-tick.C:
 			rd.lookAll(ctx)
 		}
 	}
 }
 
-// drain takes all hints that wait: many saves are one look.
-func drain(hint *redis.Message, heard <-chan *redis.Message) map[string]bool {
-	parts := map[string]bool{hint.Payload: true}
-	for {
-		select {
-		case more, open := <-heard:
-			if !open {
-				return parts
-			}
-			parts[more.Payload] = true
-		default:
-			return parts
+// hear tells of what a node says it has saved. What cannot be read is left to
+// the streams: another version may have published it.
+func (rd *reader) hear(message string) {
+	for message != "" {
+		var h hint
+		var err error
+		if h, message, err = cutHint(message); err != nil {
+			return
 		}
-	}
-}
-
-func (rd *reader) lookAt(ctx context.Context, parts map[string]bool) {
-	for name := range parts {
-		if part, err := strconv.Atoi(name); err == nil && part >= 0 && part < rd.parts && rd.cursors[part] != "" {
-			rd.report(ctx, rd.read(ctx, part))
-		}
+		rd.told.note(h.id, h.change.Key)
+		rd.changed(h.change)
 	}
 }
 
 func (rd *reader) lookAll(ctx context.Context) {
+	defer rd.told.looked()
 	for part := range rd.cursors {
 		err := rd.check(ctx, part)
 		if err == nil {
@@ -173,7 +155,9 @@ func (rd *reader) read(ctx context.Context, part int) error {
 				continue
 			}
 			rd.cursors[part], rd.last[part] = e.ID, key
-			rd.tell(e)
+			if !rd.told.has(e.ID, key) {
+				rd.tell(e)
+			}
 		}
 		if len(entries) < most {
 			return nil

@@ -55,16 +55,18 @@ func (r *Redis) Save(ctx context.Context, rec login.Record, cond login.Condition
 func (s *saveOp) write(ctx context.Context) (login.Record, error) {
 	read, err := s.run(ctx, scriptSave, []string{s.recordKey(s.Key), s.streamKey(s.part(s.Key))}, s.args()...)
 	if err != nil {
+		s.hints.give(hint{change: login.Change{Key: s.Key, Indexes: s.Indexes}}) // it may have been written
 		return login.Record{}, err
 	}
 	what, now, version := read.text(), read.at, read.number()
 	listed, ops, need := read.names(), read.text(), read.names()
-	epoch, replicas := read.text(), read.number()
+	id, epoch, replicas := read.text(), read.text(), read.number()
 	if read.err != nil {
 		return login.Record{}, read.err
 	}
 	switch what {
 	case "ok", "done":
+		s.hints.give(hint{id, login.Change{Key: s.Key, Indexes: union(listed, s.Indexes)}})
 		if s.slot() == "" {
 			s.unlist(ctx, without(append(listed, s.reserved...), s.Indexes), now, ops)
 		}
@@ -90,8 +92,7 @@ func (s *saveOp) args() []any {
 	return []any{
 		s.op, s.Version, toMicros(s.cond.Before).String(), toMicros(s.Expires).String(),
 		flag(s.Durable), flag(s.Value == nil), string(appendNames(nil, s.Indexes)), s.Value,
-		string(appendNames(nil, s.reserved)), s.until.String(), s.Key, channel, s.part(s.Key),
-		s.slot(), s.cond.Full, max(s.cond.AtMost, 0), packKeys(s.cond.But),
+		string(appendNames(nil, s.reserved)), s.until.String(), s.Key, s.slot(), s.cond.Full, max(s.cond.AtMost, 0), packKeys(s.cond.But),
 	}
 }
 

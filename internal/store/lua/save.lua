@@ -1,23 +1,24 @@
 -- Writes one record, if the version and the conditions allow it.
 -- KEYS: record, change stream
 -- ARGV: op, version, before, expires, durable, delete, names, value,
---       names reserved by op, until when those count, record key, channel, partition,
+--       names reserved by op, until when those count, record key,
 --       what the slot's keys begin with if the indexes are there ('': elsewhere),
 --       index that may be full, at most, keys that do not count there
--- Answers: {time, what, version, names there now or before, ops, names to reserve, epoch, replicas}
+-- Answers: {time, what, version, names there now or before, ops, names to reserve,
+--       id of the change, epoch, replicas}
 local t = now()
 local old = head(redis.call('GET', KEYS[1]))
 local op = ARGV[1]
 
 local after = place(old.ops, op)
 if after then
-  return vouched({t, 'done', math.max(old.version - after, 0), old.names, old.ops, string.char(0)}, ARGV[5])
+  return vouched({t, 'done', math.max(old.version - after, 0), old.names, old.ops, string.char(0), ''}, ARGV[5])
 end
 
-local slot, left = ARGV[14], names(old.names)
+local slot, left = ARGV[12], names(old.names)
 if not alive(old, t) then old.version, old.names = 0, string.char(0) end
 local function refuse(why, need)
-  return {t, why, old.version, old.names, old.ops, need or string.char(0), '', 0}
+  return {t, why, old.version, old.names, old.ops, need or string.char(0), '', '', 0}
 end
 if old.version ~= tonumber(ARGV[2]) then return refuse('conflict') end
 local before = tonumber(ARGV[3])
@@ -32,12 +33,12 @@ if slot == '' then
   if #need > 0 then return refuse('need', pack(need)) end
   if #reserved > 0 and t >= tonumber(ARGV[10]) then return refuse('slow') end
 else -- one script writes the record and its indexes
-  local full, taken, but = ARGV[15], 0, set(ARGV[17])
+  local full, taken, but = ARGV[13], 0, set(ARGV[15])
   if full ~= '' and #without({full}, {oldNames}) > 0 and #without({full}, {newNames}) == 0 then
     for _, member in ipairs(redis.call('ZRANGE', slot .. 'i:' .. full, 0, -1)) do
       if member ~= ARGV[11] and not but[member] and listed(slot, full, member, t) then taken = taken + 1 end
     end
-    if taken >= tonumber(ARGV[16]) then return refuse('full') end
+    if taken >= tonumber(ARGV[14]) then return refuse('full') end
   end
   for _, name in ipairs(without(left, {newNames})) do redis.call('ZREM', slot .. 'i:' .. name, ARGV[11]) end
   for _, name in ipairs(need) do list(slot .. 'i:' .. name, ARGV[11], expires, t) end
@@ -55,6 +56,5 @@ redis.call('SET', KEYS[1], table.concat({int(version), int(expires), e, ops, #AR
 
 local told = oldNames
 for _, name in ipairs(without(newNames, {oldNames})) do told[#told + 1] = name end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', '20000', '*', 'k', ARGV[11], 'n', pack(told))
-redis.call('PUBLISH', ARGV[12], ARGV[13])
-return vouched({t, 'ok', version, old.names, ops, string.char(0)}, ARGV[5])
+local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', '20000', '*', 'k', ARGV[11], 'n', pack(told))
+return vouched({t, 'ok', version, old.names, ops, string.char(0), id}, ARGV[5])
