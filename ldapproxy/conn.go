@@ -179,12 +179,15 @@ func (c *conn) header() (header, error) {
 		return header{}, err
 	}
 	limit := c.begin()
-	for {
+	for waited := false; ; waited = true {
 		h, err := parseHeader(b, limit, true)
 		if !errors.Is(err, errShort) {
 			return h, err
 		}
-		if b, err = c.await(len(b) + 1); err != nil {
+		if !waited { // once for all of it: it may come byte by byte
+			c.hurry()
+		}
+		if b, err = c.src.peek(len(b) + 1); err != nil {
 			return header{}, err
 		}
 	}
@@ -206,12 +209,17 @@ func (c *conn) await(n int) ([]byte, error) {
 	if b := c.src.buffered(); len(b) >= n {
 		return b, nil
 	}
+	c.hurry()
+	return c.src.peek(n)
+}
+
+// hurry bounds how long the reader waits for the rest of what has begun.
+func (c *conn) hurry() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !c.closed {
 		c.heard.in(c.server.limits.frame)
 	}
-	c.mu.Unlock()
-	return c.src.peek(n)
 }
 
 // rearm sets how long the reader may wait for the next frame. A client whose

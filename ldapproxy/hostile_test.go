@@ -177,6 +177,27 @@ func allocated() uint64 {
 	return m.TotalAlloc
 }
 
+// Nor does a header whose bytes come one by one, each in time.
+func TestAClientThatDripsAHeaderIsCutOff(t *testing.T) {
+	tree, desk := newTree(t), newDesk()
+	const frame = 200 * time.Millisecond
+	p := front(t, tree, desk, func(_ *Options, l *limits) { l.frame = frame })
+	a := p.connect()
+	whole := make(chan bool, 1)
+	go func() {
+		for _, b := range []byte("\x30\x84\x00\x00\x00\x20\x02\x04\x01\x02\x03\x04\x63") { // as long as one can be
+			if _, err := a.conn.Write([]byte{b}); err != nil {
+				whole <- false
+				return
+			}
+			time.Sleep(frame / 2)
+		}
+		whole <- true
+	}()
+	eventually(t, "it is still served", func() bool { return p.meter.refused("deadline") == 1 && p.open() == 0 })
+	require.False(t, <-whole, "the header was waited for to its end")
+}
+
 // A byte now and then keeps nobody's place.
 func TestAClientThatDripsIsCutOff(t *testing.T) {
 	tree, desk := newTree(t), newDesk()

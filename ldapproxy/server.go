@@ -74,7 +74,7 @@ type limits struct {
 	first     time.Duration // from the connection to the first byte
 	anonymous time.Duration // between the frames of a client that has not bound
 	bound     time.Duration // between the frames of one that has
-	frame     time.Duration // from a frame's first byte to its last; a long one: for each part
+	frame     time.Duration // for a header, and for what follows it; of a long frame: for each part
 	write     time.Duration // until a peer takes what we write
 	handshake time.Duration // TLS
 	dial      time.Duration // to reach the directory

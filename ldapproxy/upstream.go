@@ -188,12 +188,15 @@ func (u *upstream) header() (header, error) {
 	if err != nil {
 		return header{}, err
 	}
-	for {
+	for waited := false; ; waited = true {
 		h, err := parseHeader(b, maxUpstream, false)
 		if !errors.Is(err, errShort) {
 			return h, err
 		}
-		if b, err = u.await(len(b) + 1); err != nil {
+		if !waited { // as a client's
+			u.whole.in(u.c.server.limits.frame)
+		}
+		if b, err = u.src.peek(len(b) + 1); err != nil {
 			return header{}, err
 		}
 	}
