@@ -156,7 +156,9 @@ func (a *App) buildPeople(context.Context) error {
 }
 
 func (a *App) buildEngine(context.Context) error {
+	_, alone := a.store.(*store.Embedded)
 	a.engine = login.New(login.Options{
+		Alone: alone,
 		Store: a.store, Keys: a.keys, People: a.people, Witness: phoneapi.Evidence{People: a.people, Backends: a.backends}, Fallbacks: a.people, Prompter: a.prompter, Auditor: a.audit, Meter: a.metrics, Log: a.log, Trail: a.trail,
 		InGroup: inGroup, KeepGroups: func(groups []string) []string { return a.now.Load().keepGroups(groups) }, Patience: patience, MaxBusy: maxBusy,
 	})

@@ -40,7 +40,7 @@ func (e *Engine) enterChain(s *saved, q *asking, now time.Time) error {
 		return nil
 	case len(r.State) > 0:
 		return e.enterState(a, q, now)
-	case r.FrontEnd == LDAP && a.waited(now):
+	case r.FrontEnd == LDAP && e.taken(a, q, now):
 		return errTaken
 	}
 	if n := len(a.Chains); n == 0 || r.Client.Mode == Challenge && n < maxChains {

@@ -32,6 +32,7 @@
 //	find.go     which attempt a request belongs to: State, join
 //	appended.go the attempt whose code came behind the password
 //	prove.go    first factor, throttle, account; how an attempt begins
+//	pulse.go    whether the node lives at which a bind waits
 //	rounds.go   first factors of several rounds
 //	rule.go     what lets in on the first factor alone: observe, remember
 //	policy.go   policies: for whom and from when on; emergencies

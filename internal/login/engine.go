@@ -45,15 +45,20 @@ type Options struct {
 	// NoAnswer, Shed, for the front end to count and to tell of: there may be very
 	// many. Held requests do not count.
 	MaxBusy int
+
+	// Alone: no other node has this store, so none needs to know that this one
+	// lives.
+	Alone bool
 }
 
 // Engine is the loop around Decide. Make one with New, start Run, hand it
 // requests with Handle and phones' answers with Answer.
 type Engine struct {
 	Options
-	born time.Time // the origin of clock
-	now  atomic.Pointer[Policy]
-	busy atomic.Int64
+	born   time.Time // the origin of clock
+	now    atomic.Pointer[Policy]
+	busy   atomic.Int64
+	pulses pulses
 
 	strays Strays // of what was shed
 
@@ -92,8 +97,9 @@ type asking struct {
 	mute    bool // the Trail is not to know: it knows of others like it
 	waited  bool // and that it is held
 
-	next *asking       // of the same attempt; guarded by Engine.mu, as is
-	wake time.Duration // when to decide again, by Engine.clock; 0: when something changes
+	next  *asking       // of the same attempt; guarded by Engine.mu, as is
+	wake  time.Duration // when to decide again, by Engine.clock; 0: when something changes
+	pulse *pulse        // a bind that may be held: the pulse it waits by; set under Engine.mu, as is facts.Request then
 }
 
 // work is what is known of a request while it is being decided.
@@ -115,6 +121,7 @@ type work struct {
 	seen      []*saved  // the person's open logins when this one was to begin
 	until     time.Time // locked_out: until when
 	required  time.Time // let in before a rule's date: the date
+	dead      []string  // pulses of nodes that have died: who waited there waits no more
 }
 
 // parked is what is kept of the request itself while it is held: who asked, and
@@ -149,6 +156,7 @@ func New(o Options) *Engine {
 	e := &Engine{
 		Options:  o,
 		born:     time.Now(),
+		pulses:   newPulses(),
 		known:    map[ID]*known{},
 		checking: map[string]*flight{},
 		rounds:   map[string]*round{},
@@ -171,6 +179,7 @@ func (e *Engine) PolicyNow() *Policy { return e.now.Load() }
 func (e *Engine) Run(ctx context.Context) error {
 	defer e.working.Wait()
 	e.working.Go(func() { e.patrol(ctx) }) // beside the watch, so that no change is missed meanwhile
+	e.working.Go(func() { e.beats(ctx) })
 	err := e.Store.Changes(ctx, e.changed)
 	if ctx.Err() != nil {
 		return nil
@@ -312,6 +321,10 @@ func (e *Engine) decideOnce(q *asking) {
 		return
 	}
 	q.resume()
+	if e.fenced(q) {
+		e.finish(q, Reply{Kind: NoAnswer, Reason: Unavailable})
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), e.Patience)
 	defer cancel()
 	if err := e.loop(ctx, q); err != nil {
@@ -355,6 +368,9 @@ func (e *Engine) loop(ctx context.Context, q *asking) error {
 			s, err = e.begin(ctx, q) // somebody else waits in the attempt: this one gets its own
 		case errors.Is(err, errBadState):
 			e.finish(q, Reply{Kind: BadAnswer, Reason: BadState})
+			return nil
+		case errors.Is(err, errLeft):
+			e.finish(q, Reply{Kind: Silence})
 			return nil
 		case err != nil || finished:
 			return err
@@ -404,6 +420,9 @@ func (e *Engine) hold(ctx context.Context, s *saved, q *asking, until, now time.
 	if err := e.keep(ctx, s, q); err != nil {
 		return err
 	}
+	if e.fenced(q) {
+		return errFenced
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.done {
@@ -429,6 +448,11 @@ func (e *Engine) finish(q *asking, r Reply) {
 	gone := q.gone
 	q.mu.Unlock()
 	e.drop(q)
+	if r.Kind == Accept && e.fenced(q) { // the verdict stands, and its record; whoever takes this node for dead must be right
+		e.Log.Error("let in, but not told: "+errFenced.Error(), "trace", q.id.Trace(), "client", q.req.Client.Name)
+		e.told(Event{Attempt: q.id, Kind: EventDropped, Word: lostPulse})
+		r = Reply{Kind: NoAnswer, Reason: Unavailable}
+	}
 	r.Attempt, r.Trace, r.ValidFor = q.id, q.id.Trace(), e.PolicyNow().ValidFor
 	if r.Kind == BadAnswer && q.id == q.own && !q.shown {
 		r.Stray = q.req

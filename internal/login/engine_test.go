@@ -52,6 +52,7 @@ type world struct {
 	groups  []string      // that "an" is in
 	disk    time.Duration // how long the audit takes
 	writing func()        // what happens while it writes; nil: nothing
+	stop    func()        // of a node beside: it does nothing any more
 
 	evidence func(login.ID, login.Given) (login.Answering, error) // what is found of it; nil: it stands
 	later    func() ([]string, error)                             // asked for all of them; nil: nobody is

@@ -34,6 +34,9 @@ const (
 	AsksProof   = "proof"         // CHAP, MS-CHAP, EAP
 )
 
+// lostPulse is why a request was not served that was let in: see pulse.go.
+const lostPulse = "pulse_lost"
+
 // SharedTrace is said, after the reason, of an EventRefused that stands for many:
 // see Strays.
 const SharedTrace = "shared"

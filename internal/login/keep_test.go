@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,7 +77,8 @@ func (w *world) secondOn(s login.Store) *world {
 	ctx, stop := context.WithCancel(w.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- other.Engine.Run(ctx) }()
-	w.Cleanup(func() { stop(); require.NoError(w, <-ended) })
+	other.stop = sync.OnceFunc(func() { stop(); require.NoError(w, <-ended) })
+	w.Cleanup(other.stop)
 	synctest.Wait()
 	return other
 }

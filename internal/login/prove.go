@@ -329,6 +329,9 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	if rule != FactorNone || q.facts.Problem != "" {
 		return e.unconfirmed(q, account.Person, rule, policy), nil
 	}
+	if err := e.takePulse(ctx, q); err != nil {
+		return nil, err
+	}
 	if s, err := e.sameLogin(ctx, q, account.Person); s != nil || err != nil {
 		if s != nil {
 			e.remind(s)
@@ -399,11 +402,25 @@ func (who *Identity) Complete(ctx context.Context) (err error) {
 
 // sameLogin finds the open attempt of this account, client, NAS and station,
 // whatever the method or spelling. A bind joins only where nobody waits: all
-// users of an application come from one address.
+// users of an application come from one address. Where somebody waits at another
+// node, it is seen first whether that one lives.
 func (e *Engine) sameLogin(ctx context.Context, q *asking, person string) (*saved, error) {
+	s, pulses, err := e.sameNow(ctx, q, person)
+	if s != nil || err != nil || len(pulses) == 0 {
+		return s, err
+	}
+	if err = e.mourn(ctx, q, pulses); err == nil {
+		s, _, err = e.sameNow(ctx, q, person)
+	}
+	return s, err
+}
+
+// sameNow is sameLogin as things stand; pulses are those of other nodes by which
+// somebody waits.
+func (e *Engine) sameNow(ctx context.Context, q *asking, person string) (same *saved, pulses []string, err error) {
 	all, err := e.findAll(ctx, indexPerson+person)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	q.seen = all
 	for _, s := range all {
@@ -412,15 +429,16 @@ func (e *Engine) sameLogin(ctx context.Context, q *asking, person string) (*save
 		case !q.req.placed() || !a.of(q.identity.ID, q.req.FrontEnd, q.req.Client.Name) || !a.from(q.req.NAS, q.req.Station):
 		case !a.live(s.rec.Read, e.PolicyNow().Grace): // its node did not live to end it
 			if _, err := e.meetDeadline(ctx, a.ID); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
-		case q.req.FrontEnd == LDAP && a.waited(s.rec.Read):
+		case q.req.FrontEnd == LDAP && e.taken(a, q, s.rec.Read):
+			pulses = append(pulses, e.elsewhere(a, s.rec.Read)...)
 		default:
 			e.Meter.Joined()
-			return s, q.joins(e, s)
+			return s, nil, q.joins(e, s)
 		}
 	}
-	return nil, nil
+	return nil, pulses, nil
 }
 
 // placed tells whether it is known where r comes from.

@@ -87,6 +87,9 @@ func (e *Engine) end(ctx context.Context, s *saved, q *asking, act Action) error
 	if q.facts.First == FirstRight && s.rec.Version == 0 {
 		s.Attempt.Who = *q.identity
 	}
+	if act.Kind == ActAccept && e.fenced(q) { // the approval is left for the retry
+		return errFenced
+	}
 	if err := e.conclude(ctx, s, act, q); err != nil {
 		return err
 	}

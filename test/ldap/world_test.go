@@ -14,6 +14,7 @@
 //	names_test.go     how users and service accounts may be spelt
 //	person_test.go    one person, by RADIUS and by LDAP
 //	nodes_test.go     two nodes with one store
+//	death_test.go     a node that dies, stops or stands still while a bind is held
 //	secrets_test.go   what must not be found in logs, audit and metrics
 //	attack_test.go    somebody who knows the password, and nothing else
 package ldap_test
