@@ -47,7 +47,7 @@ func (e *Engine) appendedElsewhere(ctx context.Context, q *asking, who *Identity
 // under whichever name it was begun.
 func (e *Engine) appendedOf(ctx context.Context, q *asking, who *Identity, way cut) (*saved, error) {
 	return e.nearest(ctx, q, who.Username, func(a *Attempt) bool {
-		return who.ID != "" && a.Who.ID == who.ID && bytes.Equal(a.Secret, e.secretAs(q.req, a.Typed, way.password))
+		return a.Who.ID == who.ID && bytes.Equal(a.Secret, e.secretAs(q.req, a.Typed, way.password))
 	})
 }
 

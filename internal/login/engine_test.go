@@ -73,6 +73,8 @@ func (w *world) Resolve(_ context.Context, name string) (login.Identity, error) 
 			who.AllGroups = func(context.Context) ([]string, error) { return w.later() }
 		}
 		return who, nil
+	case `OTHER\an`: // of another domain, called the same there
+		return login.Identity{ID: "uuid-3", Username: "an", DN: "uid=an,dc=other"}, nil
 	case "binh":
 		return login.Identity{ID: "uuid-2", Username: "binh", DN: "uid=binh"}, nil
 	}

@@ -1,6 +1,7 @@
 package login_test
 
 import (
+	"context"
 	"strconv"
 	"testing"
 	"time"
@@ -92,7 +93,7 @@ func TestACodeBelongsToNobodyElsesLogin(t *testing.T) {
 	atEachDoor(t, func(w *world, ask func(...func(*login.Request)) *pending) {
 		ask(user("AN")).is(login.Reject, login.AppendNeeded)
 		code := w.phone().Code
-		for _, other := range []string{"binh", "nobody", ""} {
+		for _, other := range []string{"binh", "nobody", "", `OTHER\an`} {
 			ask(user(other), saying(password+","+code)).is(login.Reject, login.BadPassword)
 		}
 		require.Equal(w, code, w.phone().Code, "the open login is untouched")
@@ -136,5 +137,47 @@ func TestOneCodeFromManyHandsUnderAnotherSpellingLetsOneIn(t *testing.T) {
 		}
 		require.Len(w, rooms, 1)
 		require.Len(w, w.audited(), 1)
+	})
+}
+
+// A tallying store counts what it is asked.
+type tallying struct {
+	login.Store
+	asked *[]string
+}
+
+func (s tallying) Find(ctx context.Context, index, after string, limit int) ([]login.Record, error) {
+	*s.asked = append(*s.asked, "find")
+	return s.Store.Find(ctx, index, after, limit)
+}
+
+func (s tallying) Load(ctx context.Context, keys ...string) (login.Record, error) {
+	*s.asked = append(*s.asked, "load")
+	return s.Store.Load(ctx, keys...)
+}
+
+func (s tallying) Count(ctx context.Context, quotas ...login.Quota) (bool, error) {
+	*s.asked = append(*s.asked, "count")
+	return s.Store.Count(ctx, quotas...)
+}
+
+// Who looks for names that there are learns nothing from the time: whoever is
+// named, in whichever spelling, with a login open or not, as much is asked.
+func TestACodeBehindAWrongPasswordCostsTheSameForAnybody(t *testing.T) {
+	in(t, func(w *world) {
+		var asked []string
+		node := w.secondOn(tallying{w.store, &asked})
+		vpn := client(login.Append, login.ApprovalSimple)
+		w.ask(vpn).is(login.Reject, login.AppendNeeded)
+		work := map[string][]string{}
+		for i, name := range []string{"nobody", "binh", "an", "AN", ""} {
+			asked = nil
+			node.ask(vpn, user(name), saying("guess,123456"), station(strconv.Itoa(i))).is(login.Reject, login.BadPassword)
+			work[name] = asked
+		}
+		for name, did := range work {
+			require.Equal(w, work["nobody"], did, "%q", name)
+		}
+		require.EqualValues(w, 5, node.checks.Load(), "and a password is checked for each")
 	})
 }
