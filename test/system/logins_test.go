@@ -211,7 +211,7 @@ func TestLoginsAreFoundByUserAndClient(t *testing.T) {
 	require.Contains(t, s.Command("login", "list", "--user", "somebody.else"), "no such login")
 	table := s.Command("login", "list")
 	require.Regexp(t, `(?m)^TIME +TRACE +USER +CLIENT +FROM +STAGE +REASON +TOOK$`, table)
-	require.Regexp(t, `(?m)^\S+ \S+  [A-Z0-9]{6}  `+user+` +holds +203\.0\.113\.7 +held +- +-$`, table)
+	require.Regexp(t, `(?m)^\S+ \S+ \+07:00  [A-Z0-9]{6}  `+user+` +holds +203\.0\.113\.7 +held +- +-$`, table)
 	_, stderr, code := s.Run("login", "show", "ZZZZZZ")
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "no login")
