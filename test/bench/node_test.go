@@ -116,6 +116,7 @@ type weight struct {
 	Stacks     int
 	Runtime    int // what the runtime needs to manage it all
 	Goroutines int
+	Allocated  int // since the start
 }
 
 func weigh() (w weight) {
@@ -135,7 +136,7 @@ func weigh() (w weight) {
 	}
 	return weight{
 		Resident: of("VmRSS"), Anonymous: of("RssAnon"), Heap: int(m.HeapAlloc), Spans: int(m.HeapInuse), Stacks: int(m.StackInuse),
-		Runtime: int(m.MSpanSys + m.MCacheSys + m.BuckHashSys + m.GCSys + m.OtherSys), Goroutines: runtime.NumGoroutine(),
+		Runtime: int(m.MSpanSys + m.MCacheSys + m.BuckHashSys + m.GCSys + m.OtherSys), Goroutines: runtime.NumGoroutine(), Allocated: int(m.TotalAlloc),
 	}
 }
 

@@ -32,7 +32,7 @@ func BenchmarkNodes(b *testing.B) {
 
 // BenchmarkManyHeld says what a whole login takes beside 1,000, 10,000 and
 // 100,000 that are held at the same node: processor time of the node and, where
-// there is one, of Redis; and what each of those held takes in Redis.
+// there is one, of Redis, and what the node allocates; and what each of those held takes in Redis.
 func BenchmarkManyHeld(b *testing.B) {
 	const users, most = 4 * loginsBeside, 100_000
 	b.Run("embedded", func(b *testing.B) {
@@ -62,6 +62,8 @@ func manyHeld(b *testing.B, n *node, redis *testenv.RedisServer, users int) {
 		from.spare = many / 50 // on a busy machine; what is measured is the same
 		from.logIn(n, users+held, users+many)
 		held = many
+		n.profile(fmt.Sprintf("beside-%d", many))
+		allocated := n.ask("weigh").Allocated
 		begun, all := time.Now(), processorTime(b)
 		_, node := processorOf(n.pid)
 		its, data := usedBy(b, redis)
@@ -74,6 +76,8 @@ func manyHeld(b *testing.B, n *node, redis *testenv.RedisServer, users int) {
 		each("all", processorTime(b)-all)
 		each("node", nodeThen-node)
 		b.ReportMetric(logins/time.Since(begun).Seconds(), fmt.Sprintf("logins/s-beside-%d", many))
+		n.profile(fmt.Sprintf("beside-%d-then", many)) // with -base of the one before: what logins allocate
+		b.ReportMetric(float64(n.ask("weigh").Allocated-allocated)/logins/1024, fmt.Sprintf("KiB-allocated/login-beside-%d", many))
 		if redis != nil {
 			each("redis", itsThen-its)
 			b.ReportMetric(float64(data-empty)/float64(many), fmt.Sprintf("B-redis/login-of-%d", many))
