@@ -112,12 +112,12 @@ func (k *Keys) add(raw []byte) error {
 }
 
 func (s *subKey) mac(fields [][]byte) (sum []byte) {
-	s.with(fields, func(mac []byte) { sum = bytes.Clone(mac) })
+	with(s, fields, func(mac []byte) { sum = bytes.Clone(mac) })
 	return sum
 }
 
 // with hands the MAC of the fields to f, which must not keep it.
-func (s *subKey) with(fields [][]byte, f func(mac []byte)) {
+func with[F []byte | string](s *subKey, fields []F, f func(mac []byte)) {
 	m := s.macs.Get().(*macer)
 	defer s.macs.Put(m)
 	m.Reset()
@@ -141,6 +141,18 @@ func (k *Keys) MAC(p Purpose, fields ...[]byte) []byte {
 	return k.sub[0][p].mac(fields)
 }
 
+// Name is the kind and behind it the first half of the MAC over kind and fields,
+// 22 characters of base64url: a name that tells nothing of the fields.
+func (k *Keys) Name(p Purpose, kind string, fields ...string) (name string) {
+	const usual = 8 // fields, and no allocation for them
+	all := append(append(make([]string, 0, usual), kind), fields...)
+	with(k.sub[0][p], all, func(mac []byte) {
+		room := make([]byte, 0, 64)
+		name = string(base64.RawURLEncoding.AppendEncode(append(room, kind...), mac[:len(mac)/2]))
+	})
+	return name
+}
+
 // MACs gives the MAC under each key, the making one first: for looking up what
 // was stored under an older key.
 func (k *Keys) MACs(p Purpose, fields ...[]byte) [][]byte {
@@ -159,7 +171,7 @@ func (k *Keys) VerifyMAC(p Purpose, mac []byte, fields ...[]byte) bool {
 	}
 	for i := range k.sub {
 		right := false
-		k.sub[i][p].with(fields, func(sum []byte) { right = hmac.Equal(mac, sum[:len(mac)]) })
+		with(k.sub[i][p], fields, func(sum []byte) { right = hmac.Equal(mac, sum[:len(mac)]) })
 		if right {
 			return true
 		}

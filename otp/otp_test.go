@@ -106,6 +106,18 @@ func TestFieldsOfAMACCannotBeShifted(t *testing.T) {
 	require.Len(t, keys(t, 1, 2).MACs(PurposeJoin), 2)
 }
 
+// What is kept under names must be found again by every version.
+func TestANameIsItsKindAndHalfAMAC(t *testing.T) {
+	k := keys(t, 1)
+	many := strings.Split(strings.Repeat("field ", 12), " ")
+	raw := [][]byte{[]byte("kind:")}
+	for _, field := range many {
+		raw = append(raw, []byte(field))
+	}
+	require.Equal(t, "kind:"+base64.RawURLEncoding.EncodeToString(k.MAC(PurposeJoin, raw...)[:16]), k.Name(PurposeJoin, "kind:", many...))
+	require.NotEqual(t, k.Name(PurposeJoin, "kind:", "ab", "c"), k.Name(PurposeJoin, "kind:", "a", "bc"))
+}
+
 func TestBadKeyFilesAreNamed(t *testing.T) {
 	for file, want := range map[string]string{
 		"":                                "no key in it",

@@ -3,7 +3,6 @@ package login
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -450,9 +449,5 @@ func (a *Attempt) from(nas, station string) bool {
 }
 
 func (e *Engine) listedAs(kind string, fields ...string) string {
-	raw := [][]byte{[]byte(kind)}
-	for _, f := range fields {
-		raw = append(raw, []byte(f))
-	}
-	return kind + base64.RawURLEncoding.EncodeToString(e.Keys.MAC(otp.PurposeJoin, raw...)[:16])
+	return e.Keys.Name(otp.PurposeJoin, kind, fields...)
 }
