@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -230,12 +231,10 @@ func (e *Embedded) read(rec *entry, now int64) (r login.Record, err error) {
 		if v == nil {
 			return login.ErrNotFound
 		}
-		whole, err := parseEntry(v)
-		if err != nil {
+		if r, err = parseRecord(v); err != nil {
 			return fmt.Errorf("record %q: %w", rec.key(), err)
 		}
-		whole.durable = true
-		r = whole.record(now)
+		r.Value, r.Durable, r.Read = bytes.Clone(r.Value), true, instant(now)
 		return nil
 	})
 	if s := e.saving[rec.key()]; errors.Is(err, login.ErrNotFound) && s != nil && s.next != nil {

@@ -544,6 +544,12 @@ func FuzzParseEntry(f *testing.F) {
 		}
 		require.Equal(t, raw, appendEntry(nil, e))
 		r := e.record(0)
+		whole, err := parseRecord(raw)
+		require.NoError(t, err)
+		whole.Read = r.Read
+		if len(whole.Indexes) == len(r.Indexes) { // where no name comes twice
+			require.Equal(t, r, whole)
+		}
 		again := newEntry(r, r.Version)
 		require.Equal(t, r.Key, again.key())
 		require.Equal(t, r, again.record(0))

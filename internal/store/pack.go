@@ -139,24 +139,53 @@ func appendEntry(b []byte, e *entry) []byte {
 
 // parseEntry reads what appendEntry wrote.
 func parseEntry(raw []byte) (*entry, error) {
+	r, err := parseRecord(raw)
+	if err != nil {
+		return nil, err
+	}
+	return &entry{version: r.Version, expires: int64(binary.BigEndian.Uint64(raw[8:])), packed: string(raw[16:])}, nil
+}
+
+// parseRecord reads the same as callers see it. The value is part of raw.
+func parseRecord(raw []byte) (r login.Record, err error) {
 	if len(raw) < 16 {
-		return nil, errPacked
+		return r, errPacked
 	}
-	e := &entry{
-		version: binary.BigEndian.Uint64(raw),
-		expires: int64(binary.BigEndian.Uint64(raw[8:])),
-		packed:  string(raw[16:]),
-	}
-	key, rest, err := cutName(e.packed)
+	packed := raw[16:]
+	head := string(packed[:sizeHead(packed)])
+	key, rest, err := cutName(head)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
-	names, value, err := cutNames(rest)
+	names, rest, err := cutNames(rest)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
-	if len(value) > maxValue {
-		return nil, errPacked
+	if rest != "" || len(packed)-len(head) > maxValue {
+		return r, errPacked
 	}
-	return e, checkRecord(&login.Record{Key: key, Indexes: names})
+	r = login.Record{
+		Key: key, Value: packed[len(head):], Version: binary.BigEndian.Uint64(raw), Indexes: names,
+		Expires: instant(int64(binary.BigEndian.Uint64(raw[8:]))),
+	}
+	return r, checkRecord(&r)
+}
+
+// sizeHead is how many bytes key and index names take in front of a value, or
+// all of them where they should take more.
+func sizeHead(packed []byte) int {
+	at := 0
+	skip := func(n int) { at = min(at+n, len(packed)) }
+	length := func() (n int) {
+		if at < len(packed) {
+			n = int(packed[at])
+		}
+		skip(1)
+		return n
+	}
+	skip(length())
+	for range length() {
+		skip(length())
+	}
+	return at
 }
