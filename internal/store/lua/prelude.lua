@@ -7,7 +7,7 @@ local function now()
   return tonumber(t[1]) * 1000000 + tonumber(t[2])
 end
 
-local function int(n) return string.format('%.0f', n) end
+local function int(n) return string.format('%d', n) end
 
 -- The epoch names this primary's memory: it changes when the process restarts
 -- and when a replica becomes the primary. Besides, how many replicas listen.
@@ -19,8 +19,8 @@ local function server()
       local _, at = string.find(info, name .. ':', 1, true)
       return string.sub(info, at + 1, at + length)
     end
-    local info = redis.call('INFO', 'replication')
-    known = field(redis.call('INFO', 'server'), 'run_id', 12) .. field(info, 'master_replid', 12)
+    local info = redis.call('INFO', 'server', 'replication')
+    known = field(info, 'run_id', 12) .. field(info, 'master_replid', 12)
     listen = tonumber(string.match(field(info, 'connected_slaves', 9), '^%d+'))
   end
   return known, listen
@@ -98,6 +98,7 @@ local opSize = 12
 
 -- place finds op among ops: how many operations came after it, or nil.
 local function place(ops, op)
+  if not string.find(ops, op, 1, true) then return nil end -- nearly always
   for i = 1, #ops, opSize do
     if string.sub(ops, i, i + opSize - 1) == op then return (i - 1) / opSize end
   end
