@@ -26,14 +26,15 @@ import (
 // single server, one behind Sentinel, or a Cluster. See doc.go for the order of
 // its writes.
 type Redis struct {
-	client  redis.UniversalClient
-	convoy  convoy
-	options RedisOptions
-	log     *slog.Logger
-	parts   int
-	clock   farClock
-	hints   hints
-	closed  atomic.Bool
+	client    redis.UniversalClient
+	convoy    convoy
+	options   RedisOptions
+	log       *slog.Logger
+	parts     int
+	clock     farClock
+	hints     hints
+	followers *followers
+	closed    atomic.Bool
 }
 
 // RedisOptions say where Redis is. All nodes of an installation say the same.
@@ -67,7 +68,7 @@ func OpenRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	logTo(o.Log)
-	r := &Redis{client: redis.NewUniversalClient(o.universal()), options: o, log: o.Log, parts: 1}
+	r := &Redis{client: redis.NewUniversalClient(o.universal()), options: o, log: o.Log, parts: 1, followers: newFollowers()}
 	r.convoy.send, r.hints.send = r.send, r.publish
 	if o.Cluster {
 		r.parts = clusterParts

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -30,6 +31,42 @@ type reader struct {
 	failing bool
 }
 
+// followers are those to whom a Redis tells changes: one of them reads for all.
+type followers struct {
+	reading chan struct{} // held by who reads
+	joined  chan struct{} // somebody came: what is behind lookBack is told anew
+
+	mu  sync.Mutex
+	all map[*func(login.Change)]struct{}
+}
+
+func newFollowers() *followers {
+	return &followers{reading: make(chan struct{}, 1), joined: make(chan struct{}, 1), all: map[*func(login.Change)]struct{}{}}
+}
+
+func (f *followers) join(changed func(login.Change)) (leave func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all[&changed] = struct{}{}
+	select {
+	case f.joined <- struct{}{}:
+	default:
+	}
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.all, &changed)
+	}
+}
+
+func (f *followers) tell(c login.Change) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for changed := range f.all {
+		(*changed)(c)
+	}
+}
+
 // Changes implements login.Store. A node that could not read for so long that
 // the stream has forgotten (20,000 changes) is told of every record there is,
 // but not of those deleted meanwhile.
@@ -37,14 +74,25 @@ func (r *Redis) Changes(ctx context.Context, changed func(login.Change)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	rd := &reader{Redis: r, changed: changed, cursors: make([]string, r.parts), last: make([]string, r.parts)}
+	defer r.followers.join(changed)()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case r.followers.reading <- struct{}{}:
+	}
+	defer func() { <-r.followers.reading }()
+	return r.follow(ctx)
+}
+
+// follow reads the changes and tells all who follow them.
+func (r *Redis) follow(ctx context.Context) error {
 	subscribed := r.client.Subscribe(ctx, channel)
 	defer subscribed.Close()
 	heard := subscribed.Channel()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	rd.lookAll(ctx)
-	for {
+	rd := r.newReader()
+	for rd.lookAll(ctx); ; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -54,10 +102,17 @@ func (r *Redis) Changes(ctx context.Context, changed func(login.Change)) error {
 				continue
 			}
 			rd.hear(hint.Payload)
+		case <-r.followers.joined:
+			rd = r.newReader()
+			rd.lookAll(ctx)
 		case <-tick.C:
 			rd.lookAll(ctx)
 		}
 	}
+}
+
+func (r *Redis) newReader() *reader {
+	return &reader{Redis: r, changed: r.followers.tell, cursors: make([]string, r.parts), last: make([]string, r.parts)}
 }
 
 // hear tells of what a node says it has saved. What cannot be read is left to

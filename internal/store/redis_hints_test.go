@@ -93,3 +93,36 @@ func FuzzCutHint(f *testing.F) {
 		require.Equal(t, strings.TrimSuffix(message, rest), string(appendHint(nil, h)))
 	})
 }
+
+func TestWhoFollowsChangesIsToldUntilItLeavesWhoeverReads(t *testing.T) {
+	r := openRedis(t, RedisOptions{Addresses: []string{testenv.Redis(t)}})
+	save := func(key string) {
+		t.Helper()
+		_, err := r.Save(context.Background(), login.Record{Key: key, Value: []byte("x")}, login.Condition{})
+		require.NoError(t, err)
+	}
+	follow := func() (heard chan login.Change, leave func()) {
+		ctx, cancel := context.WithCancel(context.Background())
+		heard, ended := make(chan login.Change, 1000), make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = r.Changes(ctx, func(c login.Change) { heard <- c })
+		}()
+		leave = func() { cancel(); <-ended }
+		t.Cleanup(leave)
+		return heard, leave
+	}
+	first, firstLeaves := follow()
+	save("one")
+	await(t, first, "one")
+	second, _ := follow()
+	await(t, second, "one") // it was told to the first before
+	save("two")
+	await(t, first, "two")
+	await(t, second, "two")
+	firstLeaves()
+	told := len(first)
+	save("three")
+	await(t, second, "three")
+	require.Len(t, first, told, "it has left")
+}
