@@ -316,7 +316,7 @@ func (e *Engine) giveUp(p *pulse, why error) {
 
 // A sighting is what this node saw of another's pulse, by its own clock.
 type sighting struct {
-	mu      sync.Mutex
+	turn    chan struct{} // who may look, and read what follows; a lock that a context ends the waiting for
 	version uint64        // of the beat; 0: it was not there
 	since   time.Duration // when that was read first, and the answer was there
 	sent    time.Duration // when it was asked for last
@@ -331,8 +331,12 @@ type glance struct {
 // look reads a pulse, unless that was asked for at that instant or later.
 func (e *Engine) look(ctx context.Context, name string, notBefore time.Duration) (glance, error) {
 	s := e.sightingOf(name)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return glance{}, context.Cause(ctx)
+	}
 	if s.sent == 0 || s.sent < notBefore {
 		sent := e.clock()
 		rec, err := e.Store.Load(ctx, pulseKey(name))
@@ -360,7 +364,7 @@ func (e *Engine) sightingOf(name string) *sighting {
 		if len(ps.seen) >= maxSightings {
 			clear(ps.seen)
 		}
-		s = &sighting{}
+		s = &sighting{turn: make(chan struct{}, 1)}
 		ps.seen[name] = s
 	}
 	return s

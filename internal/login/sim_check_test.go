@@ -157,6 +157,10 @@ func (s *simulation) judge(a *simAsk) {
 		s.violated("%s was answered twice", a.request.Packet)
 	}
 	switch r.Kind {
+	case login.Silence:
+		if a.request.FrontEnd == login.LDAP && !a.left {
+			s.violated("%s: another bind took the place of one that waits at a living node", r.Attempt.Trace())
+		}
 	case login.Accept:
 		s.judgeAccept(a, r)
 	case login.Ask:

@@ -46,6 +46,7 @@ type simAsk struct {
 	user   *simUser
 	began  int
 	alone  bool // its node spoke to a primary that is none any more
+	left   bool // its client has gone
 	checks int
 }
 
@@ -302,6 +303,7 @@ func (s *simulation) asksGoAway() {
 	if len(s.asks) > 0 {
 		a := any1(s, lastFew(s.asks))
 		s.tracef("who sent %s goes away", a.request.Packet)
+		a.left = true
 		a.leaves()
 	}
 }
