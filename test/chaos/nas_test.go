@@ -41,6 +41,7 @@ func (v *visit) ask(ctx context.Context, typed, state string) (site.Answer, bool
 			return a, true
 		}
 		v.server++
+		pause(ctx, 10*time.Millisecond) // its patience may be over any moment
 	}
 	return site.Answer{}, false
 }

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -356,6 +357,11 @@ func TestWhatIsNoViolation(t *testing.T) {
 		{"a second login after the store lost the first", func(r *run) {
 			r.seen(57, "l7", "an", "asks", "s5", "777777")
 			r.book("n2", 71, "l7", "GGGGGG", "an", "asks", "s5", "rejected", "expired", "", "")
+		}},
+		{"nobody heard that the first packet was let in, and the next one hears it", func(r *run) {
+			lost := slices.IndexFunc(r.nas, func(l nasLine) bool { return l.Request == "q2" && l.What == "heard" })
+			r.nas = slices.Delete(r.nas, lost, lost+1)
+			r.packet("q2b", "sent").At, r.packet("q2b", "heard").At = at(8), at(8.1)
 		}},
 		{"the owner's node died, and whoever binds next goes on", func(r *run) {
 			r.robbed("broke", 102.9)

@@ -185,12 +185,13 @@ func (c *checker) letInBy(e *entry) *login {
 	if e.parent != nil {
 		trace = traceOf(e.parent.text())
 	}
-	slack := c.slack(e.At, e.heard)
+	asked := c.askedFirst(e.request)
+	slack := c.slack(asked, e.heard)
 	var fitting []*login
 	for _, l := range c.logins {
 		for _, a := range l.records {
 			if a.Verdict == "accepted" && a.Username == e.User && a.Client == e.Client && a.From == e.Station &&
-				(trace == "" || a.Trace == trace) && !a.Time.Before(e.At.Add(-slack)) && !a.Time.After(e.heard.Add(slack)) {
+				(trace == "" || a.Trace == trace) && !a.Time.Before(asked.Add(-slack)) && !a.Time.After(e.heard.Add(slack)) {
 				fitting = append(fitting, l)
 				break
 			}
@@ -202,6 +203,19 @@ func (c *checker) letInBy(e *entry) *login {
 	return slices.MinFunc(fitting, func(a, b *login) int {
 		return cmp.Or(cmp.Compare(len(a.admitted), len(b.admitted)), cmp.Compare(a.since(e.heard), b.since(e.heard)), cmp.Compare(a.id, b.id))
 	})
+}
+
+// askedFirst is when the same was asked for the first time, not longer ago than a
+// lost reply may be asked for again: it may be that request which was let in, and
+// nobody heard of it.
+func (c *checker) askedFirst(q *request) time.Time {
+	first := q.At
+	for _, other := range c.requests {
+		if other.key() == q.key() && other.At.Before(first) && q.At.Sub(other.At) <= repeated+c.world.Slack.duration() {
+			first = other.At
+		}
+	}
+	return first
 }
 
 // since is how long after its accept, or before it, an instant is.
