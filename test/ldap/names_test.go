@@ -23,12 +23,13 @@ var spellings = []string{
 
 func TestEverySpellingOfAUserNeedsThePhoneOfTheSameAccount(t *testing.T) {
 	w := start(t, options{phones: 1, slapd: testenv.SlapdOptions{Log: true}})
-	for _, name := range spellings {
+	for i, name := range spellings {
 		conn := w.connect(wiki)
 		b := w.bind(conn, name, password(1))
 		open := w.shows(1, 1)[0]
 		require.Equal(t, testenv.UserName(1), open.Username, "the phone shows the directory's spelling of %s", name)
 		b.held()
+		w.prompted(1, i+1) // before it ends: a push that is still on its way then is given up
 		w.approve(1, accepted)
 		require.NoError(t, b.wait(), name)
 		require.Equal(t, "dn:"+dn(1), whoami(t, conn))
@@ -42,7 +43,6 @@ func TestEverySpellingOfAUserNeedsThePhoneOfTheSameAccount(t *testing.T) {
 	for _, bound := range w.binds() {
 		require.Equal(t, dn(1), bound, "what was judged is what was bound")
 	}
-	w.prompted(1, len(spellings))
 }
 
 func TestNamesThatAreNobodys(t *testing.T) {
