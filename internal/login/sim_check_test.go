@@ -156,6 +156,9 @@ func (s *simulation) judge(a *simAsk) {
 	if len(a.reply) > 1 {
 		s.violated("%s was answered twice", a.request.Packet)
 	}
+	if a.wrong && !s.disturbed && r.Kind != login.Reject && r.Kind != login.Silence {
+		s.violated("%s: a wrong password was answered with %s", a.request.Packet, replyWord(r))
+	}
 	switch r.Kind {
 	case login.Silence:
 		if a.request.FrontEnd == login.LDAP && !a.left {

@@ -48,6 +48,7 @@ type simAsk struct {
 	alone  bool // its node spoke to a primary that is none any more
 	left   bool // its client has gone
 	checks int
+	wrong  bool // the directory has said so
 }
 
 // settle makes users and their phones.
@@ -257,6 +258,7 @@ func (a *simAsk) Check(ctx context.Context, id login.Identity, typed []byte) (ch
 		}
 		return nil
 	})
+	a.wrong = err == nil && checked.First == login.FirstWrong
 	return checked, err
 }
 
