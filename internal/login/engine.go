@@ -119,6 +119,7 @@ type work struct {
 	checked   *Checked  // nil: not asked
 	flight    *flight   // it asks the first factor for others too
 	seen      []*saved  // the person's open logins when this one was to begin
+	looked    bool      // they were looked up, and serve once
 	until     time.Time // locked_out: until when
 	required  time.Time // let in before a rule's date: the date
 	dead      []string  // pulses of nodes that have died: who waited there waits no more
@@ -452,6 +453,9 @@ func (e *Engine) finish(q *asking, r Reply) {
 		e.Log.Error("let in, but not told: "+errFenced.Error(), "trace", q.id.Trace(), "client", q.req.Client.Name)
 		e.told(Event{Attempt: q.id, Kind: EventDropped, Word: lostPulse})
 		r = Reply{Kind: NoAnswer, Reason: Unavailable}
+	}
+	if r.Kind == NoAnswer && q.entered && q.pulse != nil {
+		e.unwaitSoon(q.id, q.facts.Request)
 	}
 	r.Attempt, r.Trace, r.ValidFor = q.id, q.id.Trace(), e.PolicyNow().ValidFor
 	if r.Kind == BadAnswer && q.id == q.own && !q.shown {

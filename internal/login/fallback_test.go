@@ -432,3 +432,44 @@ func TestCodesThatDoNotCountHereMakeUpForNothing(t *testing.T) {
 		d.ask(client(login.Challenge, login.ApprovalNumber)).is(login.Reject, login.NoDevice)
 	})
 }
+
+// slowCodes take a second to compare.
+type slowCodes struct{ fallbacks }
+
+type fallbacks = login.Fallbacks
+
+func (s slowCodes) UseFallback(ctx context.Context, c login.FallbackCode) (login.Factor, error) {
+	time.Sleep(time.Second)
+	return s.fallbacks.UseFallback(ctx, c)
+}
+
+// A code of the account's own that is to begin a login is being compared, and is
+// wrong: neither the end of another login, nor one that joins, has the phone ring
+// for it beside that.
+func TestACodeThatIsComparedHasNoTurnOnThePhone(t *testing.T) {
+	for name, test := range map[string]func(d *desk, vpn *login.Client){
+		"another login ends": func(d *desk, vpn *login.Client) {
+			first := d.ask(vpn, station("1"))
+			first.waits()
+			_, err := d.Engine.Answer(d.Context(), d.prompts[0].Login, login.Answering{Kind: login.Deny, Person: d.person, Device: "phone-1", Presence: "device_key", Signed: "jws"})
+			require.NoError(d, err)
+			first.is(login.Reject, login.Denied)
+		},
+		"another is on the phone, and one joins": func(d *desk, vpn *login.Client) {
+			d.ask(vpn, station("1")).waits()
+			d.ask(vpn, station("4")).waits()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withCodes(t, func(d *desk) {
+				app := d.app()
+				d.Fallbacks = slowCodes{d.Fallbacks}
+				vpn := client(login.Hold, login.ApprovalSimple)
+				d.ask(vpn, station("4"), saying(password+","+unlike(app(0)))).waits()
+				test(d, vpn)
+				time.Sleep(2 * time.Second)
+				require.Equal(d, 1, d.prompted())
+			})
+		})
+	}
+}

@@ -2,6 +2,7 @@ package login_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -366,6 +367,52 @@ func TestOneLoginIsBegunAtTwoNodesAtOnce(t *testing.T) {
 		}
 		require.Equal(w, 1, accepts)
 	})
+}
+
+// A node is about to prompt the next login in turn when a new one begins at another
+// node: that waits for its turn behind it.
+func TestANewLoginDoesNotOvertakeThoseThatWait(t *testing.T) {
+	in(t, func(w *world) {
+		vpn := client(login.Hold, login.ApprovalSimple)
+		var read func() // once, when a person's logins have been read
+		x := w.secondOn(reading{w.store, func() {
+			if do := read; do != nil {
+				read = nil
+				do()
+			}
+		}})
+		first := x.ask(vpn, station("1"))
+		first.waits()
+		id, code := w.phone().ID, w.phone().Code
+		for _, from := range []string{"2", "3"} {
+			time.Sleep(time.Second)
+			x.ask(vpn, station(from)).waits()
+		}
+		require.Equal(w, 1, w.prompted()+x.prompted())
+		read = func() {
+			if s, err := w.Logins(w.Context(), person); err == nil && !slices.ContainsFunc(s.Open, func(l login.OpenLogin) bool { return l.ID == id }) {
+				w.ask(vpn, station("4"))
+				time.Sleep(time.Second)
+			}
+		}
+		x.ask(vpn, station("1"), saying(password+","+code)).is(login.Accept, login.Accepted)
+		time.Sleep(5 * time.Second)
+		require.Equal(w, 2, w.prompted()+x.prompted())
+	})
+}
+
+// A reading store does something after each Find of a person's logins.
+type reading struct {
+	login.Store
+	then func()
+}
+
+func (r reading) Find(ctx context.Context, index, after string, limit int) ([]login.Record, error) {
+	all, err := r.Store.Find(ctx, index, after, limit)
+	if strings.HasPrefix(index, "p:") {
+		r.then()
+	}
+	return all, err
 }
 
 // A login that waits for another one's turn on the phone gets its own, also when the

@@ -13,18 +13,26 @@ import (
 func (e *Engine) prompt(ctx context.Context, s *saved, q *asking, now time.Time) error {
 	a := &s.Attempt
 	a.Prompted = true
+	all := q.seen
+	if !q.looked { // q has joined what another request has begun
+		var err error
+		if all, err = e.findAll(ctx, indexPerson+a.Person); err != nil {
+			return err
+		}
+	}
+	q.looked = false
 	var others []*saved
 	only := Condition{Full: indexPerson + a.Person, AtMost: 1}
-	for _, o := range q.seen {
+	for _, o := range all {
 		only.But = append(only.But, o.rec.Key)
-		if o.Attempt.beside(a) && o.Attempt.live(now, e.PolicyNow().Grace) {
+		if o.Attempt.ID != a.ID && o.Attempt.beside(a) && o.Attempt.live(now, e.PolicyNow().Grace) {
 			others = append(others, o)
 		}
 	}
 	if len(others) >= e.PolicyNow().MaxOpen {
 		return e.tooMany(s, q)
 	}
-	a.Waiting = slices.ContainsFunc(others, (*saved).onPhone)
+	a.Waiting = slices.ContainsFunc(others, func(o *saved) bool { return o.Attempt.Prompted }) // behind those that wait, too
 	if err := e.claimPush(ctx, a); err != nil {
 		return err
 	}
@@ -127,41 +135,47 @@ func (e *Engine) MayPrompt(ctx context.Context, p Prompt) (bool, error) {
 }
 
 // promoteNext prompts the oldest login of of's account at its client that waits
-// for its turn, unless another is on the phone.
+// for its turn, unless another is on the phone. Who loses a race looks again.
 func (e *Engine) promoteNext(ctx context.Context, of *Attempt) error {
+	for range maxRounds {
+		next, err := e.nextInTurn(ctx, of)
+		if next == nil || err != nil {
+			return err
+		}
+		if err = e.promote(ctx, next); !errors.Is(err, ErrConflict) && !errors.Is(err, ErrLate) {
+			return err
+		}
+	}
+	return errRaces
+}
+
+// nextInTurn is the login that is to be prompted now; nil: none is.
+func (e *Engine) nextInTurn(ctx context.Context, of *Attempt) (next *saved, err error) {
 	all, err := e.findAll(ctx, indexPerson+of.Person)
-	if err != nil {
-		return err
-	}
-	all = slices.DeleteFunc(all, func(o *saved) bool {
-		return !o.Attempt.beside(of) || !o.Attempt.live(o.rec.Read, e.PolicyNow().Grace)
-	})
-	if slices.ContainsFunc(all, (*saved).onPhone) {
-		return nil
-	}
-	slices.SortFunc(all, func(a, b *saved) int { return a.Attempt.Created.Compare(b.Attempt.Created) })
 	for _, o := range all {
 		a := &o.Attempt
-		if a.over(o.rec.Read) {
-			continue
-		}
-		a.Waiting = false
-		if err := e.claimPush(ctx, a); err != nil {
-			return err
-		}
-		err := e.save(ctx, o, Condition{Before: a.Deadline})
-		if err == nil {
-			e.told(Event{Attempt: a.ID, Kind: EventPrompt, Word: a.promptWord(e.Prompter.Ready())})
-			e.sendPush(a)
-			return nil
-		}
-		if err := e.unclaimPush(ctx, a); err != nil {
-			return err
-		}
-		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrLate) {
-			return err
+		switch {
+		case !a.beside(of) || !a.live(o.rec.Read, e.PolicyNow().Grace):
+		case o.onPhone():
+			return nil, nil
+		case a.Waiting && !a.over(o.rec.Read) && (next == nil || a.Created.Before(next.Attempt.Created)):
+			next = o
 		}
 	}
+	return next, err
+}
+
+func (e *Engine) promote(ctx context.Context, s *saved) error {
+	a := &s.Attempt
+	a.Waiting = false
+	if err := e.claimPush(ctx, a); err != nil {
+		return err
+	}
+	if err := e.save(ctx, s, Condition{Before: a.Deadline}); err != nil {
+		return errors.Join(err, e.unclaimPush(ctx, a))
+	}
+	e.told(Event{Attempt: a.ID, Kind: EventPrompt, Word: a.promptWord(e.Prompter.Ready())})
+	e.sendPush(a)
 	return nil
 }
 

@@ -273,7 +273,10 @@ func (e *Engine) allow(ctx context.Context, q *asking, id Identity) (taken []str
 		limit(triesOfSource, q.req.Station, t.PerSource)
 	}
 	if len(quotas) == 0 {
-		return nil, true, nil
+		if id.ID == "" && t.PerAccount > 0 && q.req.Rule == "" { // nobody takes as long as somebody
+			_, err = e.Store.Count(ctx, Quota{Key: e.listedAs(triesOfAccount, "")})
+		}
+		return nil, true, err
 	}
 	if allowed, err = e.Store.Count(ctx, quotas...); !allowed || err != nil {
 		return nil, false, err
@@ -300,48 +303,61 @@ func (e *Engine) giveBack(ctx context.Context, taken []string) {
 }
 
 // begin is called when q's password is right: it finds the open attempt of the
-// same account, client and station, or fills in a fresh one.
+// same account, client and station, or fills in a fresh one. Where it had to wait
+// to see whether another node lives it looks at everything anew.
 func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
+	if err := e.takePulse(ctx, q); err != nil {
+		return nil, err
+	}
+	s, pulses, err := e.beginNow(ctx, q)
+	if err != nil || len(pulses) == 0 {
+		return s, err
+	}
+	if err = e.mourn(ctx, q, pulses); err == nil {
+		s, _, err = e.beginNow(ctx, q)
+	}
+	return s, err
+}
+
+// beginNow is begin as things stand; pulses are those of other nodes by which
+// somebody waits in a login that q could join.
+func (e *Engine) beginNow(ctx context.Context, q *asking) (s *saved, pulses []string, err error) {
 	account, err := e.accountOf(ctx, q)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	now, err := e.Store.Now(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	id := *q.identity
 	policy := e.PolicyNow().matching(q.req, &id, now)
 	factors := e.PolicyNow().FactorsFor(q.req, &id, now)
 	phoneless, err := e.fallBack(ctx, q, &account, factors)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	rule, err := e.rule(ctx, q, account, policy, now)
 	if err != nil {
-		return nil, err
-	}
-	if e.KeepGroups != nil { // all of them were asked for by now
-		id.Groups = e.KeepGroups(id.Groups)
-		q.is(id)
+		return nil, nil, err
 	}
 	if rule != FactorNone || q.facts.Problem != "" {
-		return e.unconfirmed(q, account.Person, rule, policy), nil
+		return e.unconfirmed(q, account.Person, rule, policy), nil, nil
 	}
-	if err := e.takePulse(ctx, q); err != nil {
-		return nil, err
-	}
-	if s, err := e.sameLogin(ctx, q, account.Person); s != nil || err != nil {
+	if s, pulses, err = e.sameLogin(ctx, q, account.Person); s != nil || err != nil {
 		if s != nil {
 			e.remind(s)
 		}
-		return s, err
+		return s, nil, err
 	}
 	q.move(e, q.own)
 	q.holds(now)
-	s := e.fresh(q)
+	s = e.fresh(q)
 	a := &s.Attempt
-	a.Who.DN = "" // it has told its part: policies, and as whom to bind
+	a.Who.DN = ""            // it has told its part: policies, and as whom to bind
+	if e.KeepGroups != nil { // all of them were asked for by now; q keeps them, in case it has to begin again
+		a.Who.Groups = e.KeepGroups(a.Who.Groups)
+	}
 	a.limit(factors)
 	a.Phoneless = phoneless
 	a.Person, a.Notify, a.Number, a.Simple = account.Person, account.Notify, account.CanNumber, account.CanSimple
@@ -350,7 +366,7 @@ func (e *Engine) begin(ctx context.Context, q *asking) (*saved, error) {
 	if e.placeToRemember(q.req, id.ID) != "" {
 		a.Lasting = e.lastingOf(id.ID, q.req.Password)
 	}
-	return s, nil
+	return s, pulses, nil
 }
 
 // accountOf finds the account of q's owner, and what stands in its way.
@@ -401,27 +417,14 @@ func (who *Identity) Complete(ctx context.Context) (err error) {
 
 // sameLogin finds the open attempt of this account, client, NAS and station,
 // whatever the method or spelling. A bind joins only where nobody waits: all
-// users of an application come from one address. Where somebody waits at another
-// node, it is seen first whether that one lives.
-func (e *Engine) sameLogin(ctx context.Context, q *asking, person string) (*saved, error) {
-	s, pulses, err := e.sameNow(ctx, q, person)
-	if s != nil || err != nil || len(pulses) == 0 {
-		return s, err
-	}
-	if err = e.mourn(ctx, q, pulses); err == nil {
-		s, _, err = e.sameNow(ctx, q, person)
-	}
-	return s, err
-}
-
-// sameNow is sameLogin as things stand; pulses are those of other nodes by which
-// somebody waits.
-func (e *Engine) sameNow(ctx context.Context, q *asking, person string) (same *saved, pulses []string, err error) {
+// users of an application come from one address. pulses are those of other nodes
+// by which somebody waits.
+func (e *Engine) sameLogin(ctx context.Context, q *asking, person string) (same *saved, pulses []string, err error) {
 	all, err := e.findAll(ctx, indexPerson+person)
 	if err != nil {
 		return nil, nil, err
 	}
-	q.seen = all
+	q.seen, q.looked = all, true
 	for _, s := range all {
 		a := &s.Attempt
 		switch {

@@ -197,7 +197,7 @@ func (e *Engine) pulse(ctx context.Context) (*pulse, error) {
 	case <-first.done:
 		return first.pulse, first.err
 	case <-ps.ended:
-		return nil, errors.New("this node stops")
+		return nil, errStops
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -371,8 +371,8 @@ func (e *Engine) sightingOf(name string) *sighting {
 }
 
 // died waits until another node's pulse beats, about a second, or until it has
-// stood still for stillFor.
-func (e *Engine) died(ctx context.Context, name string) (bool, error) {
+// stood still for stillFor. errLeft: q's asker has gone.
+func (e *Engine) died(ctx context.Context, q *asking, name string) (bool, error) {
 	first, err := e.look(ctx, name, e.clock())
 	for now := first; err == nil; now, err = e.look(ctx, name, e.clock()-lookAgain) {
 		switch {
@@ -380,10 +380,14 @@ func (e *Engine) died(ctx context.Context, name string) (bool, error) {
 			return false, nil
 		case now.still >= stillFor:
 			return true, nil
+		case q.hasLeft():
+			return false, errLeft
 		}
 		select {
 		case <-ctx.Done():
 			return false, context.Cause(ctx)
+		case <-e.pulses.ended:
+			return false, errStops
 		case <-time.After(lookAgain):
 		}
 	}
@@ -401,6 +405,8 @@ func (e *Engine) elsewhere(a *Attempt, now time.Time) (names []string) {
 	return names
 }
 
+var errStops = errors.New("this node stops")
+
 var errLeft = errors.New("the asker has left meanwhile")
 
 // mourn notes which of those nodes are dead. Meanwhile q is not being decided;
@@ -409,19 +415,63 @@ func (e *Engine) mourn(ctx context.Context, q *asking, names []string) error {
 	e.busy.Add(-1)
 	defer e.busy.Add(1)
 	q.dead = nil
-	for _, name := range names {
-		dead, err := e.died(ctx, name)
-		if err != nil {
-			return err
-		}
-		if dead {
+	dead, errs := make([]bool, len(names)), make([]error, len(names))
+	var looks sync.WaitGroup
+	for i, name := range names {
+		looks.Go(func() { dead[i], errs[i] = e.died(ctx, q, name) })
+	}
+	looks.Wait()
+	for i, name := range names {
+		if dead[i] {
 			q.dead = append(q.dead, name)
 		}
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.gone {
+	if q.hasLeft() {
 		return errLeft
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+func (q *asking) hasLeft() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.gone
+}
+
+// unwaitSoon has it said, as soon as the store can be told, that a bind does not
+// wait any more which was given up without: while this node lives, the others
+// would take it for waiting until the login's end.
+func (e *Engine) unwaitSoon(id ID, request string) {
+	e.working.Go(func() {
+		for e.unwaitNow(id, request) != nil {
+			select {
+			case <-e.pulses.ended:
+				return
+			case <-time.After(closeAgain):
+			}
+		}
+	})
+}
+
+func (e *Engine) unwaitNow(id ID, request string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), e.Patience)
+	defer cancel()
+	for range maxRounds {
+		s, err := e.load(ctx, id)
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(s.Attempt.Chains, func(c Chain) bool { return c.Newest == request && !c.Until.IsZero() })
+		if i < 0 || s.Attempt.Verdict != nil {
+			return nil
+		}
+		s.Attempt.Chains[i].Until = time.Time{}
+		if err = e.save(ctx, s, Condition{}); !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return errRaces
 }

@@ -475,3 +475,100 @@ func TestAllBindsNeedOneBeat(t *testing.T) {
 		require.Zero(w, way.beats.Load())
 	})
 }
+
+// While a bind watches whether another node lives things may change: then it begins
+// its login as they are, not as they were.
+func TestABindThatWatchedANodeLooksAtEverythingAnew(t *testing.T) {
+	for name, test := range map[string]struct {
+		meanwhile func(w *world, id login.ID)
+		then      func(w *world, retry *pending)
+	}{
+		"the account is another person's": {func(w *world, _ login.ID) {
+			w.person = "person-2"
+			require.NoError(w, w.Withdraw(w.Context(), person, func(account, _ string) bool { return account == ident }))
+		}, func(w *world, retry *pending) {
+			retry.waits()
+			require.Empty(w, w.open(), "a login for the former person")
+			list, err := w.Logins(w.Context(), "person-2")
+			require.NoError(w, err)
+			require.Len(w, list.Open, 1)
+		}},
+		"the owner has reported": {func(w *world, id login.ID) {
+			_, err := w.answer(id, login.Report, "")
+			require.NoError(w, err)
+		}, func(_ *world, retry *pending) {
+			retry.is(login.Reject, login.LockedOut)
+		}},
+		"the owner has denied": {func(w *world, id login.ID) {
+			_, err := w.answer(id, login.Deny, "")
+			require.NoError(w, err)
+		}, func(w *world, retry *pending) {
+			retry.waits()
+			require.Greater(w, time.Until(w.phone().Expires), 115*time.Second, "it has its whole time")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(w *world) {
+				wiki, other, way, _ := holding(w)
+				id := w.phone().ID
+				other.kill(way)
+				retry := w.ask(wiki, bind)
+				time.Sleep(3 * time.Second)
+				test.meanwhile(w, id)
+				time.Sleep(5 * time.Second)
+				test.then(w, retry)
+			})
+		})
+	}
+}
+
+// The store is out of reach as a bind's hold ends, for less than would end the
+// node's pulse: the node says later that nobody waits, and the retry joins.
+func TestABindThatIsGivenUpIsSaidToWaitNoMore(t *testing.T) {
+	in(t, func(w *world) {
+		wiki, _, way, first := holding(w)
+		id := w.phone().ID
+		time.Sleep(54500 * time.Millisecond)
+		way.cut.Store(true)
+		time.Sleep(1600 * time.Millisecond)
+		way.cut.Store(false)
+		time.Sleep(2 * time.Second)
+		first.is(login.NoAnswer, login.Unavailable)
+		retry := w.ask(wiki, bind)
+		time.Sleep(10 * time.Second)
+		retry.waits()
+		require.Equal(w, id, w.phone().ID)
+	})
+}
+
+func TestTwoDeadNodesAreWatchedAtOnce(t *testing.T) {
+	in(t, func(w *world) {
+		wiki, other, way, _ := holding(w)
+		wayToo := w.link()
+		otherToo := w.secondOn(wayToo)
+		otherToo.ask(wiki, bind).waits()
+		time.Sleep(2 * time.Second)
+		require.Len(w, w.open(), 2)
+		other.kill(way)
+		otherToo.kill(wayToo)
+		retry := w.ask(wiki, bind)
+		time.Sleep(8 * time.Second)
+		retry.waits()
+		require.Len(w, w.open(), 2, "it has joined one of them")
+	})
+}
+
+func TestABindThatWatchesANodeKeepsNoneFromStopping(t *testing.T) {
+	in(t, func(w *world) {
+		wiki, other, way, _ := holding(w)
+		here := w.secondOn(w.link())
+		time.Sleep(time.Second)
+		other.kill(way)
+		p := here.ask(wiki, bind)
+		p.waits()
+		p.leave()
+		began := time.Now()
+		here.stop()
+		require.Less(w, time.Since(began), time.Second)
+	})
+}

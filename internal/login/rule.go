@@ -138,6 +138,9 @@ func (e *Engine) remember(ctx context.Context, a *Attempt, q *asking) {
 
 // unremember drops what is remembered there: a wrong password came from it.
 func (e *Engine) unremember(ctx context.Context, q *asking, account string) error {
+	if account == "" {
+		account = "nobody" // who takes as long as somebody
+	}
 	key := e.placeToRemember(q.req, account)
 	if key == "" {
 		return nil

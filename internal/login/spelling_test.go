@@ -164,20 +164,32 @@ func (s tallying) Count(ctx context.Context, quotas ...login.Quota) (bool, error
 // Who looks for names that there are learns nothing from the time: whoever is
 // named, in whichever spelling, with a login open or not, as much is asked.
 func TestACodeBehindAWrongPasswordCostsTheSameForAnybody(t *testing.T) {
-	in(t, func(w *world) {
-		var asked []string
-		node := w.secondOn(tallying{w.store, &asked})
-		vpn := client(login.Append, login.ApprovalSimple)
-		w.ask(vpn).is(login.Reject, login.AppendNeeded)
-		work := map[string][]string{}
-		for i, name := range []string{"nobody", "binh", "an", "AN", ""} {
-			asked = nil
-			node.ask(vpn, user(name), saying("guess,123456"), station(strconv.Itoa(i))).is(login.Reject, login.BadPassword)
-			work[name] = asked
-		}
-		for name, did := range work {
-			require.Equal(w, work["nobody"], did, "%q", name)
-		}
-		require.EqualValues(w, 5, node.checks.Load(), "and a password is checked for each")
-	})
+	vpn := client(login.Append, login.ApprovalSimple)
+	for name, at := range map[string]struct {
+		client *login.Client
+		change []func(*login.Request)
+	}{
+		"radius":                       {client: vpn},
+		"radius without a station":     {vpn, []func(*login.Request){station("")}},
+		"radius, and it is remembered": {client: remembering(login.Append, login.ApprovalSimple)},
+		"ldap":                         {vpn, []func(*login.Request){bind}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(w *world) {
+				var asked []string
+				node := w.secondOn(tallying{w.store, &asked})
+				w.ask(at.client).is(login.Reject, login.AppendNeeded)
+				work := map[string][]string{}
+				for i, name := range []string{"nobody", "binh", "an", "AN", ""} {
+					asked = nil
+					node.ask(at.client, append([]func(*login.Request){user(name), saying("guess,123456"), station(strconv.Itoa(i))}, at.change...)...).is(login.Reject, login.BadPassword)
+					work[name] = asked
+				}
+				for name, did := range work {
+					require.Equal(w, work["nobody"], did, "%q", name)
+				}
+				require.EqualValues(w, 5, node.checks.Load(), "and a password is checked for each")
+			})
+		})
+	}
 }
