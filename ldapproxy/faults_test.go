@@ -252,13 +252,13 @@ func searchBelow(base string) []byte { return asks(opSearchRequest, searchWith(b
 // not to grow by it.
 func takesNoMemory(frame []byte) func(subject) error {
 	return with(func(s subject, p *peer) error {
-		before, err := residentOf(s.pid)
+		before, err := s.memory()
 		if err != nil {
 			return err
 		}
 		p.ask(frame)
 		for last := time.Now().Add(s.patience()); ; time.Sleep(20 * time.Millisecond) {
-			after, err := residentOf(s.pid)
+			after, err := s.memory()
 			if err == nil && after > before+32<<20 {
 				err = fmt.Errorf("%d bytes made it grow by %d MiB", len(frame), (after-before)>>20)
 			}
@@ -278,13 +278,18 @@ func (s subject) patience() time.Duration {
 	return 15 * time.Second
 }
 
-// residentOf is how much memory a process has, in bytes.
-func residentOf(pid int) (int, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+// memory is how much memory it takes, in bytes: of ours what is resident, of the
+// other one what it has asked for, whether or not the kernel had to give it yet.
+func (s subject) memory() (int, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.pid))
 	if err != nil {
 		return 0, err
 	}
-	pages, err := strconv.Atoi(strings.Fields(string(raw))[1])
+	field := 0
+	if s.pid == os.Getpid() {
+		field = 1
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(raw))[field])
 	return pages * os.Getpagesize(), err
 }
 
