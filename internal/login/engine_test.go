@@ -101,9 +101,9 @@ func (w *world) Check(_ context.Context, id login.Identity, pw []byte) (login.Ch
 
 func (w *world) Account(context.Context, login.Identity) (login.Account, error) {
 	if w.problem != "" {
-		return login.Account{Problem: w.problem, Former: w.former, Person: w.person, Notify: login.PushMissing}, nil
+		return login.Account{Problem: w.problem, Former: w.former, Person: w.owner(), Notify: login.PushMissing}, nil
 	}
-	return login.Account{Person: cmp.Or(w.person, person), Notify: login.PushReady, CanNumber: true, CanSimple: true}, nil
+	return login.Account{Person: cmp.Or(w.owner(), person), Notify: login.PushReady, CanNumber: true, CanSimple: true}, nil
 }
 
 // Witness finds what was said as it stands there, unless the evidence is forged.
@@ -111,7 +111,13 @@ func (w *world) Witness(_ context.Context, id login.ID, g login.Given) (login.An
 	if w.evidence != nil {
 		return w.evidence(id, g)
 	}
-	return login.Answering{Kind: g.Kind, Number: g.Number, Person: cmp.Or(w.person, person), Device: g.Device}, nil
+	return login.Answering{Kind: g.Kind, Number: g.Number, Person: cmp.Or(w.owner(), person), Device: g.Device}, nil
+}
+
+func (w *world) owner() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.person
 }
 
 func (w *world) Ready() bool { return !w.silent }

@@ -484,7 +484,9 @@ func TestABindThatWatchedANodeLooksAtEverythingAnew(t *testing.T) {
 		then      func(w *world, retry *pending)
 	}{
 		"the account is another person's": {func(w *world, _ login.ID) {
+			w.mu.Lock()
 			w.person = "person-2"
+			w.mu.Unlock()
 			require.NoError(w, w.Withdraw(w.Context(), person, func(account, _ string) bool { return account == ident }))
 		}, func(w *world, retry *pending) {
 			retry.waits()

@@ -73,15 +73,14 @@ func (v *visit) bindOne(ctx context.Context, server *node, typed string) (site.A
 func (v *visit) bindBesideAThief(ctx context.Context) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	before := v.dice.IntN(2) == 0
+	before, thief := v.dice.IntN(2) == 0, v.other(2, "thief binds")
+	thief.must = "" // the checker knows whose approval it was
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		l, ok := v.look(ctx)
 		if !ok {
 			return
 		}
-		thief := v.other(2, "thief binds")
-		thief.must = "" // the checker knows whose approval it was
 		wg.Go(func() { thief.ended(thief.enters(ctx, v.user.password, "")) })
 		if before {
 			v.think(ctx)
