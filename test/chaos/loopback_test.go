@@ -106,6 +106,7 @@ func (n *loopback) failover() (end func()) {
 	n.mu.Unlock()
 	n.servers[old].end(syscall.SIGKILL)
 	n.say(next, "REPLICAOF", "NO", "ONE")
+	n.say(next, "CONFIG", "REWRITE") // it may be killed and started again before the old one is back
 	for _, r := range n.relays {
 		r.Lead(n.addrs[next])
 		r.Cut()
@@ -117,7 +118,6 @@ func (n *loopback) failover() (end func()) {
 		host, port, _ := net.SplitHostPort(n.addrs[next])
 		n.say(old, "REPLICAOF", host, port)
 		n.say(old, "CONFIG", "REWRITE")
-		n.say(next, "CONFIG", "REWRITE")
 		for range 300 {
 			if n.linked(next) {
 				return
