@@ -279,12 +279,13 @@ func (a *App) revokeDevice(ctx context.Context, by string, in admin.Revoke) (adm
 	return device(d), a.engine.Withdraw(ctx, d.Person, func(_, _ string) bool { return true })
 }
 
-// exportAudit notes that somebody reads one person's records, and says which
-// they are: those of all accounts and devices of the person.
+// auditHead tells which record is the newest, for verify.
 func (a *App) auditHead(context.Context, string, admin.None) (admin.AuditHead, error) {
 	return admin.AuditHead{File: a.config().Audit.File, Hash: a.audit.Head()}, nil
 }
 
+// exportAudit notes that somebody reads one person's records, and says which
+// they are: those of all accounts and devices of the person.
 func (a *App) exportAudit(ctx context.Context, by string, in admin.Export) (admin.Exported, error) {
 	_, account, err := a.mention(ctx, in.User)
 	if err != nil {

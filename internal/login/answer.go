@@ -255,9 +255,7 @@ func (e *Engine) approve(ctx context.Context, s *saved, g *Given) error {
 	if err != nil {
 		return err
 	}
-	several := slices.DeleteFunc(all, func(o *saved) bool {
-		return o.Attempt.ID == a.ID || !o.Attempt.beside(a) || !o.Attempt.live(s.rec.Read, e.PolicyNow().Grace)
-	})
+	several := e.besides(a, all, s.rec.Read)
 	if len(several) == 0 {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -130,17 +131,14 @@ func (e *Engine) saveEntry(ctx context.Context, s *saved, q *asking, cond Condit
 	return nil
 }
 
-// unwait says that q does not wait any more: an approval that comes now is to
-// be collected by the next request.
-func (s *saved) unwait(q *asking) (changed bool) {
-	if q.facts.Chain < 0 || q.facts.Chain >= len(s.Attempt.Chains) {
+// unwait says that the request does not wait any more: an approval that comes now
+// is to be collected by the next one.
+func (a *Attempt) unwait(request string) (changed bool) {
+	i := slices.IndexFunc(a.Chains, func(c Chain) bool { return c.Newest == request && !c.Until.IsZero() })
+	if i < 0 {
 		return false
 	}
-	c := &s.Attempt.Chains[q.facts.Chain]
-	if c.Newest != q.facts.Request || c.Until.IsZero() {
-		return false
-	}
-	c.Until = time.Time{}
+	a.Chains[i].Until = time.Time{}
 	return true
 }
 
@@ -152,7 +150,7 @@ func (e *Engine) leave(ctx context.Context, s *saved, q *asking) error {
 		return nil
 	}
 	blames := q.facts.Code == CodeWrong && !q.blamed
-	if s.unwait(q) || s.entry == q && (!q.entered || blames) {
+	if a.unwait(q.facts.Request) || s.entry == q && (!q.entered || blames) {
 		return e.saveEntry(ctx, s, q, Condition{})
 	}
 	return nil

@@ -21,14 +21,11 @@ func (e *Engine) prompt(ctx context.Context, s *saved, q *asking, now time.Time)
 		}
 	}
 	q.looked = false
-	var others []*saved
 	only := Condition{Full: indexPerson + a.Person, AtMost: 1}
 	for _, o := range all {
 		only.But = append(only.But, o.rec.Key)
-		if o.Attempt.ID != a.ID && o.Attempt.beside(a) && o.Attempt.live(now, e.PolicyNow().Grace) {
-			others = append(others, o)
-		}
 	}
+	others := e.besides(a, all, now)
 	if len(others) >= e.PolicyNow().MaxOpen {
 		return e.tooMany(s, q)
 	}
@@ -56,6 +53,13 @@ func (e *Engine) prompt(ctx context.Context, s *saved, q *asking, now time.Time)
 
 // beside tells whether two attempts are of one account at one client.
 func (a *Attempt) beside(b *Attempt) bool { return a.of(b.Who.ID, b.FrontEnd, b.Client) }
+
+// besides are, of a person's open logins, the others of a's account at its client.
+func (e *Engine) besides(a *Attempt, all []*saved, now time.Time) []*saved {
+	return slices.DeleteFunc(all, func(o *saved) bool {
+		return o.Attempt.ID == a.ID || !o.Attempt.beside(a) || !o.Attempt.live(now, e.PolicyNow().Grace)
+	})
+}
 
 // of tells whether it is of that account at that client.
 func (a *Attempt) of(account string, f FrontEnd, client string) bool {

@@ -464,11 +464,9 @@ func (e *Engine) unwaitNow(id ID, request string) error {
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(s.Attempt.Chains, func(c Chain) bool { return c.Newest == request && !c.Until.IsZero() })
-		if i < 0 || s.Attempt.Verdict != nil {
+		if s.Attempt.Verdict != nil || !s.Attempt.unwait(request) {
 			return nil
 		}
-		s.Attempt.Chains[i].Until = time.Time{}
 		if err = e.save(ctx, s, Condition{}); !errors.Is(err, ErrConflict) {
 			return err
 		}

@@ -387,17 +387,23 @@ func TestABindThatComesWithADyingPulseIsNotHeld(t *testing.T) {
 	})
 }
 
+// forgets has the store forget the pulse of who reaches it that way.
+func (w *world) forgets(way *link) (key string) {
+	key = way.pulse.Load().(string)
+	rec, err := w.store.Load(w.Context(), key)
+	require.NoError(w, err)
+	rec.Value = nil
+	_, err = w.store.Save(w.Context(), rec, login.Condition{})
+	require.NoError(w, err)
+	return key
+}
+
 // A pulse that is not there may have been forgotten by the store.
 func TestAnAbsentPulseIsNoProof(t *testing.T) {
 	in(t, func(w *world) {
 		wiki, other, way, _ := holding(w)
 		other.kill(way)
-		key := way.pulse.Load().(string)
-		rec, err := w.store.Load(w.Context(), key)
-		require.NoError(w, err)
-		rec.Value = nil
-		_, err = w.store.Save(w.Context(), rec, login.Condition{})
-		require.NoError(w, err)
+		w.forgets(way)
 		retry := w.ask(wiki, bind)
 		within(10*time.Second, func() {
 			retry.waits()
@@ -410,15 +416,10 @@ func TestAnAbsentPulseIsNoProof(t *testing.T) {
 func TestAForgottenPulseIsNotRenewed(t *testing.T) {
 	in(t, func(w *world) {
 		_, _, way, first := holding(w)
-		key := way.pulse.Load().(string)
-		rec, err := w.store.Load(w.Context(), key)
-		require.NoError(w, err)
-		rec.Value = nil
-		_, err = w.store.Save(w.Context(), rec, login.Condition{})
-		require.NoError(w, err)
+		key := w.forgets(way)
 		time.Sleep(time.Second)
 		first.is(login.NoAnswer, login.Unavailable)
-		_, err = w.store.Load(w.Context(), key)
+		_, err := w.store.Load(w.Context(), key)
 		require.ErrorIs(w, err, login.ErrNotFound)
 	})
 }

@@ -60,7 +60,7 @@ func (e *Engine) tell(ctx context.Context, s *saved, q *asking, reason Reason) e
 
 // silence drops q: a newer request of its chain came, or its asker has gone.
 func (e *Engine) silence(ctx context.Context, s *saved, q *asking) error {
-	if q.entered && s.Attempt.Verdict == nil && s.unwait(q) {
+	if q.entered && s.Attempt.Verdict == nil && s.Attempt.unwait(q.facts.Request) {
 		if err := e.save(ctx, s, Condition{}); err != nil {
 			return err
 		}

@@ -71,12 +71,9 @@ func (v *visit) bindOne(ctx context.Context, server *node, typed string) (site.A
 // bindBesideAThief is a bind that waits while somebody else, who has the password,
 // binds from the same application, before or while the owner approves.
 func (v *visit) bindBesideAThief(ctx context.Context) bool {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	before, thief := v.dice.IntN(2) == 0, v.other(2, "thief binds")
 	thief.must = "" // the checker knows whose approval it was
-	var wg sync.WaitGroup
-	wg.Go(func() {
+	return v.whileHeld(ctx, func(ctx context.Context, wg *sync.WaitGroup) {
 		l, ok := v.look(ctx)
 		if !ok {
 			return
@@ -87,11 +84,4 @@ func (v *visit) bindBesideAThief(ctx context.Context) bool {
 		}
 		v.say(ctx, l.ID, "approve", "")
 	})
-	in := v.enters(ctx, v.user.password, "")
-	if !in {
-		pause(ctx, v.run.size.think) // the phone may just be answering
-	}
-	cancel()
-	wg.Wait()
-	return in
 }

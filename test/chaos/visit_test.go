@@ -199,15 +199,20 @@ func (v *visit) byApproval(ctx context.Context) bool { return v.held(ctx, "appro
 func (v *visit) denied(ctx context.Context) bool { return v.held(ctx, "deny") }
 
 func (v *visit) held(ctx context.Context, answer string) bool {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var wg sync.WaitGroup
-	wg.Go(func() {
+	return v.whileHeld(ctx, func(ctx context.Context, _ *sync.WaitGroup) {
 		if l, ok := v.look(ctx); ok {
 			v.think(ctx)
 			v.say(ctx, l.ID, answer, "")
 		}
 	})
+}
+
+// whileHeld is a request with the password alone; meanwhile others do what they do.
+func (v *visit) whileHeld(ctx context.Context, others func(context.Context, *sync.WaitGroup)) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() { others(ctx, &wg) })
 	in := v.enters(ctx, v.user.password, "")
 	if !in {
 		pause(ctx, v.run.size.think) // the phone may just be answering
