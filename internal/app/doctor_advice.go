@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -127,9 +128,9 @@ func fcmAdvice(err error) (key, do string) {
 	switch {
 	case strings.Contains(says, "invalid_grant"), strings.Contains(says, "invalid_client"), strings.Contains(says, "Invalid JWT"):
 		return "push.fcm.credentials_file", "Google refuses this key: it was deleted, or its service account is disabled; make a new one (Google Cloud console, IAM, Service accounts, Keys). With a right key: this machine's clock is wrong (see: date -u)"
-	case strings.Contains(says, "PERMISSION_DENIED"), strings.Contains(says, "denied"), strings.Contains(says, "403"):
+	case strings.Contains(says, "PERMISSION_DENIED"), strings.Contains(says, "denied"), answered(says, "403"):
 		return "push.fcm.project_id", "this service account may not send in this project: give it the role with cloudmessaging.messages.create there (Firebase Cloud Messaging API Admin), and enable the Firebase Cloud Messaging API"
-	case strings.Contains(says, "NOT_FOUND"), strings.Contains(says, "not found"), strings.Contains(says, "404"):
+	case strings.Contains(says, "NOT_FOUND"), strings.Contains(says, "not found"), answered(says, "404"):
 		return "push.fcm.project_id", "there is no such project, or endpoint is wrong: it ends in /v1"
 	}
 	for _, unreachable := range []string{"dial tcp", "lookup ", "deadline exceeded", "certificate"} { // the library hides what it wraps
@@ -140,11 +141,16 @@ func fcmAdvice(err error) (key, do string) {
 	return "push.fcm", "check credentials_file, project_id, endpoint and proxy"
 }
 
+// answered tells whether an HTTP status is in a text: not among the digits of a port.
+func answered(says, status string) bool {
+	return regexp.MustCompile(`\b` + status + `\b`).MatchString(says)
+}
+
 func webhookAdvice(err error) (key, do string) {
 	if key, do = reaching(err, "push.webhook.url", "push.webhook.ca_file"); do != "" {
 		return key, do
 	}
-	if strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "403") {
+	if says := err.Error(); answered(says, "401") || answered(says, "403") {
 		return "push.webhook.token_file", "the service does not take this token: token_file must hold the one that VssID's push service gave out"
 	}
 	return "push.webhook.url", "url, token_file and ca_file must be those of VssID's push service, and it must answer {\"type\": \"check\"} with 2xx (docs/push.md)"

@@ -44,10 +44,13 @@ func TestANASThatSignsMustGoOnAcrossRestarts(t *testing.T) {
 	signs(t, s.NAS(site.Asks))
 	unheard(t, s.NAS(site.Asks), bare(1))
 	s.Logged("vssgate nas forget")
-	for name, end := range map[string]func(){"a restart": s.Stop, "a crash": s.Kill} {
-		end()
+	for _, c := range []struct {
+		name string
+		end  func()
+	}{{"a restart", s.Stop}, {"a crash", s.Kill}} { // in this order: what was just learnt is being written
+		c.end()
 		s.Start()
-		t.Run(name, func(t *testing.T) { unheard(t, s.NAS(site.Asks), bare(2)) })
+		t.Run(c.name, func(t *testing.T) { unheard(t, s.NAS(site.Asks), bare(2)) })
 	}
 	require.EqualValues(t, site.AccessReject, s.NAS(site.Holds).Ask(bare(3)).Code, "another NAS")
 
