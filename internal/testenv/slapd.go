@@ -324,11 +324,37 @@ func (s *SlapdServer) start() error {
 	if err != nil {
 		return err
 	}
-	if err := listening(s.ended, s.Addr, s.LDAPSAddr); err != nil {
+	if err = listening(s.ended, s.Addr, s.LDAPSAddr); err == nil {
+		err = s.answers()
+	}
+	if err != nil {
 		s.Stop()
 		return fmt.Errorf("slapd: %w\n%s", err, s.Log())
 	}
 	return nil
+}
+
+// answers waits until slapd hangs up on a message of two gigabytes: before it has all of its ports it
+// reads none, and it ends when somebody else, who may be the one that listens, has one.
+func (s *SlapdServer) answers() error {
+	conn, err := net.Dial("tcp", s.Addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	must(s.t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	if _, err = conn.Write([]byte("\x30\x84\x7f\xff\xff\xff")); err != nil {
+		return err
+	}
+	if _, err = conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	select {
+	case <-s.ended:
+		return errors.New("it ended at once")
+	default:
+		return nil
+	}
 }
 
 // output keeps what a program prints, to be read while it runs.

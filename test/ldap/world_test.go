@@ -26,6 +26,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -235,6 +236,24 @@ func whoami(t *testing.T, conn *ldap.Conn) string {
 	return who.AuthzID
 }
 
+// pushed waits a while for the prompts of these logins, of which there may be none:
+// one that is still on its way when its login ends is given up, and was not seen.
+func (w *world) pushed(n int, logins []phone.Login) {
+	for last := time.Now().Add(time.Second); time.Now().Before(last); time.Sleep(5 * time.Millisecond) {
+		told := 0
+		for _, l := range logins {
+			if slices.ContainsFunc(w.fcm.Messages(), func(m fakefcm.Message) bool {
+				return m.Token == "token of "+testenv.UserName(n) && m.Data["type"] == "login" && m.Data["login_id"] == l.ID
+			}) {
+				told++
+			}
+		}
+		if told == len(logins) {
+			return
+		}
+	}
+}
+
 // shows waits until the phone of user n shows that many logins.
 func (w *world) shows(n, many int) []phone.Login {
 	w.t.Helper()
@@ -249,6 +268,7 @@ func (w *world) shows(n, many int) []phone.Login {
 		list, err := w.phones[n].Logins(ctx, wait, since)
 		require.NoError(w.t, err, "the phone of user %d does not show %d logins", n, many)
 		if len(list.Logins) == many {
+			w.pushed(n, list.Logins)
 			return list.Logins
 		}
 		since = list.Version
