@@ -5,7 +5,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -105,6 +108,29 @@ func (r *run) judge() {
 	require.NoError(r.t, err, string(out))
 	report, err := exec.Command(checker, r.dir).CombinedOutput()
 	r.t.Logf("%d faults, the store changed hands %d times, %.0f s\n%s", r.struck.Load(), r.epochs.Load(), time.Since(r.began).Seconds(), report)
+	if err != nil {
+		r.showEvidence(string(report))
+	}
 	require.NoError(r.t, err, "the checker")
 	require.GreaterOrEqual(r.t, float64(r.in.Load()), r.size.enough*float64(r.size.logins), "so few were let in that nothing is shown")
+}
+
+var named = regexp.MustCompile(`\b(user[0-9]{4}|[0-9a-f]{32})\b`)
+
+// showEvidence logs what was seen of the users and logins that a report names.
+func (r *run) showEvidence(report string) {
+	names := named.FindAllString(report, -1)
+	files, err := filepath.Glob(filepath.Join(r.dir, "*.jsonl"))
+	require.NoError(r.t, err)
+	audits, err := filepath.Glob(filepath.Join(r.dir, "nodes", "*", "audit*.jsonl"))
+	require.NoError(r.t, err)
+	for _, file := range append(files, audits...) {
+		raw, err := os.ReadFile(file)
+		require.NoError(r.t, err)
+		for line := range strings.Lines(string(raw)) {
+			if slices.ContainsFunc(names, func(name string) bool { return strings.Contains(line, name) }) {
+				r.t.Logf("%s: %.500s", filepath.Base(file), line)
+			}
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -95,19 +96,22 @@ func (c *checker) checkCode(e *entry, a auditLine) {
 // checkApproval: a phone approved this login, before its deadline, and the
 // approval was collected within grace; with its own number, where one is shown.
 func (c *checker) checkApproval(e *entry, a auditLine) {
-	var why string
+	var whys []string
 	for _, p := range e.login.answers {
 		if p.Answer != "approve" {
 			continue
 		}
-		if why = c.approves(e, a, p); why == "" {
+		why := c.approves(e, a, p)
+		if why == "" {
 			return
 		}
+		whys = append(whys, fmt.Sprintf("%s (sent at %s, heard %q at %s)", why, clock(p.At), p.Verdict, clock(p.Until)))
 	}
-	if why == "" {
-		why = "no phone said so"
+	if whys == nil {
+		whys = []string{"no phone said so"}
 	}
-	c.broken("factor", "login %s of %s was let in by an approval: %s", a.Attempt, e.User, why)
+	c.broken("factor", "login %s of %s was let in by an approval (asked at %s, heard at %s, by the record at %s): %s", a.Attempt, e.User,
+		clock(e.At), clock(e.heard), clock(a.Time), strings.Join(whys, "; "))
 }
 
 // approves tells why an answer is none that lets e in; "": it is.

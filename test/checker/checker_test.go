@@ -347,6 +347,18 @@ func TestWhatIsNoViolation(t *testing.T) {
 			r.packet("q2b", "sent").At, r.packet("q2b", "heard").At = at(13), at(13.1)
 			r.phone("l1", "shown").Created, r.phone("l1", "shown").Expires = at(20), at(35)
 		}},
+		{"a user binds twice while the store's clock is set back", func(r *run) {
+			r.faults = append(r.faults, faultLine{At: at(129), Until: at(130.25), What: "clock", ClockMS: 2000})
+			for i, login := range []string{"m3", "m4"} {
+				began, name := 130+0.3*float64(i), "b"+login
+				r.bind(8+i, began, name, "binh", "right-2")
+				r.seen(began+0.05, login, "binh", "binds", "app", "99999"+login[1:])
+				r.answered(began+0.1, login, "phone-binh", "approve", "", "accepted")
+				r.result(8+i, began+0.2, name, bindSuccess, "")
+			}
+			r.book("n1", 132.2, "m3", "KKKKKK", "binh", "binds", "app", "accepted", "accepted", "approval", "phone-binh")
+			r.book("n1", 130.5, "m4", "LLLLLL", "binh", "binds", "app", "accepted", "accepted", "approval", "phone-binh")
+		}},
 		{"a reply that ends no login", func(r *run) {
 			r.ask(9, 70, "q9", "holds", "an", "s9", "right-1", "", reject, "It is still open [ZZZZZZ]", "")
 		}},

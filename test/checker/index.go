@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -36,14 +35,6 @@ type login struct {
 	prompts  []pushLine
 	records  []auditLine
 	admitted []*request // what was let in by it
-}
-
-// An entry is who was let in: one request, and what was let in with it as the
-// same one.
-type entry struct {
-	*request
-	heard time.Time // first
-	login *login    // nil: no record says which
 }
 
 type checker struct {
@@ -153,73 +144,6 @@ func (q *request) first(code int) (at time.Time, ok bool) {
 	}
 	return at, false
 }
-
-// indexEntries finds who was let in, and by which login.
-func (c *checker) indexEntries() {
-	last := map[string]*entry{}
-	for _, q := range c.requests {
-		heard, ok := q.first(accept)
-		if !ok {
-			continue
-		}
-		if e := last[q.key()]; e != nil && heard.Sub(e.heard) <= repeated+c.slack(e.heard, heard) {
-			continue // its reply was lost
-		}
-		e := &entry{request: q, heard: heard}
-		last[q.key()] = e
-		c.entries = append(c.entries, e)
-	}
-	slices.SortStableFunc(c.entries, func(a, b *entry) int { return a.heard.Compare(b.heard) })
-	for _, e := range c.entries {
-		if e.login = c.letInBy(e); e.login != nil {
-			e.login.admitted = append(e.login.admitted, e.request)
-		}
-	}
-}
-
-// letInBy is the login whose record says that it let e in: of that user, from
-// that place, at that time, with the trace that the user read before. One that
-// let in nobody else is preferred.
-func (c *checker) letInBy(e *entry) *login {
-	trace := ""
-	if e.parent != nil {
-		trace = traceOf(e.parent.text())
-	}
-	asked := c.askedFirst(e.request)
-	slack := c.slack(asked, e.heard)
-	var fitting []*login
-	for _, l := range c.logins {
-		for _, a := range l.records {
-			if a.Verdict == "accepted" && a.Username == e.User && a.Client == e.Client && a.From == e.Station &&
-				(trace == "" || a.Trace == trace) && !a.Time.Before(asked.Add(-slack)) && !a.Time.After(e.heard.Add(slack)) {
-				fitting = append(fitting, l)
-				break
-			}
-		}
-	}
-	if len(fitting) == 0 {
-		return nil
-	}
-	return slices.MinFunc(fitting, func(a, b *login) int {
-		return cmp.Or(cmp.Compare(len(a.admitted), len(b.admitted)), cmp.Compare(a.since(e.heard), b.since(e.heard)), cmp.Compare(a.id, b.id))
-	})
-}
-
-// askedFirst is when the same was asked for the first time, not longer ago than a
-// lost reply may be asked for again: it may be that request which was let in, and
-// nobody heard of it.
-func (c *checker) askedFirst(q *request) time.Time {
-	first := q.At
-	for _, other := range c.requests {
-		if other.key() == q.key() && other.At.Before(first) && q.At.Sub(other.At) <= repeated+c.world.Slack.duration() {
-			first = other.At
-		}
-	}
-	return first
-}
-
-// since is how long after its accept, or before it, an instant is.
-func (l *login) since(at time.Time) time.Duration { return at.Sub(l.accepted().Time).Abs() }
 
 // text is what the user read.
 func (q *request) text() string {
