@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -16,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vssgate/internal/login"
+	"vssgate/internal/testenv"
 	"vssgate/test/fakefcm"
 )
 
@@ -219,10 +219,7 @@ func TestAPhonesFaultsDoNotOpenTheBreaker(t *testing.T) {
 
 func TestNobodyAtTheEndpointIsUnreachable(t *testing.T) {
 	fake := fakefcm.Run(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	f, err := NewFCM(Options{CredentialsJSON: fake.CredentialsJSON(), Endpoint: "http://" + listener.Addr().String() + "/v1"})
+	f, err := NewFCM(Options{CredentialsJSON: fake.CredentialsJSON(), Endpoint: "http://" + testenv.FreeAddr(t) + "/v1"})
 	require.NoError(t, err)
 	require.NoError(t, f.Check(t.Context()))
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"log/slog"
-	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -167,15 +166,12 @@ func TestABrokenWebhookIsLeftForAWhile(t *testing.T) {
 }
 
 func TestNobodyAtTheWebhookIsTriedAgain(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	w := newWebhook(t, WebhookOptions{URL: "http://" + listener.Addr().String() + "/?key=SEKRET"})
+	w := newWebhook(t, WebhookOptions{URL: "http://" + testenv.FreeAddr(t) + "/?key=SEKRET"})
 	o := w.Send(t.Context(), phone, login2m())
 	require.Equal(t, Unreachable, o.Result)
 	require.Equal(t, unavailableFor, o.RetryAfter)
 	require.NotContains(t, o.Err.Error(), "SEKRET", "the URL may hold a key")
-	_, err = NewWebhook(WebhookOptions{URL: "::SEKRET"})
+	_, err := NewWebhook(WebhookOptions{URL: "::SEKRET"})
 	require.ErrorContains(t, err, "not a URL")
 	require.NotContains(t, err.Error(), "SEKRET")
 }

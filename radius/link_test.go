@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -363,11 +362,8 @@ func TestRADIUS11WithoutTLS13IsNotSpoken(t *testing.T) {
 }
 
 func TestAServerThatIsDownIsToldAtOnce(t *testing.T) {
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	gone.Close()
-	l, _ := linkTo(t, gone.Addr().String(), testenv.CA(t))
-	_, err = l.Ask(soon(t), loginOf("an.nv", "secret"))
+	l, _ := linkTo(t, testenv.FreeAddr(t), testenv.CA(t))
+	_, err := l.Ask(soon(t), loginOf("an.nv", "secret"))
 	require.ErrorIs(t, err, ErrNoLink)
 	_, err = NewLink(LinkOptions{Address: "no port"})
 	require.Error(t, err)

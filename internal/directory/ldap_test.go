@@ -309,7 +309,7 @@ func connOf(line string) string {
 func TestADeadServerIsPassedOver(t *testing.T) {
 	slapd := testenv.Slapd(t, testenv.SlapdOptions{})
 	o := options(slapd)
-	o.URLs = []string{"ldap://" + closedAddress(t), slapd.URI}
+	o.URLs = []string{"ldap://" + testenv.FreeAddr(t), slapd.URI}
 	d := open(t, o)
 	who := resolve(t, d, "user0001")
 	require.Equal(t, right, check(t, d, who, testenv.UserPassword(1)))
@@ -660,14 +660,6 @@ func TestNobodyIsBelowTheBase(t *testing.T) {
 	who, err := d.ResolveBind(t.Context(), d.NobodyDN())
 	require.NoError(t, err)
 	require.Empty(t, who)
-}
-
-func closedAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // roots reads a PEM file, as the program does from ca_file.

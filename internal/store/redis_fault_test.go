@@ -641,22 +641,14 @@ func TestOptionsThatCannotBe(t *testing.T) {
 		"no address":                   {RedisOptions{}, "no address"},
 		"two servers, no Sentinel":     {RedisOptions{Addresses: []string{"a:1", "b:1"}}, "several addresses"},
 		"Sentinel and Cluster":         {RedisOptions{Addresses: []string{"a:1"}, MasterName: "m", Cluster: true}, "exclude"},
-		"nobody listens there":         {RedisOptions{Addresses: []string{unusedAddr(t)}}, "connection refused"},
-		"nobody listens, in a Cluster": {RedisOptions{Addresses: []string{unusedAddr(t)}, Cluster: true}, "connection refused"},
+		"nobody listens there":         {RedisOptions{Addresses: []string{testenv.FreeAddr(t)}}, "connection refused"},
+		"nobody listens, in a Cluster": {RedisOptions{Addresses: []string{testenv.FreeAddr(t)}, Cluster: true}, "connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := OpenRedis(context.Background(), test.o)
 			require.ErrorContains(t, err, test.want)
 		})
 	}
-}
-
-func unusedAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
 }
 
 func TestAnAnswerThatIsNotTheScriptsIsRefused(t *testing.T) {

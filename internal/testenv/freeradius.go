@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"text/template"
@@ -66,7 +65,7 @@ func StartFreeRADIUS(t testing.TB, o FreeRADIUSOptions) *FreeRADIUS {
 	f.write("users", f.users())
 	var err error
 	for range 5 { // somebody else may take the port meanwhile
-		f.Addr, f.AddrTLS = freeUDPAddr(t), FreeAddr(t)
+		f.Addr, f.AddrTLS = FreeAddr(t), FreeAddr(t)
 		f.configure(ca)
 		if err = f.start(); err == nil {
 			t.Cleanup(f.Stop)
@@ -155,15 +154,6 @@ func (f *FreeRADIUS) tls() map[string]string {
 	_, port, err := net.SplitHostPort(f.AddrTLS)
 	must(f.t, err)
 	return map[string]string{"Port": port, "Cert": certFile, "Key": keyFile, "CA": f.opts.TLS.CAFile}
-}
-
-// freeUDPAddr is an address on 127.0.0.1 whose UDP port nobody has now.
-func freeUDPAddr(t testing.TB) string {
-	t.Helper()
-	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	must(t, err)
-	defer c.Close()
-	return "127.0.0.1:" + strconv.Itoa(c.LocalAddr().(*net.UDPAddr).Port)
 }
 
 var freeradiusConf = template.Must(template.New("radiusd.conf").Parse(`

@@ -1,7 +1,6 @@
 package testenv
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,7 +29,7 @@ func Postgres(t testing.TB, access, caFile string, env ...string) *PostgresServe
 	dir, err := os.MkdirTemp("", "postgres") // t.TempDir is closed to other users, and PostgreSQL refuses to run as root
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	_, port, _ := net.SplitHostPort(FreeAddr(t))
+	port := FreePort(t)
 	db := &PostgresServer{t: t, dir: dir, port: port}
 	if caFile != "" {
 		ca, err := os.ReadFile(caFile)

@@ -2,7 +2,6 @@ package testenv
 
 import (
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +23,7 @@ func StartRadsecproxy(t testing.TB, config string) *Radsecproxy {
 	if err != nil {
 		t.Fatal("radsecproxy is missing: test/packages.sh installs it")
 	}
-	p := &Radsecproxy{Addr: freeBoth(t)}
+	p := &Radsecproxy{Addr: FreeAddr(t)}
 	file := filepath.Join(t.TempDir(), "radsecproxy.conf")
 	must(t, os.WriteFile(file, []byte(strings.ReplaceAll("LogLevel 1\nLogDestination x-stderr\n"+config, "ADDR", p.Addr)), 0o600))
 	ctx, stop := context.WithCancel(context.Background())
@@ -39,20 +38,6 @@ func StartRadsecproxy(t testing.TB, config string) *Radsecproxy {
 		}
 	})
 	return p
-}
-
-// freeBoth is an address on 127.0.0.1 whose port nobody has now, in UDP and TCP.
-func freeBoth(t testing.TB) string {
-	t.Helper()
-	for range 20 {
-		addr := FreeAddr(t)
-		if c, err := net.ListenPacket("udp4", addr); err == nil {
-			c.Close()
-			return addr
-		}
-	}
-	t.Fatal("no port is free in UDP and TCP")
-	return ""
 }
 
 // RadsecproxyBefore is the configuration of a radsecproxy that takes RADIUS over

@@ -104,16 +104,13 @@ func startFreeRADIUS(b *testing.B, s *testenv.SlapdServer) (addr string) {
 	if _, err := os.Stat("/usr/lib/freeradius/rlm_ldap.so"); err != nil {
 		b.Fatal("rlm_ldap is missing: test/packages.sh bench installs it")
 	}
-	free, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	require.NoError(b, err)
-	port := free.LocalAddr().(*net.UDPAddr).Port
-	require.NoError(b, free.Close())
+	port := testenv.FreePort(b)
 	dir := b.TempDir()
 	require.NoError(b, os.WriteFile(filepath.Join(dir, "radiusd.conf"), fmt.Appendf(nil, freeradiusConf, dir, sharedSecret, s.URI, s.BindDN, s.BindPassword, testenv.SlapdPeople, port), 0o600))
 	cmd := exec.Command("freeradius", "-d", dir, "-f", "-l", filepath.Join(dir, "log"))
 	require.NoError(b, cmd.Start())
 	b.Cleanup(func() { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait() })
-	addr = fmt.Sprintf("127.0.0.1:%d", port)
+	addr = fmt.Sprintf("127.0.0.1:%s", port)
 	first := newPile(2, func(id byte, i int) []byte {
 		return loginRequest(id, testenv.UserName(1), testenv.UserPassword(1), i)
 	})
@@ -182,7 +179,7 @@ server default {
 	listen {
 		type = auth
 		ipaddr = 127.0.0.1
-		port = %[7]d
+		port = %[7]s
 	}
 	authorize {
 		ldap

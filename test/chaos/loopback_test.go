@@ -30,14 +30,10 @@ func newLoopback(t testing.TB, dir string, clock *skew) *loopback {
 	t.Helper()
 	n := &loopback{t: t, dir: dir}
 	for range 3 * nodes {
-		l := listenOn(t)
-		n.ports = append(n.ports, l.Addr().String())
-		defer l.Close() // all are taken before one is given back
+		n.ports = append(n.ports, testenv.FreeAddr(t))
 	}
 	for i := range 2 {
-		l := listenOn(t)
-		n.addrs = append(n.addrs, l.Addr().String())
-		l.Close()
+		n.addrs = append(n.addrs, testenv.FreeAddr(t))
 		_, port, _ := net.SplitHostPort(n.addrs[i])
 		config := fmt.Sprintf("port %s\nbind 127.0.0.1\n%s", port, redisSettings)
 		if i > 0 {

@@ -146,7 +146,7 @@ func (w *world) startDovecot() {
 	require.NoError(w.t, os.Chmod(dir, 0o755))
 	ca, err := os.ReadFile(w.Slapd.CAFile)
 	require.NoError(w.t, err)
-	w.imap = freePort(w.t)
+	w.imap = testenv.FreePort(w.t)
 	mailUser := os.Getuid()
 	if mailUser == 0 { // whose mail it refuses to read
 		mailUser = 65534

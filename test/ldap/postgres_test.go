@@ -101,7 +101,7 @@ func (w *world) postgres(from string) *database {
 	ca, err := os.ReadFile(w.Slapd.CAFile)
 	require.NoError(w.t, err)
 	require.NoError(w.t, os.WriteFile(dir+"/ca.pem", ca, 0o644))
-	db := &database{w: w, dir: dir, port: freePort(w.t), log: &book{}}
+	db := &database{w: w, dir: dir, port: testenv.FreePort(w.t), log: &book{}}
 	attributes := &syscall.SysProcAttr{}
 	if os.Getuid() == 0 {
 		const nobody = 65534
@@ -125,16 +125,6 @@ func (w *world) postgres(from string) *database {
 	w.eventually("PostgreSQL does not start", func() bool { return db.command("select 1") == nil })
 	require.NoError(w.t, db.command("create role user0001 login; create role user0002 login"), db.log)
 	return db
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	require.NoError(t, err)
-	return port
 }
 
 // access is pg_hba.conf.

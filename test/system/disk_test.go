@@ -2,7 +2,6 @@ package system_test
 
 import (
 	"bufio"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -95,10 +94,7 @@ func TestALogThatCannotBeWrittenKeepsNobodyOut(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			free, err := net.ListenPacket("udp", "127.0.0.1:0")
-			require.NoError(t, err)
-			addr := free.LocalAddr().String()
-			free.Close()
+			addr := testenv.FreeAddr(t)
 			s := site.New(t, site.Options{Listen: strconv.Quote(addr)})
 			stderr, started := open()
 			cmd := exec.Command(testenv.Binary(t), "serve", "--config", s.Config)

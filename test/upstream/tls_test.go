@@ -3,7 +3,6 @@ package upstream_test
 import (
 	"crypto/x509"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -90,10 +89,7 @@ func TestTheUpstreamSpeaksRADIUS11(t *testing.T) {
 
 func TestTheUpstreamOverTLSComesBack(t *testing.T) {
 	ca := testenv.CA(t)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	free.Close()
-	behind := secured(t, ca, free.Addr().String())
+	behind := secured(t, ca, testenv.FreeAddr(t))
 	s := overTLS(t, ca, behind.RADIUSTLS[0])
 	ready := func() bool { code, _ := s.Get("/readyz"); return code == 200 }
 	require.Eventually(t, ready, site.Patience, tick)

@@ -36,8 +36,7 @@ func startOcserv(t *testing.T, s *site.Site, client, address string) *ocserv {
 	require.NoError(t, err, "ocserv is missing: test/packages.sh installs it")
 	radcli := write(t, dir, "radiusclient.conf", replaced(string(brought), told))
 
-	_, port, err := net.SplitHostPort(testenv.FreeAddr(t))
-	require.NoError(t, err)
+	port := testenv.FreePort(t)
 	o := &ocserv{t: t, addr: net.JoinHostPort(address, port), ca: testenv.CA(t)}
 	certFile, keyFile := o.ca.IssueAs("gateway", func(form *x509.Certificate) { form.IPAddresses = []net.IP{net.ParseIP(address)} })
 	config := strings.ReplaceAll(lines["ocserv.conf"], "/etc/radcli/radiusclient.conf", radcli) + fmt.Sprintf(`

@@ -48,8 +48,7 @@ func newOpenVPN(t *testing.T, s *site.Site, client string) *openvpn {
 // start starts a gateway with those lines.
 func (g *openvpn) start(lines string) (gateway *terminal, port string) {
 	g.t.Helper()
-	_, port, err := net.SplitHostPort(testenv.FreeAddr(g.t))
-	require.NoError(g.t, err)
+	port = testenv.FreePort(g.t)
 	gateway = open(g.t, "openvpn", "--config", write(g.t, g.dir, "server.conf",
 		g.both+fmt.Sprintf("cd %s\nlocal 127.0.0.1\nlport %s\ntls-server\ndh none\nstatus status\n%s", g.dir, port, lines)))
 	gateway.reads("UDPv4 link local (bound)")

@@ -5,7 +5,6 @@ package vpn_test
 import (
 	"crypto/x509"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,9 +40,9 @@ type charon struct {
 // `vssgate nas show strongswan` tells to type for that client.
 func startStrongswan(t *testing.T, s *site.Site, client string) *strongswan {
 	t.Helper()
-	g := &strongswan{t: t, ca: testenv.CA(t), port: freePort(t)}
+	g := &strongswan{t: t, ca: testenv.CA(t), port: testenv.FreePort(t)}
 	lines := s.Recipe("strongswan", client)
-	c := startCharon(t, "eap-identity eap-radius", "port = "+freePort(t)+"\n  port_nat_t = "+g.port+"\n", lines["strongswan.conf"])
+	c := startCharon(t, "eap-identity eap-radius", "port = "+testenv.FreePort(t)+"\n  port_nat_t = "+g.port+"\n", lines["strongswan.conf"])
 	certFile, keyFile := g.ca.IssueAs(gateway, func(form *x509.Certificate) { form.DNSNames = []string{gateway} })
 	key, err := os.ReadFile(keyFile)
 	require.NoError(t, err)
@@ -166,13 +165,6 @@ func (c *charon) login(password string) *terminal {
 func (c *charon) leave() {
 	c.t.Helper()
 	require.Contains(c.t, c.swanctl("--terminate", "--ike", "vpn").said(), "terminate completed successfully")
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	_, port, err := net.SplitHostPort(testenv.FreeAddr(t))
-	require.NoError(t, err)
-	return port
 }
 
 const (
