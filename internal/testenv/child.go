@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,12 +18,44 @@ type child struct {
 	t       testing.TB
 	process *exec.Cmd     // nil: it does not run
 	ended   chan struct{} // closed when process has ended
-	log     output        // what it wrote, in all its lives
+	log     transcript    // what it wrote, in all its lives
+}
+
+// A transcript is what a program has written, which writes it into a file
+// itself: what it wrote before it answered is there once it has answered.
+type transcript struct {
+	once sync.Once
+	open *os.File // without a name: it goes when nobody has it open
+	err  error
+}
+
+func (p *transcript) file(t testing.TB) *os.File {
+	t.Helper()
+	p.once.Do(func() {
+		if p.open, p.err = os.CreateTemp("", "transcript"); p.err == nil {
+			p.err = os.Remove(p.open.Name())
+		}
+	})
+	must(t, p.err)
+	return p.open
+}
+
+func (p *transcript) String() string {
+	if p.open == nil {
+		return ""
+	}
+	stat, err := p.open.Stat()
+	if err != nil {
+		return err.Error()
+	}
+	text := make([]byte, stat.Size())
+	n, _ := p.open.ReadAt(text, 0)
+	return string(text[:n])
 }
 
 // run starts the process.
 func (c *child) run(cmd *exec.Cmd) error {
-	cmd.Stdout, cmd.Stderr = &c.log, &c.log
+	cmd.Stdout, cmd.Stderr = c.log.file(c.t), c.log.file(c.t)
 	if err := cmd.Start(); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 type PostgresServer struct {
 	t         testing.TB
 	dir, port string
-	log       output
+	log       transcript
 }
 
 // Postgres starts PostgreSQL with these lines of pg_hba.conf, a certificate
@@ -45,7 +45,7 @@ func Postgres(t testing.TB, access, caFile string, env ...string) *PostgresServe
 	}
 	start := func(name string, args ...string) *exec.Cmd {
 		cmd := exec.Command(filepath.Join(filepath.Dir(found[0]), name), args...)
-		cmd.Dir, cmd.SysProcAttr, cmd.Stdout, cmd.Stderr = dir, unprivileged, &db.log, &db.log
+		cmd.Dir, cmd.SysProcAttr, cmd.Stdout, cmd.Stderr = dir, unprivileged, db.log.file(t), db.log.file(t)
 		cmd.Env = append(append(os.Environ(), "LC_ALL=C"), env...)
 		must(t, cmd.Start())
 		return cmd

@@ -12,7 +12,7 @@ import (
 // Radsecproxy is a running radsecproxy.
 type Radsecproxy struct {
 	Addr string // 127.0.0.1:PORT, UDP or TCP
-	log  output
+	log  transcript
 }
 
 // StartRadsecproxy runs radsecproxy with that configuration, in which ADDR
@@ -28,7 +28,7 @@ func StartRadsecproxy(t testing.TB, config string) *Radsecproxy {
 	must(t, os.WriteFile(file, []byte(strings.ReplaceAll("LogLevel 1\nLogDestination x-stderr\n"+config, "ADDR", p.Addr)), 0o600))
 	ctx, stop := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, path, "-f", "-c", file)
-	cmd.Stdout, cmd.Stderr = &p.log, &p.log
+	cmd.Stdout, cmd.Stderr = p.log.file(t), p.log.file(t)
 	must(t, cmd.Start())
 	t.Cleanup(func() {
 		stop()

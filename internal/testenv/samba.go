@@ -45,7 +45,7 @@ type Samba struct {
 	process *exec.Cmd
 	alive   io.Closer // while it is open: a test that is killed leaves no samba behind
 	ended   chan struct{}
-	log     output
+	log     transcript
 }
 
 // SambaOptions say what the domain holds besides what every domain does.
@@ -181,7 +181,7 @@ func (s *Samba) run(stdin *strings.Reader, name string, args ...string) {
 func (s *Samba) start(host string) {
 	s.t.Helper()
 	cmd := exec.Command(sbin("samba"), "-i", "-s", s.conf())
-	cmd.Stdout, cmd.Stderr = &s.log, &s.log
+	cmd.Stdout, cmd.Stderr = s.log.file(s.t), s.log.file(s.t)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var err error
 	s.alive, err = cmd.StdinPipe()

@@ -236,10 +236,16 @@ func whoami(t *testing.T, conn *ldap.Conn) string {
 	return who.AuthzID
 }
 
-// pushed waits a while for the prompts of these logins, of which there may be none:
-// one that is still on its way when its login ends is given up, and was not seen.
+// pushed waits for the prompts of these logins: one that is still on its way when
+// its login ends is given up, and was not seen. Of several there may be fewer: the
+// second one at an application is prompted when the first has ended.
 func (w *world) pushed(n int, logins []phone.Login) {
-	for last := time.Now().Add(time.Second); time.Now().Before(last); time.Sleep(5 * time.Millisecond) {
+	w.t.Helper()
+	await := patience
+	if len(logins) > 1 {
+		await = time.Second
+	}
+	for last := time.Now().Add(await); time.Now().Before(last); time.Sleep(5 * time.Millisecond) {
 		told := 0
 		for _, l := range logins {
 			if slices.ContainsFunc(w.fcm.Messages(), func(m fakefcm.Message) bool {
@@ -252,6 +258,7 @@ func (w *world) pushed(n int, logins []phone.Login) {
 			return
 		}
 	}
+	require.Greater(w.t, len(logins), 1, "the login of user %d is not prompted", n)
 }
 
 // shows waits until the phone of user n shows that many logins.

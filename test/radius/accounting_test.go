@@ -36,12 +36,13 @@ func accounted(t *testing.T, s *site.Site) (all []map[string]any) {
 	return all
 }
 
-// accounts has FreeRADIUS's client send a record, and returns what it printed.
-func accounts(t *testing.T, s *site.Site, tries string, attributes ...string) string {
+// accounts has FreeRADIUS's client send a record, once, wait that long for the answer,
+// and returns what it printed.
+func accounts(t *testing.T, s *site.Site, seconds string, attributes ...string) string {
 	t.Helper()
 	attributes = append(attributes, "Packet-Src-IP-Address = "+site.Holds)
 	return begin(t, "freeradius-utils", strings.Join(attributes, "\n")+"\n", nil,
-		"radclient", "-x", "-t", "1", "-r", tries, s.Accounting[0], "acct", s.Secret).said()
+		"radclient", "-x", "-t", seconds, "-r", "1", s.Accounting[0], "acct", s.Secret).said()
 }
 
 func session(status, id string, more ...string) []string {
@@ -54,7 +55,7 @@ const response = "Received Accounting-Response"
 func TestRadclientSendsAccounting(t *testing.T) {
 	s := site.Start(t, site.Options{More: takesAccounting})
 	for _, more := range [][]string{nil, {signed}, {`Proxy-State = "one"`, `Proxy-State = "two"`}} {
-		out := accounts(t, s, "1", session("Start", "5F00", more...)...)
+		out := accounts(t, s, "15", session("Start", "5F00", more...)...)
 		require.Contains(t, out, response)
 		if more != nil && more[0] != signed {
 			answer := out[strings.Index(out, response):]
@@ -62,7 +63,7 @@ func TestRadclientSendsAccounting(t *testing.T) {
 			require.Contains(t, answer, "0x74776f")
 		}
 	}
-	require.Contains(t, accounts(t, s, "1", "Acct-Status-Type = Accounting-On", `NAS-Identifier = "vpn1"`), response)
+	require.Contains(t, accounts(t, s, "15", "Acct-Status-Type = Accounting-On", `NAS-Identifier = "vpn1"`), response)
 	last := accounted(t, s)[3]
 	require.Equal(t, "Accounting-On", last["status"])
 	require.Len(t, accounted(t, s), 4)
@@ -78,7 +79,7 @@ func TestAnAcknowledgedRecordSurvivesACrash(t *testing.T) {
 	s := site.Start(t, site.Options{More: takesAccounting})
 	for i := range 5 {
 		id := fmt.Sprint(i)
-		require.Contains(t, accounts(t, s, "1", session("Stop", id, "Acct-Session-Time = 60", "Acct-Input-Octets = 1000")...), response)
+		require.Contains(t, accounts(t, s, "15", session("Stop", id, "Acct-Session-Time = 60", "Acct-Input-Octets = 1000")...), response)
 		s.Kill()
 		lines := accounted(t, s)
 		require.Len(t, lines, i+1)
@@ -90,7 +91,7 @@ func TestAnAcknowledgedRecordSurvivesACrash(t *testing.T) {
 // A file that cannot grow is what a full disk looks like.
 func TestOnAFullDiskAccountingStaysUnanswered(t *testing.T) {
 	s := site.Start(t, site.Options{More: takesAccounting})
-	require.Contains(t, accounts(t, s, "1", session("Start", "1")...), response)
+	require.Contains(t, accounts(t, s, "15", session("Start", "1")...), response)
 	before, err := os.Stat(filepath.Join(s.Dir, "data", "accounting.jsonl"))
 	require.NoError(t, err)
 	var was unix.Rlimit
@@ -100,7 +101,7 @@ func TestOnAFullDiskAccountingStaysUnanswered(t *testing.T) {
 	require.Positive(t, s.Metric(`vssgate_packets_dropped_total{reason="accounting_not_kept"}`))
 	require.Len(t, accounted(t, s), 1, "nothing is left of what was not acknowledged")
 	require.NoError(t, unix.Prlimit(s.PID(), unix.RLIMIT_FSIZE, &was, nil))
-	require.Contains(t, accounts(t, s, "1", session("Stop", "1")...), response)
+	require.Contains(t, accounts(t, s, "15", session("Stop", "1")...), response)
 	require.Equal(t, "Stop", accounted(t, s)[1]["status"])
 }
 
@@ -113,7 +114,7 @@ func TestAccountingIsSentOnToFreeRADIUS(t *testing.T) {
     forward: [{address: %q, secret: nobody-is-listening}, {address: %q, secret: the-secret-of-billing}]
 `, dead, billing.addr)})
 	for _, more := range [][]string{{`User-Password = "a password"`}, {signed}} {
-		out := accounts(t, s, "1", session("Stop", "7A", append(more, `Proxy-State = "one"`, `Class = "of the NAS"`, "Acct-Terminate-Cause = User-Request")...)...)
+		out := accounts(t, s, "15", session("Stop", "7A", append(more, `Proxy-State = "one"`, `Class = "of the NAS"`, "Acct-Terminate-Cause = User-Request")...)...)
 		require.Contains(t, out, response)
 	}
 	require.Len(t, accounted(t, s), 2)
@@ -126,7 +127,7 @@ func TestAccountingIsSentOnToFreeRADIUS(t *testing.T) {
 	s.Logged("did not take a record")
 
 	billing.stop()
-	require.NotContains(t, accounts(t, s, "1", session("Stop", "8B")...), response, "nobody has taken it")
+	require.NotContains(t, accounts(t, s, "2", session("Stop", "8B")...), response, "nobody has taken it")
 }
 
 // A freeRADIUS is a real accounting server that writes what it gets into a file.

@@ -97,7 +97,8 @@ func TestALateApprovalIsCollectedOnce(t *testing.T) {
 }
 
 func TestAfterTheDeadlineNeitherCodeNorApprovalCounts(t *testing.T) {
-	s := site.Start(t, site.Options{Hold: "1s", More: "second_factor: {valid_for: 2s}\n"})
+	t.Parallel() // most of the time it waits
+	s := site.Start(t, site.Options{Hold: "1s", More: "second_factor: {valid_for: 10s}\n"})
 	p := s.Phone(1)
 	asksAt, holdsAt := s.NAS(site.Asks), s.NAS(site.Holds)
 	asked := asksAt.Ask(asks)

@@ -81,7 +81,8 @@ func TestANodeKilledBetweenTheClaimAndFCMLeavesOnePrompt(t *testing.T) {
 	fcm.Always(fakefcm.SlowHead(time.Minute))
 	first := a.NAS(site.Holds)
 	first.Send(first.Packet(asks))
-	id := atA.Login().ID // so the prompt is claimed
+	id := atA.Login().ID
+	rung(t, fcm, 1)
 	a.Kill()
 	delivered := len(fcm.Messages())
 	fcm.Always(fakefcm.OK())
@@ -244,7 +245,7 @@ func TestANodeThatStoodStillPastTheDeadlineAcceptsNothing(t *testing.T) {
 	fcm := fakefcm.Run(t)
 	credentials := filepath.Join(t.TempDir(), "fcm.json")
 	require.NoError(t, os.WriteFile(credentials, fcm.CredentialsJSON(), 0o600))
-	a, b, _ := pairOf(t, site.Options{More: fmt.Sprintf("second_factor: {valid_for: 4s, grace: 1s}\npush: {fcm: {credentials_file: %s, endpoint: %q}}\n", credentials, fcm.Endpoint())})
+	a, b, _ := pairOf(t, site.Options{More: fmt.Sprintf("second_factor: {valid_for: 10s, grace: 1s}\npush: {fcm: {credentials_file: %s, endpoint: %q}}\n", credentials, fcm.Endpoint())})
 	key, err := phone.NewKey()
 	require.NoError(t, err)
 	atA, atB := a.EnrolKey(user, key, phone.Enrolment{PushToken: "token-of-the-phone"}), b.Client(key)
@@ -252,6 +253,7 @@ func TestANodeThatStoodStillPastTheDeadlineAcceptsNothing(t *testing.T) {
 	p := nas.Packet(asks)
 	nas.Send(p)
 	l := atA.Login()
+	rung(t, fcm, 1)
 	a.Signal(syscall.SIGSTOP)
 	told := atB.Yes()
 	require.Equal(t, "waiting_for_retry", told.Verdict, "whoever waits does not move")

@@ -170,7 +170,7 @@ func TestRedisAwayIsSilenceAndNothingIsAskedUpstream(t *testing.T) {
 	require.Empty(t, a.Ended())
 	redis.Start()
 	require.Eventually(t, func() bool { code, _ := a.Get("/readyz"); return code == 200 }, site.Patience, tick)
-	require.EqualValues(t, site.AccessReject, nas.Ask(asks).Code)
+	require.EqualValues(t, site.AccessReject, nas.Insist(asks).Code)
 	require.Equal(t, "no_device", a.Last().Reason, "this Redis keeps nothing, and without a phone nobody gets in")
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -46,10 +45,9 @@ func TestPostgreSQLLogsInWithAnAppendedCode(t *testing.T) {
 	require.Equal(t, user+"\n", out)
 	require.Equal(t, "pg", s.Last().NAS)
 	require.Equal(t, "code", s.Last().Factor)
-	started := time.Now()
 	_, err = db.Ask(user, "not it")
 	require.Error(t, err)
-	require.Less(t, time.Since(started), 3*time.Second, "a reject, not silence")
+	require.NotContains(t, db.Log(), "timeout waiting for RADIUS response", "a reject, not silence")
 }
 
 // Three seconds are enough for who has the phone in his hand. Who approves

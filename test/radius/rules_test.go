@@ -18,11 +18,13 @@ const (
 	remembers = "127.0.0.5"
 	observed  = "127.0.0.6"
 	thenAsks  = "127.0.0.7"
+	inTime    = "127.0.0.8" // the same, with time to answer while it holds
 
 	rules = `
     - {name: remembers, addresses: [` + remembers + `], secret: "{{SECRET}}", mode: hold, hold: 20s, approval: simple, remember: 1h}
     - {name: observed, addresses: [` + observed + `], secret: "{{SECRET}}", observe: {until: 2999-12-31, why: moving over from the old server}}
     - {name: then, addresses: [` + thenAsks + `], secret: "{{SECRET}}", mode: hold, hold: 1s, then: challenge, approval: simple}
+    - {name: in-time, addresses: [` + inTime + `], secret: "{{SECRET}}", mode: hold, hold: 5s, then: challenge, approval: simple}
 `
 )
 
@@ -154,10 +156,11 @@ func TestAnObservedNASAsksNobodyAndSaysWhatWouldHaveBeen(t *testing.T) {
 
 // hold: 1s, then: challenge. What the user does at the challenge, on the wire.
 func TestAHoldThatEndsInAChallengeTakesWhateverComes(t *testing.T) {
+	t.Parallel() // most of the time it waits
 	s := site.Start(t, site.Options{Clients: rules})
 	phone := s.Phone(1)
 	nas := s.NAS(thenAsks)
-	challenged := func(t *testing.T, station string) (site.Request, string) {
+	challenged := func(t *testing.T, nas *site.NAS, station string) (site.Request, string) {
 		r := asks
 		r.Station = station
 		begun := time.Now()
@@ -167,20 +170,21 @@ func TestAHoldThatEndsInAChallengeTakesWhateverComes(t *testing.T) {
 		return r, got.State
 	}
 	t.Run("the code", func(t *testing.T) {
-		r, state := challenged(t, "203.0.113.1")
+		r, state := challenged(t, nas, "203.0.113.1")
 		require.EqualValues(t, site.AccessAccept, nas.Ask(r.Saying(phone.Code(), state)).Code)
 		require.Equal(t, "code", s.Last().Factor)
 	})
 	for i, said := range []string{"", "ok"} {
 		t.Run("approved, then "+said+" is typed", func(t *testing.T) {
-			r, state := challenged(t, "203.0.113."+string('2'+rune(i)))
+			r, state := challenged(t, nas, "203.0.113."+string('2'+rune(i)))
 			require.Equal(t, "waiting_for_retry", phone.Yes().Verdict)
 			require.EqualValues(t, site.AccessAccept, nas.Ask(r.Saying(said, state)).Code)
 			require.Equal(t, "approval", s.Last().Factor)
 		})
 	}
 	t.Run("OK, then approved while it is held", func(t *testing.T) {
-		r, state := challenged(t, "203.0.113.4")
+		nas := s.NAS(inTime)
+		r, state := challenged(t, nas, "203.0.113.4")
 		p := nas.Packet(r.Saying("", state))
 		nas.Send(p)
 		require.Eventually(t, func() bool { return phone.Login().Waiting == 2 }, site.Patience, tick)
@@ -188,7 +192,8 @@ func TestAHoldThatEndsInAChallengeTakesWhateverComes(t *testing.T) {
 		require.EqualValues(t, site.AccessAccept, nas.Answer(p).Code)
 	})
 	t.Run("denied while it is held after the challenge: told at once", func(t *testing.T) {
-		r, state := challenged(t, "203.0.113.5")
+		nas := s.NAS(inTime)
+		r, state := challenged(t, nas, "203.0.113.5")
 		p := nas.Packet(r.Saying("ok", state))
 		nas.Send(p)
 		require.Eventually(t, func() bool { return phone.Login().Waiting == 2 }, site.Patience, tick)
@@ -198,7 +203,7 @@ func TestAHoldThatEndsInAChallengeTakesWhateverComes(t *testing.T) {
 		require.Contains(t, done.Text, "denied in VssID")
 	})
 	t.Run("nobody confirms: challenged again", func(t *testing.T) {
-		r, state := challenged(t, "203.0.113.6")
+		r, state := challenged(t, nas, "203.0.113.6")
 		again := nas.Ask(r.Saying("", state))
 		require.EqualValues(t, site.AccessChallenge, again.Code)
 		require.Contains(t, again.Text, "not confirmed yet")

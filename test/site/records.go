@@ -32,6 +32,16 @@ type Record struct {
 // Ended returns the audit's records of logins so far, oldest first.
 func (s *Site) Ended() []Record { return s.records("login") }
 
+// Ends waits until that many logins have ended, and returns their records: who
+// sees a login gone, or told of an end that nobody waited for, is there before the
+// record.
+func (s *Site) Ends(many int) (all []Record) {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool { all = s.Ended(); return len(all) >= many }, Patience, 5*time.Millisecond, "not as many logins have ended as wanted")
+	require.Len(s.t, all, many)
+	return all
+}
+
 // Accepted are those of Ended that let somebody in.
 func (s *Site) Accepted() (found []Record) {
 	s.t.Helper()
