@@ -36,12 +36,12 @@ func TestWhenOneServerIsDownTheNextIsAsked(t *testing.T) {
 	s.Logged("upstream RADIUS server does not answer; it is passed over")
 	status, _ := s.Get("/readyz")
 	require.Equal(t, 200, status, "one of two is enough")
-	begun := time.Now()
 	accepted(t, s, phone, "203.0.113.3")
-	require.Less(t, time.Since(begun), 2500*time.Millisecond, "the dead one is passed over at once")
 
-	one.Thaw()
+	one.Thaw()                                       // it reads now what came meanwhile
 	s.Logged("upstream RADIUS server answers again") // by Status-Server
+	require.Contains(t, one.Log(), `Calling-Station-Id = "203.0.113.2"`)
+	require.NotContains(t, one.Log(), `Calling-Station-Id = "203.0.113.3"`, "the dead one is passed over at once")
 	before := strings.Count(two.Log(), "Received Access-Request")
 	accepted(t, s, phone, "203.0.113.4")
 	require.Equal(t, before, strings.Count(two.Log(), "Received Access-Request"), "the first one is asked again")
@@ -49,12 +49,12 @@ func TestWhenOneServerIsDownTheNextIsAsked(t *testing.T) {
 
 func TestWhenNoServerAnswersTheNASIsLeftToAskElsewhere(t *testing.T) {
 	f := testenv.StartFreeRADIUS(t, testenv.FreeRADIUSOptions{})
-	s := behind(t, "timeout: 1s", f)
+	s := behind(t, "timeout: 3s", f)
 	phone := s.Phone(1)
 	accepted(t, s, phone, "203.0.113.1")
 	f.Stop()
 	out := begin(t, strings.Join(append(by("User-Password", password), "Message-Authenticator = 0x00", "Packet-Src-IP-Address = "+holds), "\n"),
-		"radclient", "-x", "-t", "3", "-r", "1", s.RADIUS[0], "auth", s.Secret).said()
+		"radclient", "-x", "-t", "5", "-r", "1", s.RADIUS[0], "auth", s.Secret).said()
 	require.NotContains(t, out, "Received", "a reject would tell the NAS that the password is wrong")
 	s.Logged("is this machine a client there with the same shared secret?")
 	phone.None()
@@ -83,7 +83,7 @@ func TestASlowServerIsWaitedForAsLongAsConfigured(t *testing.T) {
 
 func TestAWrongSharedSecretIsNamedInTheLog(t *testing.T) {
 	f := testenv.StartFreeRADIUS(t, testenv.FreeRADIUSOptions{})
-	s := site.Start(t, options(fmt.Sprintf("{address: %q, secret: another-secret-than-that}", f.Addr), "timeout: 500ms"))
+	s := site.Start(t, options(fmt.Sprintf("{address: %q, secret: another-secret-than-that}", f.Addr), "timeout: 1500ms"))
 	out := begin(t, strings.Join(append(by("User-Password", password), "Message-Authenticator = 0x00", "Packet-Src-IP-Address = "+holds), "\n"),
 		"radclient", "-x", "-t", "2", "-r", "1", s.RADIUS[0], "auth", s.Secret).said()
 	require.NotContains(t, out, "Received")
@@ -94,7 +94,7 @@ func TestAWrongSharedSecretIsNamedInTheLog(t *testing.T) {
 // CVE-2024-3596: without Message-Authenticator a reject can be made an accept.
 func TestAnAnswerWithoutMessageAuthenticatorIsRefused(t *testing.T) {
 	f := testenv.StartFreeRADIUS(t, testenv.FreeRADIUSOptions{Unsigned: true})
-	s := behind(t, "timeout: 500ms", f)
+	s := behind(t, "timeout: 1500ms", f)
 	phone := s.Phone(1)
 	out := begin(t, strings.Join(append(by("User-Password", password), "Message-Authenticator = 0x00", "Packet-Src-IP-Address = "+holds), "\n"),
 		"radclient", "-x", "-t", "2", "-r", "1", s.RADIUS[0], "auth", s.Secret).said()
@@ -108,7 +108,7 @@ func TestAnAnswerWithoutMessageAuthenticatorIsRefused(t *testing.T) {
 // NPS does not know Status-Server: its silence to that tells nothing.
 func TestAServerWithoutStatusServerIsTakenAsThere(t *testing.T) {
 	f := testenv.StartFreeRADIUS(t, testenv.FreeRADIUSOptions{Silent: true})
-	s := behind(t, "timeout: 1s", f)
+	s := behind(t, "timeout: 3s", f)
 	phone := s.Phone(1)
 	accepted(t, s, phone, "203.0.113.1")
 	require.Eventually(t, func() bool { status, _ := s.Get("/readyz"); return status == 200 }, site.Patience, 20*time.Millisecond)
