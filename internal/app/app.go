@@ -24,6 +24,7 @@ import (
 	"vssgate/internal/login"
 	"vssgate/internal/nas"
 	"vssgate/internal/phoneapi"
+	"vssgate/internal/store"
 	"vssgate/internal/trail"
 	"vssgate/ldapproxy"
 	"vssgate/otp"
@@ -343,7 +344,11 @@ func (a *App) check(ctx context.Context) error {
 	defer cancel()
 	var errs []error
 	if err := a.store.Ping(ctx); err != nil {
-		errs = append(errs, fmt.Errorf("store: %w", err))
+		err = fmt.Errorf("store: %w", err)
+		if do := store.Refusal(err); do != "" {
+			err = fmt.Errorf("%w (%s)", err, do)
+		}
+		errs = append(errs, err)
 	}
 	for name, d := range a.directories() {
 		if err := d.ping(ctx); err != nil {

@@ -114,10 +114,11 @@ func redisAdvice(err error) (key, do string) {
 		return "store.redis.username", "this user of Redis may not do that: give it the command, key or channel that the answer names (ACL SETUSER at Redis)"
 	case strings.Contains(says, "CLUSTERDOWN"), strings.Contains(says, "MOVED"):
 		return "store.redis.cluster", "this is a Redis Cluster, or one without all its parts: set cluster: true; redis-cli cluster info"
-	case strings.Contains(says, "READONLY"):
-		return "store.redis.addresses", "this is a replica: name the primary, or the Sentinels with master_name"
-	case strings.Contains(says, "LOADING"), strings.Contains(says, "BUSY"):
+	case strings.Contains(says, "BUSY"):
 		return "store.redis.addresses", "Redis is busy; wait, and look again"
+	}
+	if do := store.Refusal(err); do != "" {
+		return "store.redis", do
 	}
 	return "store.redis", "check addresses, the firewall, username, password_file and tls; try: redis-cli -h HOST -p PORT ping"
 }

@@ -37,6 +37,7 @@ func (d *doctor) store(ctx context.Context) {
 		return
 	}
 	defer s.Close()
+	d.try(ctx, "store.redis", "store.redis", "writing", redisAdvice, func(ctx context.Context) (string, error) { return "takes writes", s.Ping(ctx) })
 	d.try(ctx, "store.redis", "store.redis", "clock", always("store.redis", "run chrony or ntpd on this machine and on that of Redis"), func(ctx context.Context) (string, error) { return clocks(ctx, s) })
 	faults, err := s.Survey(ctx)
 	if err != nil {
@@ -162,8 +163,8 @@ func (d *doctor) push(ctx context.Context) {
 			return "the credentials are good, and messages of this project are taken", sender.DryRun(ctx)
 		})
 	}
-	if d.parts.config.Push.Webhook != nil {
-		d.try(ctx, "push.webhook", "push.webhook.url", "", webhookAdvice, func(ctx context.Context) (string, error) {
+	if w := d.parts.config.Push.Webhook; w != nil {
+		d.try(ctx, "push.webhook", "push.webhook.url", w.URL, webhookAdvice, func(ctx context.Context) (string, error) {
 			sender, err := d.parts.newWebhook()
 			if err != nil {
 				return "", err

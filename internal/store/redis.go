@@ -446,12 +446,6 @@ func parseStored(raw string) (s sighting, err error) {
 	return s, nil
 }
 
-// Ping tells whether Redis answers and takes writes.
-func (r *Redis) Ping(ctx context.Context) error {
-	_, err := r.Since(ctx)
-	return err
-}
-
 // Close closes the connections. Closing twice is harmless.
 func (r *Redis) Close() error {
 	if r.closed.Swap(true) {

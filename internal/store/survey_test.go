@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"vssgate/internal/login"
 	"vssgate/internal/testenv"
 )
 
@@ -63,6 +64,29 @@ func TestASurveySaysWhatRedisShouldBeToldOtherwise(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, all)
 	require.Eventually(t, func() bool { return strings.Contains(replica.Do("INFO", "replication"), "master_link_status:up") }, 20*time.Second, 20*time.Millisecond)
+}
+
+func TestAServerThatOnlyLetsReadIsNotReady(t *testing.T) {
+	for name, refusing := range map[string]struct{ do, undo []string }{
+		"OOM":        {[]string{"CONFIG", "SET", "maxmemory", "1"}, []string{"CONFIG", "SET", "maxmemory", "0"}},
+		"NOREPLICAS": {[]string{"CONFIG", "SET", "min-replicas-to-write", "1"}, []string{"CONFIG", "SET", "min-replicas-to-write", "0"}},
+		"READONLY":   {[]string{"REPLICAOF", "127.0.0.1", "1"}, []string{"REPLICAOF", "NO", "ONE"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := testenv.StartRedis(t)
+			r := openRedis(t, RedisOptions{Addresses: []string{server.Addr}})
+			ctx := context.Background()
+			require.NoError(t, r.Ping(ctx))
+			server.Do(refusing.do...)
+			_, err := r.Load(ctx, "k")
+			require.ErrorIs(t, err, login.ErrNotFound, "reading goes on")
+			err = r.Ping(ctx)
+			require.ErrorContains(t, err, name)
+			require.NotEmpty(t, Refusal(err), "there is a way out")
+			server.Do(refusing.undo...)
+			require.NoError(t, r.Ping(ctx))
+		})
+	}
 }
 
 func TestASurveyAsksTheSentinels(t *testing.T) {

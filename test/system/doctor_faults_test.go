@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"vssgate/internal/app"
+	"vssgate/internal/store"
 	"vssgate/internal/testenv"
 	"vssgate/test/fakefcm"
 )
@@ -32,6 +33,14 @@ func TestDoctorNamesTheKeyAndTheWayOutOfEachFault(t *testing.T) {
 	expiring := testenv.Slapd(t, testenv.SlapdOptions{CA: soon})
 	strict := testenv.Slapd(t, testenv.SlapdOptions{RequireTLS: true})
 	redis := testenv.StartRedis(t, "--requirepass", "right")
+	full, alone := testenv.StartRedis(t), testenv.StartRedis(t)
+	for _, s := range []*testenv.RedisServer{full, alone} { // a node has been there before
+		known, err := store.OpenRedis(t.Context(), store.RedisOptions{Addresses: []string{s.Addr}})
+		require.NoError(t, err)
+		require.NoError(t, known.Close())
+	}
+	full.Do("CONFIG", "SET", "maxmemory", "1")
+	alone.Do("CONFIG", "SET", "min-replicas-to-write", "1")
 	sentinel := testenv.StartRedisSentinel(t, testenv.StartRedis(t), "vssgate", "requirepass right")
 	fcm := fakefcm.Run(t)
 	dir := t.TempDir()
@@ -82,6 +91,8 @@ func TestDoctorNamesTheKeyAndTheWayOutOfEachFault(t *testing.T) {
 			"store.redis.password_file", app.Failed, "Sentinel " + sentinel.Addr + " refuses", "set requirepass there"},
 		{"a Sentinel without a password of ours", right + fmt.Sprintf("store: {redis: {addresses: [%q], master_name: vssgate}}\n", sentinel.Addr), nil,
 			"store.redis.password_file", app.Failed, "Sentinel " + sentinel.Addr + " wants a password", "set requirepass there"},
+		{"Redis without memory", right + fmt.Sprintf("store: {redis: {addresses: [%q]}}\n", full.Addr), nil, "store.redis", app.Failed, "OOM", "raise maxmemory"},
+		{"Redis without the replicas that it asks for", right + fmt.Sprintf("store: {redis: {addresses: [%q]}}\n", alone.Addr), nil, "store.redis", app.Failed, "NOREPLICAS", "min-replicas-to-write"},
 		{"Redis that is away", right + "store: {redis: {addresses: [\"127.0.0.1:1\"]}}\n", nil, "store.redis.addresses", app.Failed, "refused", "nothing listens there"},
 		{"a key that Google refuses", right + push, func() { fcm.RefuseTokens(http.StatusBadRequest) }, "push.fcm.credentials_file", app.Failed, "invalid_grant", "clock"},
 		{"a project where one may not send", right + push, func() { fcm.AllowTokens(); fcm.Always(fakefcm.PermissionDenied()) }, "push.fcm.project_id", app.Failed, "", "role"},
