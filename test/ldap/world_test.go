@@ -58,7 +58,7 @@ const (
 const briefHold = time.Second
 
 // patience is how long anything may take on a busy machine.
-const patience = 20 * time.Second
+const patience = 40 * time.Second
 
 // options say what is different from the usual world.
 type options struct {

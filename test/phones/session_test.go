@@ -76,6 +76,7 @@ func TestAPhoneThatCameInDuringALogin(t *testing.T) {
 	o := open(t, "")
 	old := o.phone("old")
 	asked := o.challenged()
+	o.told("old", "login")
 	fresh := o.phone("fresh")
 	shown := fresh.Login()
 	require.Equal(t, old.Login().ID, shown.ID)

@@ -38,7 +38,7 @@ const (
 )
 
 // Patience is how long an answer may take.
-const Patience = 20 * time.Second
+const Patience = 45 * time.Second
 
 // A NAS sends from one port until the test ends. One that was not dialled can
 // put packets together and read answers.

@@ -66,7 +66,9 @@ func TestALateApprovalDoesNotSurviveACrash(t *testing.T) {
 	r.Identifier = 5
 	nas.Send(nas.Packet(r))
 	phone.Login()
-	nas.Send(nas.Packet(site.Request{User: "nobody", Password: "x", Identifier: 5})) // the NAS has given the login up
+	other := nas.Packet(site.Request{User: "nobody", Password: "x", Identifier: 5})
+	nas.Send(other) // the NAS has given the login up
+	require.EqualValues(t, site.AccessReject, nas.Answer(other).Code)
 	require.Equal(t, "waiting_for_retry", phone.Yes().Verdict)
 	s.Kill()
 	s.Start()

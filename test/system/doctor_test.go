@@ -59,7 +59,7 @@ func withEverything(t *testing.T) (s *site.Site, redis *testenv.RedisServer, rad
 	require.NoError(t, os.WriteFile(credentials, fcm.CredentialsJSON(), 0o600))
 	ca := testenv.CA(t)
 	s = site.New(t, site.Options{
-		FirstFactors: fmt.Sprintf("  - {name: up, radius: {servers: [{address: %q, secret: %q}], identify_with: directory, timeout: 1s}}\n", radius.Addr, testenv.FreeRADIUSSecret),
+		FirstFactors: fmt.Sprintf("  - {name: up, radius: {servers: [{address: %q, secret: %q}], identify_with: directory, timeout: 3s}}\n", radius.Addr, testenv.FreeRADIUSSecret),
 		More: fmt.Sprintf("store: {redis: {addresses: [%q]}}\npush: {fcm: {credentials_file: %s, endpoint: %q}}\nldap: {listen: [\"127.0.0.1:0\"], tls: {cert_file: %s, key_file: %s}, clients: [{name: app, addresses: [127.0.0.1]}]}\n",
 			redis.Addr, credentials, fcm.Endpoint(), ca.CertFile, ca.KeyFile),
 	})
