@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"bytes"
 	"cmp"
 	"net/netip"
 	"slices"
@@ -90,18 +91,34 @@ func (c *client) admit(p *packet, source netip.Addr, now time.Time) (drop Drop, 
 }
 
 // admit is client.admit, with what there is to tell of it.
-func (s *Server) admit(p *packet, c *client, k key) Drop {
-	drop, turned := c.admit(p, k.source.Addr(), time.Now())
+func (s *Server) admit(p *packet, c *client, k key) (drop Drop, turned *Signer) {
+	drop, turned = c.admit(p, k.source.Addr(), time.Now())
 	if turned != nil {
 		s.opts.Log.Info("this NAS signs its requests: from now on those without Message-Authenticator are dropped",
 			"client", c.name(), "from", k.source.Addr().String(), "nas", label([]byte(turned.Identifier)),
 			"hint", "to undo it: vssgate nas forget "+c.name())
-		s.opts.Signs(c.name(), *turned)
 	}
 	if drop == "" && !p.authentic {
 		s.opts.Meter.Unsigned(c.name())
 	}
-	return drop
+	return drop, turned
+}
+
+// remembered has the request b that turned a ratchet decided once that is safe:
+// what its NAS has heard an answer to is not forgotten. b is copied, as its
+// reader goes on with others.
+func (s *Server) remembered(turned Signer, b []byte, c *client, k key) {
+	b = bytes.Clone(b)
+	s.opts.Signs(c.name(), turned, func(safe bool) {
+		defer s.survive(c, k, nil) // who saved it goes on with others
+		if !safe {
+			s.drop(c, Unavailable, k)
+			return
+		}
+		if p, drop := open(b, c, k.socket.takes); drop == "" { // as it was before
+			s.ask(b, &p, c, k)
+		}
+	})
 }
 
 // of is what is known of a NAS, or nil if there are too many.

@@ -31,7 +31,7 @@ func ratchet(t *testing.T, require Requirement) (b *bench, signs chan Signer) {
 	return start(t, func(o *Options) {
 		accepting(o)
 		o.Clients[0].Require = require
-		o.Signs = func(client string, s Signer) { signs <- s }
+		o.Signs = func(_ string, s Signer, done func(bool)) { signs <- s; done(true) }
 	}), signs
 }
 
@@ -64,6 +64,30 @@ func TestAfterThreeSignedRequestsOneWithoutIsDropped(t *testing.T) {
 
 	b.server.Forget("hq-vpn")
 	n.served(bareAsks(23, 23, vpn1))
+}
+
+func TestWhatTurnsTheRatchetIsDecidedWhenThatIsSafe(t *testing.T) {
+	turned := make(chan func(safe bool), 1)
+	b := start(t, func(o *Options) {
+		accepting(o)
+		o.Signs = func(_ string, _ Signer, done func(bool)) { turned <- done }
+	})
+	n := newNAS(t, b.addr)
+	for i, nas := range []attr{vpn1, vpn2} {
+		n.served(asks(1, 10*i+1, "an.nv", "secret", nas))
+		n.served(asks(2, 10*i+2, "an.nv", "secret", nas))
+		n.send(asks(3, 10*i+3, "an.nv", "secret", nas))
+		done := <-turned
+		n.served(asks(4, 10*i+4, "an.nv", "secret", nas)) // nobody else waits
+		if safe := i == 0; safe {
+			go done(safe)
+			require.Equal(t, []byte{byte(accept), 3}, n.receive()[:2])
+		} else {
+			done(safe)
+			b.dropped(t, Unavailable)
+			n.hearsNothing()
+		}
+	}
 }
 
 func TestWhatDoesNotTurnTheRatchet(t *testing.T) {

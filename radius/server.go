@@ -65,8 +65,10 @@ type Options struct {
 	DrainFor time.Duration
 
 	// Signs is told of a NAS of that client whose ratchet has turned (see
-	// RequireAuto), so that it is remembered. It must not block. nil: nobody is.
-	Signs func(client string, signer Signer)
+	// RequireAuto), so that it is remembered. It must not block, and calls done
+	// once: the request that turned it is decided when that is safe, and dropped
+	// when it could not be made so. nil: nobody is told.
+	Signs func(client string, signer Signer, done func(safe bool))
 
 	// EAPKey signs the States of EAP conversations, so that any node that has the
 	// same can go on with them. nil: this process alone.
@@ -107,7 +109,7 @@ func New(opts Options) (*Server, error) {
 		opts.MaxConnections = 4096
 	}
 	if opts.Signs == nil {
-		opts.Signs = func(string, Signer) {}
+		opts.Signs = func(_ string, _ Signer, done func(bool)) { done(true) }
 	}
 	if opts.Meter == nil {
 		opts.Meter = noMeter{}
@@ -268,18 +270,29 @@ func (s *Server) take(b []byte, c *client, k key) (drop Drop) {
 		s.account(&p, c, k)
 		return ""
 	}
-	if drop = s.admit(&p, c, k); drop != "" {
+	drop, turned := s.admit(&p, c, k)
+	if drop != "" {
 		s.drop(c, drop, k, slog.String("nas", label(p.Get(rfc2865.NASIdentifier_Type))))
 		s.lost(b, c, drop, k)
 		return ""
 	}
-	r, drop := s.reading(&p, c, k.source.Addr())
+	if turned != nil {
+		s.remembered(*turned, b, c, k)
+		return ""
+	}
+	return s.ask(b, &p, c, k)
+}
+
+// ask has an Access-Request that may be served decided, and says why it was not
+// read.
+func (s *Server) ask(b []byte, p *packet, c *client, k key) Drop {
+	r, drop := s.reading(p, c, k.source.Addr())
 	if drop != "" {
 		s.drop(c, drop, k)
 		s.lost(b, c, drop, k)
 		return drop
 	}
-	s.login(&p, c, k, r)
+	s.login(p, c, k, r)
 	return ""
 }
 

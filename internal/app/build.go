@@ -200,7 +200,9 @@ func (a *App) buildRADIUS(ctx context.Context) error {
 	a.radius, err = radius.New(radius.Options{
 		Handler: a.engine, Text: a.reply, Ready: func() bool { return a.Ready() == nil },
 		Accountant: accountant, Trail: a.trail, EAPKey: a.keys.MAC(otp.PurposeState, []byte("eap")),
-		Signs:   func(client string, s radius.Signer) { a.ratchets.Turned(client, nas.Signer(s)) },
+		Signs: func(client string, s radius.Signer, done func(safe bool)) {
+			a.ratchets.Turned(client, nas.Signer(s), done)
+		},
 		MaxHeld: c.MaxHeld, DrainFor: drainFor, Meter: a.metrics, Log: a.log,
 	})
 	if err != nil {

@@ -86,9 +86,22 @@ func TestRatchetsAreLearntByOthersAndKept(t *testing.T) {
 	s := open(t, path)
 	a, atA, stopA := run(t, s)
 	b, atB, stopB := run(t, s)
-	a.Turned("hq", one)
-	b.Turned("hq", two)
-	a.Turned("branch", one)
+	for _, turned := range []struct {
+		at     *Ratchets
+		client string
+		signer Signer
+	}{{a, "hq", one}, {b, "hq", two}, {a, "branch", one}} {
+		kept := make(chan []written, 1)
+		turned.at.Turned(turned.client, turned.signer, func(safe bool) {
+			stored, err := s.Load(t.Context(), ratchetKey(turned.client))
+			record, _ := unpack(stored)
+			if safe && err == nil && stored.Durable {
+				kept <- record.Signers
+			}
+			close(kept)
+		})
+		require.Contains(t, <-kept, written{turned.signer.Source, []byte(turned.signer.Identifier)}, "who waits hears of it when it is on disk")
+	}
 	for _, f := range []*front{atA, atB} {
 		require.Eventually(t, func() bool { return len(f.of("hq")) == 2 && len(f.of("branch")) == 1 }, 10*time.Second, time.Millisecond)
 		require.ElementsMatch(t, []Signer{one, two}, f.of("hq"))
@@ -109,15 +122,30 @@ func TestRatchetsAreLearntByOthersAndKept(t *testing.T) {
 func TestWhatTheStoreDoesNotTakeIsSavedLater(t *testing.T) {
 	s := &flaky{Store: open(t, filepath.Join(t.TempDir(), "db")), down: true}
 	r, f, stop := run(t, s)
-	r.Turned("hq", one)
-	require.Never(t, func() bool { return len(f.of("hq")) > 0 }, 50*time.Millisecond, 10*time.Millisecond)
+	kept := make(chan bool, 9)
+	r.Turned("hq", one, func(safe bool) { kept <- safe })
+	require.False(t, <-kept)
+	require.Empty(t, f.of("hq"))
 	s.mu.Lock()
 	s.down = false
 	s.mu.Unlock()
-	r.Turned("hq", one)
+	r.Turned("hq", two, nil)
 	stop() // what turned just before the end is saved too
+	require.Empty(t, kept, "told once")
 	_, again, _ := run(t, s)
-	require.Equal(t, []Signer{one}, again.of("hq"))
+	require.ElementsMatch(t, []Signer{one, two}, again.of("hq"))
+}
+
+func TestWhatIsForgottenBeforeItWasSavedStaysForgotten(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "db"))
+	r := NewRatchets(s, (&front{}).remember, slog.New(slog.DiscardHandler))
+	kept := make(chan bool, 1)
+	r.Turned("hq", one, func(safe bool) { kept <- safe })
+	_, err := r.Forget(t.Context(), "hq")
+	require.NoError(t, err)
+	require.False(t, <-kept, "who waited is not left waiting")
+	_, f, _ := run(t, s)
+	require.Empty(t, f.of("hq"))
 }
 
 var slow = Timers{Client: "hq", Method: "pap", Gap: 5 * time.Second, Tries: 3, Wait: 15 * time.Second, AtLeast: 10 * time.Second, GiveUps: 3, Seen: time.Unix(1e9, 0).UTC()}

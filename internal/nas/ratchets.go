@@ -23,7 +23,8 @@ type Signer struct {
 }
 
 // Ratchets remembers, over restarts and nodes, which NASes must sign their
-// requests. A turned ratchet is in force at its node at once, at the others
+// requests. A turned ratchet is in force at its node at once, outlives it from
+// the answer on to the request that turned it, and is in force at the others
 // when they learn of it, within a second or two.
 type Ratchets struct {
 	store    login.Store
@@ -31,16 +32,25 @@ type Ratchets struct {
 	log      *slog.Logger
 	wake     chan struct{}
 
+	saving sync.Mutex // between what turns and what is forgotten
+
 	mu      sync.Mutex
-	turned  map[string][]Signer // to be saved, by client
-	changed map[string]bool     // keys of records to be read
+	turned  map[string][]turn // to be saved, by client
+	changed map[string]bool   // keys of records to be read
 }
 
 // NewRatchets keeps ratchets in store, and tells remember of all of a client's
 // whenever there is something new.
 func NewRatchets(store login.Store, remember func(client string, signers []Signer), log *slog.Logger) *Ratchets {
 	return &Ratchets{store: store, remember: remember, log: log, wake: make(chan struct{}, 1),
-		turned: map[string][]Signer{}, changed: map[string]bool{}}
+		turned: map[string][]turn{}, changed: map[string]bool{}}
+}
+
+// A turn is a ratchet that is to be saved, and who waits for that; nil: nobody
+// any more.
+type turn struct {
+	Signer
+	done func(safe bool)
 }
 
 const (
@@ -104,10 +114,12 @@ func unpack(stored login.Record) (record ratchetRecord, err error) {
 	return record, err
 }
 
-// Turned notes that a NAS's ratchet has turned here. It is saved by Run.
-func (r *Ratchets) Turned(client string, signer Signer) {
+// Turned notes that a NAS's ratchet has turned here, and returns at once. Run
+// saves it and calls done, once: safe when it outlives this node. If it does not
+// yet, it is tried again, and nobody hears of that.
+func (r *Ratchets) Turned(client string, signer Signer, done func(safe bool)) {
 	r.mu.Lock()
-	r.turned[client] = append(r.turned[client], signer)
+	r.turned[client] = append(r.turned[client], turn{signer, done})
 	r.mu.Unlock()
 	r.wakeUp()
 }
@@ -174,39 +186,58 @@ func (r *Ratchets) noteChange(c login.Change) {
 // save writes what has turned, a client at a time.
 func (r *Ratchets) save(ctx context.Context) error {
 	for {
-		client, signers := r.nextTurned()
-		if client == "" {
-			return nil
-		}
-		err := r.update(ctx, client, func(record *ratchetRecord) bool {
-			before := len(record.Signers)
-			for _, s := range signers {
-				if !slices.ContainsFunc(record.Signers, func(w written) bool { return w.Source == s.Source && string(w.Identifier) == s.Identifier }) {
-					record.Signers = append(record.Signers, written{s.Source, []byte(s.Identifier)})
-				}
+		turns, err := r.saveNext(ctx)
+		for _, t := range turns {
+			if t.done != nil {
+				t.done(err == nil)
 			}
-			return len(record.Signers) > before
-		})
-		if err != nil {
+		}
+		if turns == nil || err != nil {
 			return err
 		}
-		r.mu.Lock()
-		if rest := r.turned[client]; len(rest) > len(signers) {
-			r.turned[client] = rest[len(signers):]
-		} else {
-			delete(r.turned, client)
-		}
-		r.mu.Unlock()
 	}
 }
 
-func (r *Ratchets) nextTurned() (client string, signers []Signer) {
+// saveNext saves what has turned of one client; none: nothing has. What the
+// store does not take turns once more, and nobody waits for it.
+func (r *Ratchets) saveNext(ctx context.Context) ([]turn, error) {
+	r.saving.Lock()
+	defer r.saving.Unlock()
+	client, turns := r.takeTurned()
+	if turns == nil {
+		return nil, nil
+	}
+	err := r.update(ctx, client, func(record *ratchetRecord) bool {
+		before := len(record.Signers)
+		for _, t := range turns {
+			record.add(t.Signer)
+		}
+		return len(record.Signers) > before
+	})
+	if err != nil {
+		r.mu.Lock()
+		for _, t := range turns {
+			r.turned[client] = append(r.turned[client], turn{Signer: t.Signer})
+		}
+		r.mu.Unlock()
+	}
+	return turns, err
+}
+
+func (r *ratchetRecord) add(s Signer) {
+	if !slices.ContainsFunc(r.Signers, func(w written) bool { return w.Source == s.Source && string(w.Identifier) == s.Identifier }) {
+		r.Signers = append(r.Signers, written{s.Source, []byte(s.Identifier)})
+	}
+}
+
+func (r *Ratchets) takeTurned() (client string, turns []turn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for client, signers = range r.turned {
-		return client, slices.Clone(signers)
+	for client, turns = range r.turned {
+		delete(r.turned, client)
+		break
 	}
-	return "", nil
+	return client, turns
 }
 
 // learn reads the records that were changed and tells what is in them.
@@ -262,9 +293,17 @@ func (r *Ratchets) update(ctx context.Context, client string, change func(*ratch
 // Forget turns back the ratchets of all of a client's NASes, here and at the
 // other nodes, and tells how many were remembered.
 func (r *Ratchets) Forget(ctx context.Context, client string) (n int, err error) {
+	r.saving.Lock()
+	defer r.saving.Unlock()
 	r.mu.Lock()
+	turned := r.turned[client]
 	delete(r.turned, client)
 	r.mu.Unlock()
+	for _, t := range turned {
+		if t.done != nil {
+			t.done(false)
+		}
+	}
 	return n, r.update(ctx, client, func(record *ratchetRecord) bool {
 		n, record.Signers = len(record.Signers), nil
 		return n > 0

@@ -47,7 +47,7 @@ func TestANASThatSignsMustGoOnAcrossRestarts(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		end  func()
-	}{{"a restart", s.Stop}, {"a crash", s.Kill}} { // in this order: what was just learnt is being written
+	}{{"a crash", s.Kill}, {"a restart", s.Stop}} {
 		c.end()
 		s.Start()
 		t.Run(c.name, func(t *testing.T) { unheard(t, s.NAS(site.Asks), bare(2)) })
