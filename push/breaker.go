@@ -82,7 +82,7 @@ func (g *guard) Ready() bool { return g.breaker.ready(time.Now()) }
 // send makes one call, unless it is too late for it or the breaker is open.
 func (g *guard) send(ctx context.Context, m Message, call func(context.Context) Outcome) Outcome {
 	now := time.Now()
-	if m.Kind == Login && !now.Before(m.Expires) {
+	if m.Kind == Login && !now.Before(m.Until) {
 		return Outcome{Result: TooLate}
 	}
 	if !g.breaker.allow(now) {

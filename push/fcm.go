@@ -186,7 +186,7 @@ func (f *FCM) DryRun(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
 	defer cancel()
 	nobody := Target{Token: "vssgate-doctor"}
-	batch, err := f.client.SendDryRun(ctx, build(nobody, Message{Kind: Closed, Login: "doctor"}, f.alerts, time.Now()))
+	batch, err := f.client.SendDryRun(ctx, build(nobody, Message{Kind: Closed, Login: "doctor"}, f.alerts))
 	if err != nil {
 		return fmt.Errorf("push: dry run: %w", err)
 	}
@@ -225,7 +225,7 @@ func (f *FCM) try(ctx context.Context, t Target, m Message) Outcome {
 	if _, err := f.tokens.Token(); err != nil {
 		return classifyToken(err)
 	}
-	batch, err := f.client.Send(ctx, build(t, m, f.alerts, time.Now()))
+	batch, err := f.client.Send(ctx, build(t, m, f.alerts))
 	if err != nil {
 		return Outcome{Result: BadMessage, Err: redact(err, t.Token)}
 	}

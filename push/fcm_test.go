@@ -28,8 +28,8 @@ var phone = Target{Device: "device-1", Platform: "android", Token: "token-of-a-p
 
 func TestAnAndroidPhoneGetsDataOnlyAtHighPriority(t *testing.T) {
 	f, fake := start(t)
-	expires := time.Now().Add(2 * time.Minute)
-	require.Equal(t, Outcome{Result: Sent}, f.Send(t.Context(), phone, Message{Kind: Login, Login: loginID, Expires: expires}))
+	expires := time.Now().Add(-time.Hour) // by a clock that is not this node's
+	require.Equal(t, Outcome{Result: Sent}, f.Send(t.Context(), phone, Message{Kind: Login, Login: loginID, Expires: expires, Until: time.Now().Add(2 * time.Minute)}))
 	m := fake.Messages()[0]
 	require.Equal(t, phone.Token, m.Token)
 	require.Equal(t, map[string]string{"type": "login", "login_id": loginID, "expires": expires.UTC().Format(time.RFC3339)}, m.Data)
@@ -42,9 +42,9 @@ func TestAnAndroidPhoneGetsDataOnlyAtHighPriority(t *testing.T) {
 
 func TestAnIPhoneGetsATimeSensitiveAlertInItsOwnLanguage(t *testing.T) {
 	f, fake := start(t)
-	expires := time.Now().Add(2 * time.Minute)
+	expires := time.Now().Add(-time.Hour) // by a clock that is not this node's
 	target := Target{Device: "d", Platform: "ios", Token: "ios-token"}
-	require.Equal(t, Sent, f.Send(t.Context(), target, Message{Kind: Login, Login: loginID, Expires: expires}).Result)
+	require.Equal(t, Sent, f.Send(t.Context(), target, Message{Kind: Login, Login: loginID, Expires: expires, Until: time.Now().Add(2 * time.Minute)}).Result)
 	m := fake.Messages()[0]
 	require.Equal(t, map[string]any{"title": title, "body": "Có yêu cầu", "title-loc-key": "VSSGATE_TITLE", "loc-key": "VSSGATE_BODY"}, m.Alert)
 	require.Equal(t, "VSSGATE_LOGIN", m.Aps["category"])
@@ -53,7 +53,7 @@ func TestAnIPhoneGetsATimeSensitiveAlertInItsOwnLanguage(t *testing.T) {
 	require.Equal(t, "10", m.APNS["apns-priority"])
 	require.Equal(t, "alert", m.APNS["apns-push-type"])
 	require.Equal(t, loginID, m.APNS["apns-collapse-id"])
-	require.InDelta(t, expires.Unix(), number(t, m.APNS["apns-expiration"]), 1)
+	require.Equal(t, expires.Unix(), number(t, m.APNS["apns-expiration"]))
 	require.Equal(t, "login", m.Data["type"])
 	require.Empty(t, m.TTL)
 }
@@ -61,7 +61,7 @@ func TestAnIPhoneGetsATimeSensitiveAlertInItsOwnLanguage(t *testing.T) {
 func TestABrowserGetsDataThatEndsWithTheLogin(t *testing.T) {
 	f, fake := start(t)
 	target := Target{Device: "d", Platform: "web", Token: "web-token"}
-	require.Equal(t, Sent, f.Send(t.Context(), target, Message{Kind: Login, Login: loginID, Expires: time.Now().Add(time.Minute)}).Result)
+	require.Equal(t, Sent, f.Send(t.Context(), target, Message{Kind: Login, Login: loginID, Until: time.Now().Add(time.Minute)}).Result)
 	m := fake.Messages()[0]
 	require.Equal(t, "high", m.Webpush["Urgency"])
 	require.Regexp(t, `^(59|60)$`, m.Webpush["TTL"])
@@ -83,7 +83,7 @@ func TestAnEndedLoginIsToldWithoutShowingAnything(t *testing.T) {
 
 func TestANoticeSaysItsWordAndIsSeen(t *testing.T) {
 	f, fake := start(t)
-	notice := Message{Kind: Notice, Notice: login.NoticeDevice, Expires: time.Now().Add(time.Hour)}
+	notice := Message{Kind: Notice, Notice: login.NoticeDevice, Expires: time.Now().Add(time.Hour), Until: time.Now().Add(time.Hour)}
 	for _, platform := range []string{"android", "ios", "web"} {
 		require.Equal(t, Sent, f.Send(t.Context(), Target{Device: "d", Platform: platform, Token: platform}, notice).Result)
 	}
@@ -100,7 +100,7 @@ func TestANoticeSaysItsWordAndIsSeen(t *testing.T) {
 
 func TestALoginThatIsOverIsNotPushed(t *testing.T) {
 	f, fake := start(t)
-	require.Equal(t, TooLate, f.Send(t.Context(), phone, Message{Kind: Login, Login: loginID, Expires: time.Now()}).Result)
+	require.Equal(t, TooLate, f.Send(t.Context(), phone, Message{Kind: Login, Login: loginID, Expires: time.Now().Add(time.Hour), Until: time.Now()}).Result)
 	require.Empty(t, fake.Raw())
 }
 
@@ -325,7 +325,8 @@ func start(t *testing.T) (*FCM, *fakefcm.Server) {
 }
 
 func login2m() Message {
-	return Message{Kind: Login, Login: loginID, Expires: time.Now().Add(2 * time.Minute)}
+	until := time.Now().Add(2 * time.Minute)
+	return Message{Kind: Login, Login: loginID, Expires: until, Until: until}
 }
 
 func number(t *testing.T, s string) int64 {

@@ -32,7 +32,8 @@ const (
 type Message struct {
 	Kind    Kind
 	Login   string           // the attempt's id; "" in a notice
-	Expires time.Time        // its deadline; of a notice: until when it is of use
+	Expires time.Time        // its deadline, by the store's clock; of a notice: until when it is of use
+	Until   time.Time        // the same instant by this node's clock
 	Notice  login.NoticeWord // what has happened
 }
 
@@ -54,12 +55,12 @@ type Alert struct{ Title, Body string }
 // Android and browsers get data only: a notification made by FCM counts as
 // collapsible there and is throttled, and the app shows its own. iOS would
 // throttle data, so a login is an alert, translated by the app's own keys.
-func build(t Target, m Message, alerts Alerts, now time.Time) *messaging.Message {
+func build(t Target, m Message, alerts Alerts) *messaging.Message {
 	out := &messaging.Message{Token: t.Token, Data: data(m)}
-	ttl := lifetime(m, now)
+	ttl := lifetime(m)
 	switch t.Platform {
 	case "ios":
-		out.APNS = apns(m, alerts, now.Add(ttl))
+		out.APNS = apns(m, alerts)
 	case "web":
 		out.Webpush = &messaging.WebpushConfig{Headers: map[string]string{"TTL": seconds(ttl), "Urgency": priority(m)}}
 	default:
@@ -81,11 +82,11 @@ func data(m Message) map[string]string {
 
 // lifetime is what is left of the login, in whole seconds. The default of FCM
 // would be four weeks.
-func lifetime(m Message, now time.Time) time.Duration {
+func lifetime(m Message) time.Duration {
 	if m.Kind == Closed {
 		return closedFor
 	}
-	return max(0, m.Expires.Sub(now)).Truncate(time.Second)
+	return max(0, time.Until(m.Until)).Truncate(time.Second)
 }
 
 // priority, which browsers call urgency, is high only for what shows something: a phone on which high
@@ -97,9 +98,10 @@ func priority(m Message) string {
 	return "normal"
 }
 
-func apns(m Message, alerts Alerts, expires time.Time) *messaging.APNSConfig {
-	headers := map[string]string{"apns-expiration": strconv.FormatInt(expires.Unix(), 10)}
+func apns(m Message, alerts Alerts) *messaging.APNSConfig {
+	headers := map[string]string{"apns-expiration": strconv.FormatInt(m.Expires.Unix(), 10)}
 	if m.Kind == Closed {
+		headers["apns-expiration"] = strconv.FormatInt(m.Expires.Add(closedFor).Unix(), 10)
 		headers["apns-push-type"], headers["apns-priority"] = "background", "5"
 		return &messaging.APNSConfig{Headers: headers, Payload: &messaging.APNSPayload{Aps: &messaging.Aps{ContentAvailable: true}}}
 	}

@@ -75,6 +75,7 @@ type Prompter struct {
 type job struct {
 	kind   Kind
 	prompt login.Prompt
+	until  time.Time // its end, by this node's clock
 	notice login.Notice
 	target Target // one device again; the zero value: all
 	tries  int
@@ -130,7 +131,7 @@ func (p *Prompter) Prompt(prompt login.Prompt) {
 		p.outcome(Login, prompt.Login, NotReady)
 		return
 	}
-	p.enqueue(job{kind: Login, prompt: prompt})
+	p.enqueue(job{kind: Login, prompt: prompt, until: time.Now().Add(prompt.Left)})
 }
 
 // Closed tells the person's devices that the login has ended, and gives up
@@ -150,7 +151,8 @@ const noticeFor = 24 * time.Hour
 // Notice tells the person's usable devices, but the one it is about, what has
 // happened. It returns at once.
 func (p *Prompter) Notice(n login.Notice) {
-	j := job{kind: Notice, notice: n, prompt: login.Prompt{Login: login.NewID(), Person: n.Person, Expires: time.Now().Add(noticeFor)}}
+	until := time.Now().Add(noticeFor)
+	j := job{kind: Notice, notice: n, prompt: login.Prompt{Login: login.NewID(), Person: n.Person, Expires: until}, until: until}
 	if !p.Ready() {
 		p.outcome(Notice, j.prompt.Login, NotReady)
 		return
@@ -200,7 +202,7 @@ func (p *Prompter) do(ctx context.Context, j job) {
 	call := ctx
 	if j.kind != Closed {
 		var cancel context.CancelFunc
-		call, cancel = context.WithDeadline(ctx, j.prompt.Expires)
+		call, cancel = context.WithDeadline(ctx, j.until)
 		defer cancel()
 	}
 	if call.Err() != nil {
@@ -278,7 +280,7 @@ func (p *Prompter) tell(ctx, call context.Context, j job, t Target) {
 }
 
 func (j job) message() Message {
-	m := Message{Kind: j.kind, Expires: j.prompt.Expires, Notice: j.notice.Word}
+	m := Message{Kind: j.kind, Expires: j.prompt.Expires, Until: j.until, Notice: j.notice.Word}
 	if j.kind != Notice {
 		m.Login = j.prompt.Login.String()
 	}
@@ -299,7 +301,7 @@ func (p *Prompter) forget(ctx context.Context, t Target, log *slog.Logger) {
 // again puts one message off, as long as its login lasts.
 func (p *Prompter) again(j job, t Target, o Outcome, log *slog.Logger) {
 	j.target, j.tries = t, j.tries+1
-	late := !time.Now().Add(o.RetryAfter).Before(j.prompt.Expires)
+	late := !time.Now().Add(o.RetryAfter).Before(j.until)
 	if late || j.kind == Closed || j.tries >= maxTries || !p.putOff(j, o.RetryAfter) {
 		p.outcome(j.kind, j.prompt.Login, NotRetried)
 		log.Warn("not pushed", "error", o.Err)

@@ -22,7 +22,7 @@ func TestEveryDeviceOfThePersonIsToldAtOnce(t *testing.T) {
 		w := newWorld(t, "phone", "tablet", "old phone")
 		w.sender.takes = time.Second
 		w.run(t)
-		p := w.prompt(1)
+		p, prompted := w.prompt(1), time.Now()
 		w.prompter.Prompt(p)
 		synctest.Wait()
 		require.Len(t, w.sender.calls(), 3, "side by side")
@@ -30,7 +30,7 @@ func TestEveryDeviceOfThePersonIsToldAtOnce(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, 3, w.meter.count(Sent))
 		for _, c := range w.sender.calls() {
-			require.Equal(t, Message{Kind: Login, Login: p.Login.String(), Expires: p.Expires}, c.message)
+			require.Equal(t, Message{Kind: Login, Login: p.Login.String(), Expires: p.Expires, Until: prompted.Add(p.Left)}, c.message)
 		}
 		w.prompter.Closed(p)
 		synctest.Wait()
@@ -80,7 +80,7 @@ func TestANoticeGoesToAllDevicesButTheOneItIsAbout(t *testing.T) {
 		var told []string
 		for _, c := range w.sender.calls() {
 			told = append(told, c.target.Device)
-			require.Equal(t, Message{Kind: Notice, Notice: login.NoticeDevice, Expires: c.message.Expires}, c.message, "of no login")
+			require.Equal(t, Message{Kind: Notice, Notice: login.NoticeDevice, Expires: c.message.Expires, Until: c.message.Until}, c.message, "of no login")
 		}
 		require.ElementsMatch(t, []string{"phone", "tablet", "tablet"}, told, "throttled is tried again when FCM says")
 		require.Empty(t, w.trail.told)
@@ -195,15 +195,15 @@ func TestNoCallOutlastsTheLogin(t *testing.T) {
 		w.sender.takes = time.Hour
 		w.run(t)
 		p := w.prompt(1)
-		p.Expires = time.Now().Add(2 * time.Second)
+		p.Left = 2 * time.Second
 		w.prompter.Prompt(p)
 		synctest.Wait()
 		deadline, ok := w.sender.calls()[0].deadline, true
 		require.True(t, ok)
-		require.Equal(t, p.Expires, deadline)
+		require.Equal(t, time.Now().Add(p.Left), deadline)
 
 		p = w.prompt(2)
-		p.Expires = time.Now()
+		p.Left = 0
 		w.prompter.Prompt(p)
 		synctest.Wait()
 		require.Len(t, w.sender.calls(), 1)
@@ -313,7 +313,7 @@ func TestAPromptReachesFCMAndAGoneAppLosesItsToken(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- prompter.Run(ctx) }()
 
-	prompt := login.Prompt{Login: login.NewID(), Person: "p", Opened: time.Now(), Expires: time.Now().Add(time.Minute)}
+	prompt := login.Prompt{Login: login.NewID(), Person: "p", Opened: time.Now(), Expires: time.Now().Add(time.Minute), Left: time.Minute}
 	prompter.Prompt(prompt)
 	messages, err := fake.Wait(t.Context(), 1)
 	require.NoError(t, err)
@@ -385,8 +385,12 @@ func (w *world) run(t *testing.T) {
 	})
 }
 
+// skew is how far this node's clock is ahead of the store's: of no account to
+// the life of a prompt.
+const skew = time.Hour
+
 func (w *world) prompt(n byte) login.Prompt {
-	return login.Prompt{Login: login.ID{n}, Person: "person", Account: "account", Opened: time.Now(), Expires: time.Now().Add(2 * time.Minute)}
+	return login.Prompt{Login: login.ID{n}, Person: "person", Account: "account", Opened: time.Now(), Expires: time.Now().Add(2*time.Minute - skew), Left: 2 * time.Minute}
 }
 
 type call struct {

@@ -22,7 +22,7 @@ func TestTheWebhookIsToldOfEachDevice(t *testing.T) {
 	w, fake := startWebhook(t)
 	expires := time.Now().Add(2 * time.Minute)
 	for _, m := range []Message{
-		{Kind: Login, Login: loginID, Expires: expires},
+		{Kind: Login, Login: loginID, Expires: expires, Until: expires},
 		{Kind: Closed, Login: loginID, Expires: expires},
 		{Kind: Notice, Notice: login.NoticeDevice, Expires: expires},
 	} {
@@ -162,7 +162,7 @@ func TestABrokenWebhookIsLeftForAWhile(t *testing.T) {
 	w.breaker.until = time.Now() // the pause is over
 	require.Equal(t, Sent, w.Send(t.Context(), phone, login2m()).Result)
 	require.True(t, w.Ready())
-	require.Equal(t, TooLate, w.Send(t.Context(), phone, Message{Kind: Login, Login: loginID, Expires: time.Now()}).Result)
+	require.Equal(t, TooLate, w.Send(t.Context(), phone, Message{Kind: Login, Login: loginID, Until: time.Now()}).Result)
 }
 
 func TestNobodyAtTheWebhookIsTriedAgain(t *testing.T) {
@@ -188,7 +188,7 @@ func TestAPromptArrivesThroughTheWebhookAllTheSame(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- p.Run(ctx) }()
-	prompt := login.Prompt{Login: login.NewID(), Person: "p", Opened: time.Now(), Expires: time.Now().Add(time.Minute)}
+	prompt := login.Prompt{Login: login.NewID(), Person: "p", Opened: time.Now(), Expires: time.Now().Add(time.Minute), Left: time.Minute}
 	p.Prompt(prompt)
 	told, err := fake.Wait(t.Context(), 1)
 	require.NoError(t, err)

@@ -191,7 +191,7 @@ func (e *Engine) closeBooks(ctx context.Context, s *saved) error {
 		}
 	}
 	if a.Pushes > 0 {
-		e.Prompter.Closed(Prompt{Login: a.ID, Account: a.Who.ID, Person: a.Person, Opened: a.Created, Expires: a.Deadline})
+		e.Prompter.Closed(s.prompt())
 	}
 	return e.promoteNext(ctx, a)
 }

@@ -396,6 +396,72 @@ func TestAPromptOfADeadNodeIsSentByTheNext(t *testing.T) {
 	})
 }
 
+// slow is a store whose clock is ten minutes behind the nodes'.
+type slow struct{ login.Store }
+
+const slowBy = 10 * time.Minute
+
+func (s slow) seen(r login.Record, err error) (login.Record, error) {
+	r.Read = r.Read.Add(-slowBy)
+	if !r.Expires.IsZero() {
+		r.Expires = r.Expires.Add(-slowBy)
+	}
+	return r, err
+}
+
+func (s slow) Now(ctx context.Context) (time.Time, error) {
+	now, err := s.Store.Now(ctx)
+	return now.Add(-slowBy), err
+}
+
+func (s slow) Load(ctx context.Context, keys ...string) (login.Record, error) {
+	return s.seen(s.Store.Load(ctx, keys...))
+}
+
+func (s slow) Find(ctx context.Context, index, after string, limit int) ([]login.Record, error) {
+	all, err := s.Store.Find(ctx, index, after, limit)
+	for i := range all {
+		all[i], _ = s.seen(all[i], nil)
+	}
+	return all, err
+}
+
+func (s slow) Save(ctx context.Context, r login.Record, c login.Condition) (login.Record, error) {
+	if !r.Expires.IsZero() {
+		r.Expires = r.Expires.Add(slowBy)
+	}
+	if !c.Before.IsZero() {
+		c.Before = c.Before.Add(slowBy)
+	}
+	return s.seen(s.Store.Save(ctx, r, c))
+}
+
+func (s slow) UseOnce(ctx context.Context, key string, expiry time.Time, durable bool) (bool, error) {
+	return s.Store.UseOnce(ctx, key, expiry.Add(slowBy), durable)
+}
+
+// A node whose clock is ahead would send prompts that are dead when they arrive.
+func TestWhatIsLeftOfAPromptIsCountedByTheStoresClock(t *testing.T) {
+	in(t, func(w *world) {
+		w.Engine.Store = slow{w.store}
+		begun := time.Now()
+		office := client(login.Hold, login.ApprovalSimple)
+		first := w.ask(office, station("10.1.2.3"))
+		first.waits()
+		second := w.ask(office, station("10.1.2.4")) // prompted when the first has ended
+		second.waits()
+		time.Sleep(10 * time.Second)
+		_, err := w.answer(w.prompts[0].Login, login.Deny, "")
+		require.NoError(w, err)
+		first.is(login.Reject, login.Denied)
+		require.Equal(w, 2, w.prompted())
+		for i, left := range []time.Duration{2 * time.Minute, 110 * time.Second} {
+			require.Equal(w, left, w.prompts[i].Left)
+			require.WithinDuration(w, begun.Add(2*time.Minute-slowBy), w.prompts[i].Expires, 0)
+		}
+	})
+}
+
 func TestALoginThatHasEndedIsNotPrompted(t *testing.T) {
 	in(t, func(w *world) {
 		w.mute = true // its prompt waits to be sent

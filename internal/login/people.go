@@ -51,6 +51,7 @@ type Prompt struct {
 	Person  string
 	Opened  time.Time // devices that came in then or later are not told
 	Expires time.Time
+	Left    time.Duration // until then, by the clock that Expires is of: the store's
 }
 
 // A Notice is what a person's devices are told besides their logins: no more

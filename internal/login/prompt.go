@@ -36,7 +36,7 @@ func (e *Engine) prompt(ctx context.Context, s *saved, q *asking, now time.Time)
 	err := e.saveEntry(ctx, s, q, only)
 	if err == nil {
 		e.told(Event{Attempt: a.ID, Kind: EventPrompt, Word: a.promptWord(e.Prompter.Ready())})
-		e.sendPush(a)
+		e.sendPush(s)
 		if a.Waiting { // for one that may have ended meanwhile
 			err = e.promoteNext(ctx, a)
 		}
@@ -102,10 +102,16 @@ func (e *Engine) unclaimPush(ctx context.Context, a *Attempt) error {
 	return e.Store.Uncount(ctx, e.pushKey(a))
 }
 
-func (e *Engine) sendPush(a *Attempt) {
-	if a.Pushes > 0 {
-		e.Prompter.Prompt(Prompt{Login: a.ID, Account: a.Who.ID, Person: a.Person, Opened: a.Created, Expires: a.Deadline})
+func (e *Engine) sendPush(s *saved) {
+	if s.Attempt.Pushes > 0 {
+		e.Prompter.Prompt(s.prompt())
 	}
+}
+
+// prompt is what the person's devices are told of s.
+func (s *saved) prompt() Prompt {
+	a := &s.Attempt
+	return Prompt{Login: a.ID, Account: a.Who.ID, Person: a.Person, Opened: a.Created, Expires: a.Deadline, Left: a.Deadline.Sub(s.rec.Read)}
 }
 
 // promptLease is how long the node that claimed a prompt has to send it.
@@ -116,7 +122,7 @@ const promptLease = 3 * time.Second
 func (e *Engine) remind(s *saved) {
 	a := &s.Attempt
 	if a.Verdict == nil && a.Answer == nil && s.onPhone() && !s.rec.Read.Before(a.Created.Add(promptLease)) && e.Prompter.Ready() {
-		e.sendPush(a)
+		e.sendPush(s)
 	}
 }
 
@@ -179,7 +185,7 @@ func (e *Engine) promote(ctx context.Context, s *saved) error {
 		return errors.Join(err, e.unclaimPush(ctx, a))
 	}
 	e.told(Event{Attempt: a.ID, Kind: EventPrompt, Word: a.promptWord(e.Prompter.Ready())})
-	e.sendPush(a)
+	e.sendPush(s)
 	return nil
 }
 
