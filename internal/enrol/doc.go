@@ -16,7 +16,8 @@
 //	backend       -> Vouch(person, their id)  -> Device, with a key of its own or without
 //
 // Everything is kept in the login.Store, committed before the call returns and
-// written only when something changes. A record is sealed and bound to its
+// written only when something changes; what a newer version has added to a
+// record stays in it. A record is sealed and bound to its
 // key; numbers are found by their MAC, so neither a key, an index nor a value
 // of the store shows one:
 //

@@ -45,9 +45,17 @@ func open[T any](p *People, rec login.Record) (v T, err error) {
 	return v, nil
 }
 
-// save seals v and commits it as rec.
+// save seals v and commits it as rec, which v was read from. What a newer version
+// has added there stays.
 func (p *People) save(ctx context.Context, rec login.Record, v filed, cond login.Condition) (login.Record, error) {
-	plain, err := json.Marshal(v)
+	var old []byte
+	if len(rec.Value) > 0 {
+		var err error
+		if old, err = p.keys.Open(rec.Key, rec.Value); err != nil {
+			return rec, fmt.Errorf("record %s: %w", rec.Key, err)
+		}
+	}
+	plain, err := login.EncodeOver(old, v)
 	if err != nil {
 		return rec, err
 	}

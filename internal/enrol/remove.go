@@ -93,14 +93,22 @@ func (p *People) removePerson(ctx context.Context, person string, done *Removed)
 	return nil
 }
 
-// reduce leaves of a device that its key is revoked.
+// reduce leaves of a device that its key is revoked, and nothing that a newer
+// version may have added.
 func (p *People) reduce(ctx context.Context, id string) error {
-	_, err := edit(ctx, p, deviceKey(id), func(r *deviceRecord, rec login.Record) error {
+	for range saveTries {
+		r, rec, err := load[deviceRecord](ctx, p, deviceKey(id))
+		if err != nil {
+			return err
+		}
 		now := rec.Read.UTC()
-		*r = deviceRecord{Device: Device{ID: r.ID, Revoked: &now}, Key: r.Key}
-		return nil
-	})
-	return err
+		rec.Value = nil
+		_, err = p.save(ctx, rec, deviceRecord{Device: Device{ID: r.ID, Revoked: &now}, Key: r.Key}, login.Condition{})
+		if !errors.Is(err, login.ErrConflict) {
+			return err
+		}
+	}
+	return errBusy
 }
 
 // erase deletes a record, whatever it holds by now.

@@ -25,6 +25,7 @@
 //	decide.go   what is known -> next action (no I/O, no clock)
 //	attempt.go  the record: chains, answer, verdict
 //	encode.go   how it is kept
+//	newer.go    other records, written over those of a newer version
 //	request.go  what front ends hand in, what they get back
 //	engine.go   the loop
 //	crew.go     the goroutines of the loop

@@ -264,7 +264,7 @@ func (e *Engine) changeLock(ctx context.Context, account string, seen *readLock,
 		if err != nil || !change(&l.lock, now) {
 			return l, now, err
 		}
-		if rec.Value, err = json.Marshal(&l.lock); err != nil {
+		if rec.Value, err = EncodeOver(rec.Value, &l.lock); err != nil {
 			return nil, now, err
 		}
 		rec.Key, rec.Expires, rec.Durable, rec.Indexes = e.listedAs(codesPrefix, account), now.Add(codesForgotten), false, nil
@@ -319,7 +319,7 @@ func (e *Engine) commitLock(ctx context.Context, account string, l *lock) error 
 		if there.Counted > l.Counted || there.Counted == l.Counted && there.Cleared > l.Cleared {
 			return nil
 		}
-		if rec.Value, err = json.Marshal(l); err != nil {
+		if rec.Value, err = EncodeOver(rec.Value, l); err != nil {
 			return err
 		}
 		rec.Durable = true

@@ -1,6 +1,8 @@
 package login_test
 
 import (
+	"bytes"
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,6 +86,34 @@ func TestARightCodeDoesNotEndTheLockOfAReport(t *testing.T) {
 		accepted.is(login.Accept, login.Accepted)
 		s := w.standing()
 		require.True(w, s.Locked && s.Reported, "%+v", s)
+	})
+}
+
+// next is a store to which a node of the next version writes as well: it adds a
+// field to what is counted, once to each record.
+type next struct {
+	login.Store
+	lacking []string // records of counts that were written without it since
+}
+
+func (n *next) Save(ctx context.Context, r login.Record, c login.Condition) (login.Record, error) {
+	if counts := bytes.HasPrefix(r.Value, []byte(`{"`)); counts && r.Version == 0 {
+		r.Value = append([]byte(`{"newer":1,`), r.Value[1:]...)
+	} else if counts && !bytes.Contains(r.Value, []byte(`"newer":1`)) {
+		n.lacking = append(n.lacking, r.Key)
+	}
+	return n.Store.Save(ctx, r, c)
+}
+
+func TestWhatANewerVersionHasAddedToTheCountsStays(t *testing.T) {
+	in(t, func(w *world) {
+		beside := &next{Store: w.store}
+		w.Engine.Store = beside
+		typedWrong(w, 3)
+		typedWrong(w, 2)
+		require.True(w, w.standing().Locked)
+		require.NoError(w, w.Unlock(w.Context(), ident))
+		require.Empty(w, beside.lacking)
 	})
 }
 

@@ -148,6 +148,24 @@ func TestWhatIsForgottenBeforeItWasSavedStaysForgotten(t *testing.T) {
 	require.Empty(t, f.of("hq"))
 }
 
+// A node of the next version has added fields; one of this one adds a NAS.
+func TestWhatANewerVersionHasAddedStaysInARatchet(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "db"))
+	_, err := s.Save(t.Context(), login.Record{Key: ratchetKey("hq"), Indexes: []string{ratchetIndex}, Durable: true,
+		Value: []byte(`{"client":"hq","newer":1,"signers":[{"source":"192.0.2.1","identifier":"dnBuMQ==","newer":2}]}`)}, login.Condition{})
+	require.NoError(t, err)
+	r, _, stop := run(t, s)
+	r.Turned("hq", two, nil)
+	stop()
+	stored, err := s.Load(t.Context(), ratchetKey("hq"))
+	require.NoError(t, err)
+	record, err := unpack(stored)
+	require.NoError(t, err)
+	require.Len(t, record.Signers, 2)
+	require.Contains(t, string(stored.Value), `"newer":1`)
+	require.Contains(t, string(stored.Value), `"newer":2`)
+}
+
 var slow = Timers{Client: "hq", Method: "pap", Gap: 5 * time.Second, Tries: 3, Wait: 15 * time.Second, AtLeast: 10 * time.Second, GiveUps: 3, Seen: time.Unix(1e9, 0).UTC()}
 
 func TestAdviceOnHold(t *testing.T) {

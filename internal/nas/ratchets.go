@@ -281,7 +281,7 @@ func (r *Ratchets) update(ctx context.Context, client string, change func(*ratch
 		if !change(&record) {
 			return nil
 		}
-		if stored.Value, err = json.Marshal(record); err != nil {
+		if stored.Value, err = login.EncodeOver(stored.Value, record); err != nil {
 			return err
 		}
 		stored.Key, stored.Indexes, stored.Durable = ratchetKey(client), []string{ratchetIndex}, true
