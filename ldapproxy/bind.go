@@ -109,13 +109,13 @@ func (c *conn) readOn() {
 }
 
 // unserved tells who follows logins of a bind that was refused without one, if it
-// names a user. Of a flood a few are told of.
+// names a user. Of a flood each user's first are told of.
 func (c *conn) unserved(name string, r *refusedBind) {
 	if c.server.o.Trail == nil || name == "" {
 		return
 	}
 	client, why := c.client.Load().Login, fmt.Sprintf("ldap_result_%d", r.code)
-	if stray := c.server.strays.Of(client.Name+" "+why, login.NewID(), time.Now()); !stray.Shared {
+	if stray := c.server.strays.Of(client.Name+" "+why, name, login.NewID(), time.Now()); !stray.Known && !stray.Crowd {
 		c.server.o.Trail.Tell(login.Event{Attempt: stray.ID, Kind: login.EventRefused, Word: why,
 			Request: &login.Request{FrontEnd: login.LDAP, Client: client, Username: name, Source: c.from}})
 	}

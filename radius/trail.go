@@ -62,12 +62,13 @@ func whoAsks(a layeh.Attributes, c *client, source netip.Addr) *login.Request {
 }
 
 // refused counts and tells of a request that is rejected and is no login, and
-// returns its reply with the trace under which it is told of. In a flood many
-// share one, so that log and Trail are bounded and no trace leads nowhere.
+// returns its reply with the trace under which it is told of. In a flood those of
+// a user share one, so that log and Trail are bounded and each trace leads to its
+// user; see login.Strays.
 func (s *Server) refused(c *client, why string, r login.Reply, detail string, asked *login.Request) login.Reply {
 	s.opts.Meter.RequestRefused(why)
 	now := time.Now()
-	stray := s.strays.Of(c.name()+" "+why, r.Attempt, now)
+	stray := s.strays.Of(c.name()+" "+why, asked.Username, r.Attempt, now)
 	r.Attempt, r.Trace = stray.ID, stray.ID.Trace()
 	if stray.Known {
 		return r
@@ -77,7 +78,9 @@ func (s *Server) refused(c *client, why string, r login.Reply, detail string, as
 		about = append(about, slog.String("detail", detail))
 	}
 	if stray.Shared {
-		about = append(about, slog.Bool("shared", true)) // with all that follow within this minute
+		about = append(about, slog.Bool("shared", true)) // with those that follow within this minute
+	}
+	if stray.Crowd {
 		asked = &login.Request{FrontEnd: login.RADIUS, Client: c.Login}
 	}
 	s.opts.Log.LogAttrs(context.Background(), slog.LevelWarn, "radius request refused", append(about, slog.String("hint", wayOut[why]))...)

@@ -126,7 +126,7 @@ func TestATraceThatAUserReadsLeadsSomewhere(t *testing.T) {
 			}
 		}
 		require.Equal(t, leads, read)
-		require.Less(t, len(leads), 25, "10 a minute, and one for the others: two minutes at most")
+		require.Less(t, len(leads), 25, "10 a minute, and one for the user's others: two minutes at most")
 		require.NotZero(t, shared)
 		lines := 0
 		for _, line := range strings.Split(b.journal.String(), "\n") {
@@ -139,6 +139,44 @@ func TestATraceThatAUserReadsLeadsSomewhere(t *testing.T) {
 		}
 		require.Equal(t, len(leads), lines)
 	}
+}
+
+// In a flood of many the administrator still finds who read these six characters.
+func TestATraceThatAUserReadsInAFloodLeadsToThatUser(t *testing.T) {
+	const users = 400 // more than have one of their own in two minutes, but for the last
+	d := &diary{}
+	b := start(t, func(o *Options) { o.Trail = d })
+	n := newNAS(t, b.addr)
+	read := map[string][]string{} // traces, by user
+	for i := range users + 10 {
+		user := fmt.Sprint("user", i%users)
+		n.send(signed(1, byte(i), authOf(i), 0, text(1, user))) // no password
+		said := fmt.Sprint(values(attrsOf(t, n.receive()), 18))
+		read[user] = append(read[user], said[len(said)-8:len(said)-2])
+	}
+	named, crowd := map[string]string{}, map[string]bool{}
+	for _, e := range d.events() {
+		switch {
+		case e.Word == login.SharedTrace:
+		case e.Request.Username == "":
+			crowd[e.Attempt.Trace()] = true
+		default:
+			require.NotContains(t, named, e.Attempt.Trace(), "told once")
+			named[e.Attempt.Trace()] = e.Request.Username
+		}
+	}
+	found := 0
+	for user, traces := range read {
+		for _, trace := range traces {
+			if !crowd[trace] {
+				require.Equal(t, user, named[trace])
+				found++
+			}
+		}
+	}
+	require.GreaterOrEqual(t, found, 310)
+	require.Less(t, len(named), users+20, "those of one user share one")
+	require.Less(t, len(crowd), 3, "bounded for each minute")
 }
 
 func TestRubbishIsNotToldWithoutEnd(t *testing.T) {

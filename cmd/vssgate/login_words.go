@@ -63,7 +63,7 @@ var said = map[string]string{
 	"reply":            "reply: %s",
 	"dropped":          "not served: %s; the log says what to do",
 	"refused":          "rejected, and no login: %s; the log says what to do",
-	"refused shared":   "so were all others like it in that minute: there were many, and they share these six characters",
+	"refused shared":   "so were all others like it in that minute, of this user if one is named: there were many, and they share these six characters",
 
 	"dropped pulse_lost":    "not let in after all: this node had not reached the store for too long; the application was told to try again (52)",
 	"dropped upstream_lost": "not let in after all: the connection to the directory was lost; the application was told to try again (52)",

@@ -298,10 +298,14 @@ func (e *Engine) decide(q *asking) {
 
 // shed answers q that there is too much to do.
 func (e *Engine) shed(q *asking) {
-	stray := e.strays.Of(q.req.Client.Name, q.own, time.Now())
+	stray := e.strays.Of(q.req.Client.Name, q.req.Username, q.own, time.Now())
 	e.mu.Lock()
-	q.id, q.mute = stray.ID, stray.Known
+	q.id, q.mute = stray.ID, stray.Known || stray.Crowd
 	e.mu.Unlock()
+	if stray.Crowd && !stray.Known {
+		e.told(Event{Attempt: stray.ID, Kind: EventDropped, Word: string(Shed), Request: &Request{FrontEnd: q.req.FrontEnd, Client: q.req.Client}})
+		e.told(Event{Attempt: stray.ID, Kind: EventRefused, Word: SharedTrace})
+	}
 	e.finish(q, Reply{Kind: NoAnswer, Reason: Shed})
 }
 
