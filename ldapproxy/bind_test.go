@@ -490,7 +490,7 @@ func TestWhatADirectorySaysOfABind(t *testing.T) {
 func TestADirectoryThatDoesNotAnswerABindIsUnavailable(t *testing.T) {
 	tree, desk := newTree(t), newDesk()
 	tree.onBind = func(*session, header, bindRequest) []byte { return nil }
-	a := front(t, tree, desk, func(_ *Options, l *limits) { l.answer = 30 * time.Millisecond }).connect()
+	a := front(t, tree, desk, func(_ *Options, l *limits) { l.answer = 300 * time.Millisecond }).connect()
 	a.wantBind(unavailable, "an", password)
 	tree.wantEnded(tree.session(0))
 	require.Equal(t, "anonymous", a.whoAmI())

@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // desk is a small engine: it runs the first factor as the real one does, cuts an
 // appended code off, and leaves what is held to the test.

@@ -385,7 +385,7 @@ func TestAServerThatHangsIsLeftForTheNext(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(d.Close)
 	p := front(t, d, newDesk(), func(o *Options, l *limits) {
-		l.answer = 300 * time.Millisecond
+		l.answer = 1500 * time.Millisecond
 		o.Exempt = []Exempt{{DN: testenv.SlapdAppDN}}
 	})
 	p.connect().wantBind(success, testenv.SlapdAppDN, testenv.SlapdAppPassword)

@@ -152,7 +152,7 @@ func TestASlowAnswerEndsWithTheCallersTime(t *testing.T) {
 			began := time.Now()
 			o := f.Send(ctx, phone, login2m())
 			require.Equal(t, Timeout, o.Result)
-			require.Less(t, time.Since(began), 3*time.Second)
+			require.Less(t, time.Since(began), 30*time.Second)
 			require.Zero(t, f.breaker.failures, "the caller's hurry is not FCM's fault")
 		})
 	}

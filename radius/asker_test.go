@@ -174,7 +174,7 @@ func TestAskerGivesUpWithItsContext(t *testing.T) {
 	closed.Close() // ICMP says that nobody listens; somebody may soon
 	a := dial(t, addr)
 	a.Resend, a.Tries = time.Millisecond, 2
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()
 	_, err := a.Ask(ctx, Question{Username: "an.nv", Password: []byte("canary")})
 	require.ErrorIs(t, err, context.DeadlineExceeded)

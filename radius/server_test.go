@@ -219,9 +219,10 @@ func TestANASThatRestartsIsServed(t *testing.T) {
 	require.Equal(t, 0, b.used("hq-vpn"))
 }
 
-// Whether the node can decide is answered at once, however many wait.
+// Whether the node can decide is answered as soon as when nobody waits, however many do.
 func TestStatusIsAnsweredBesideTenThousandHeld(t *testing.T) {
 	b := start(t, nil)
+	alone := quartile(t, b)
 	const each = 250
 	for range 40 {
 		n := newNAS(t, b.addr)
@@ -231,6 +232,13 @@ func TestStatusIsAnsweredBesideTenThousandHeld(t *testing.T) {
 		}
 	}
 	require.Equal(t, 40*each, b.used("hq-vpn"))
+	require.Less(t, quartile(t, b), max(10*time.Millisecond, 20*alone))
+}
+
+// quartile is in what time a quarter of the answers to Status-Server comes: what
+// holds up some of them is the machine's other work.
+func quartile(t *testing.T, b *bench) time.Duration {
+	t.Helper()
 	n := newNAS(t, b.addr)
 	var took []time.Duration
 	for i := range 40 {
@@ -240,7 +248,7 @@ func TestStatusIsAnsweredBesideTenThousandHeld(t *testing.T) {
 		require.Equal(t, byte(accept), code)
 	}
 	slices.Sort(took)
-	require.Less(t, took[len(took)/4], 10*time.Millisecond, "what holds up some of them is the machine's other work")
+	return took[len(took)/4]
 }
 
 func TestThe257thLoginOfOnePortIsServed(t *testing.T) {

@@ -27,7 +27,7 @@ import (
 const shared = "a-secret-of-the-test"
 
 // patience is how long a test waits for what must come.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // An attr is one attribute as it is on the wire.
 type attr struct {

@@ -299,7 +299,7 @@ func TestADurableRecordIsSeenByNobodyBeforeItIsOnDisk(t *testing.T) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		return e.saving["k"] != nil
-	}, 5*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 	_, err = e.Load(ctx, "k")
 	require.ErrorIs(t, err, login.ErrNotFound)
 	_, err = e.Save(ctx, other, login.Condition{Full: "i", AtMost: 1})

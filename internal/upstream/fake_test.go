@@ -22,7 +22,7 @@ import (
 const shared = "secret-of-the-upstream"
 
 // patience is how long a test waits for what must come.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // A fake is a RADIUS server that does as script says.
 type fake struct {
