@@ -349,6 +349,8 @@ func (a *App) check(ctx context.Context) error {
 			err = fmt.Errorf("%w (%s)", err, do)
 		}
 		errs = append(errs, err)
+	} else if err := a.people.Claim(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("store: %w", err))
 	}
 	for name, d := range a.directories() {
 		if err := d.ping(ctx); err != nil {

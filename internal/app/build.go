@@ -145,10 +145,13 @@ func (a *App) buildAudit(context.Context) (err error) {
 	return nil
 }
 
-func (a *App) buildPeople(context.Context) error {
+func (a *App) buildPeople(ctx context.Context) error {
 	var err error
 	if a.people, err = enrol.New(a.store, a.keys, people(a.config())); err != nil {
 		return err
+	}
+	if err := a.people.Claim(ctx); err != nil {
+		return fmt.Errorf("secret_key_file %s: %w", a.config().SecretKeyFile, err)
 	}
 	a.prompter = push.NewPrompter(nil, targets{a.people}, push.PrompterOptions{Log: a.log, Meter: a.metrics, Trail: a.trail,
 		Mine: func(ctx context.Context, p login.Prompt) (bool, error) { return a.engine.MayPrompt(ctx, p) }})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vssgate/internal/config"
+	"vssgate/internal/enrol"
 	"vssgate/internal/login"
 	"vssgate/internal/store"
 )
@@ -39,6 +40,7 @@ func (d *doctor) store(ctx context.Context) {
 	defer s.Close()
 	d.try(ctx, "store.redis", "store.redis", "writing", redisAdvice, func(ctx context.Context) (string, error) { return "takes writes", s.Ping(ctx) })
 	d.try(ctx, "store.redis", "store.redis", "clock", always("store.redis", "run chrony or ntpd on this machine and on that of Redis"), func(ctx context.Context) (string, error) { return clocks(ctx, s) })
+	d.try(ctx, "store.redis", "store.redis", "records", always("secret_key_file", "copy secret.key from a node that works, with all its lines"), func(ctx context.Context) (string, error) { return d.ours(ctx, s) })
 	faults, err := s.Survey(ctx)
 	if err != nil {
 		d.say(Finding{Check: "store.redis", Target: "settings", Result: Warning, Found: err.Error(), Do: "give the user of store.redis the right to INFO: +info"})
@@ -54,6 +56,20 @@ func (d *doctor) store(ctx context.Context) {
 	if len(faults) == 0 {
 		d.say(Finding{Check: "store.redis", Target: "settings", Result: Fine, Found: "nothing is evicted, all is written to disk and to replicas"})
 	}
+}
+
+// ours tells whether the records are those of this node's secret.key.
+func (d *doctor) ours(ctx context.Context, s login.Store) (string, error) {
+	a := &App{}
+	a.now.Store(d.parts)
+	if err := a.buildKeys(ctx); err != nil {
+		return "", err
+	}
+	p, err := enrol.New(s, a.keys, people(d.parts.config))
+	if err != nil {
+		return "", err
+	}
+	return "none is sealed with another secret.key", p.Belongs(ctx)
 }
 
 // clocks compares this machine's with the store's, which decides.

@@ -26,6 +26,7 @@
 //	device:<thumbprint of its key>         in person-devices:<person>, until revoked
 //	vouched:<hash of who, whom, what>      in person-vouched:<person>
 //	fallback:<hash of the directory's id>  an account's own codes, as MACs; until it is removed
+//	installation                           nothing: who can open it has the right key
 //	activation:<hash of the code>          in activation-short:<MAC>, for ten minutes and a margin
 //
 // What finds a person is the number's record alone: made by one compare-and-set
@@ -36,5 +37,5 @@
 // (numbers set by an administrator), organisation.go (custodians), entry.go
 // (lines of an import), remove.go, peek.go (what would be, for reports), device.go, revoked.go (what a store may have lost), activation.go, enrolment.go, fallback.go
 // (codes of an account's own, and their use), own_codes.go (making them),
-// vouched.go, version.go, qr.go, record.go (the store).
+// vouched.go, version.go, qr.go, record.go (the store), installation.go (whose store it is).
 package enrol
