@@ -368,7 +368,8 @@ func (e *Engine) loop(ctx context.Context, q *asking) error {
 		}
 		switch {
 		case errors.Is(err, ErrConflict), errors.Is(err, ErrLate):
-			s, err = e.load(ctx, q.id) // somebody else was first: decide again on what stands now
+			q.facts.Entered = q.facts.Entered && q.entered // an entry that was not saved is none
+			s, err = e.load(ctx, q.id)                     // somebody else was first: decide again on what stands now
 		case errors.Is(err, errTaken):
 			s, err = e.begin(ctx, q) // somebody else waits in the attempt: this one gets its own
 		case errors.Is(err, errBadState):

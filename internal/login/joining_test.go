@@ -438,3 +438,47 @@ func TestALoginWhoseTurnCameBeforeItWasThereIsPrompted(t *testing.T) {
 		require.Equal(w, 2, w.prompted()+other.prompted())
 	})
 }
+
+// A retry joins a login in the instant in which that ends: nobody has superseded
+// it, so it hears how, and the request that was let in may ask once more.
+func TestARetryThatJoinsWhileTheLoginEndsIsAnswered(t *testing.T) {
+	for name, c := range map[string]struct {
+		ask    func(*login.Request)
+		answer login.AnswerKind
+		kind   login.ReplyKind
+		reason login.Reason
+	}{
+		"a bind, denied":       {bind, login.Deny, login.Reject, login.Denied},
+		"a request, denied":    {user("an"), login.Deny, login.Reject, login.Denied},
+		"a request, let in":    {user("an"), login.Approve, login.Accept, login.Accepted},
+		"a bind, let in there": {bind, login.Approve, login.Reject, login.CodeUsed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(w *world) {
+				office := client(login.Hold, login.ApprovalSimple)
+				first := w.ask(office, c.ask)
+				first.waits()
+				if c.kind == login.Reject { // a bind joins only where nobody waits
+					time.Sleep(office.Hold)
+					first.is(login.Reject, login.HoldOver)
+				}
+				id, ended := w.phone().ID, false
+				other := w.secondOn(hooked{w.store, func(r login.Record) {
+					if r.Key != login.KeyOf(id) || ended {
+						return
+					}
+					ended = true
+					_, err := w.answer(id, c.answer, "")
+					require.NoError(w, err)
+					if c.reason == login.CodeUsed {
+						w.ask(office, c.ask).is(login.Accept, login.Accepted)
+					}
+				}})
+				retry := other.ask(office, c.ask)
+				time.Sleep(time.Second)
+				retry.is(c.kind, c.reason)
+				require.Len(w, append(w.audited(), other.audited()...), 1)
+			})
+		})
+	}
+}
