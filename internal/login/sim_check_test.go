@@ -50,6 +50,7 @@ type simAnswer struct {
 	begun  int
 	done   int // never: it has not heard
 	doneAt time.Time
+	alone  bool // its node spoke to a primary that is none any more
 	out    login.Outcome
 	err    error
 }
@@ -248,12 +249,13 @@ func (s *simulation) judgeCode(a *simAsk, id login.ID, at *simAttempt) {
 	}
 }
 
-// judgeApproval: some phone of the person approved it, with the number that this
-// asker saw, not longer than grace before.
+// judgeApproval: some phone of the person approved it, not revoked before, with
+// the number that this asker saw, not longer than grace before.
 func (s *simulation) judgeApproval(a *simAsk, id login.ID, at *simAttempt) {
 	c := a.request.Client
 	fits := func(g *simAnswer) bool {
-		return g.login.ID == id && g.kind == login.Approve && g.begun < at.ended && g.phone.user == a.user &&
+		counts := at.alone || g.phone.revoked == 0 || g.phone.revoked > g.begun
+		return counts && g.login.ID == id && g.kind == login.Approve && g.begun < at.ended && g.phone.user == a.user &&
 			(g.err == nil || !refusedAnswer(g.err)) && (c.Approval != login.ApprovalNumber || a.from != nil && g.number == a.from.number) &&
 			(g.done > at.ended || at.endedAt.Before(g.doneAt.Add(testPolicy.Grace)))
 	}
@@ -346,7 +348,7 @@ func (s *simulation) judgeAnswer(g *simAnswer) {
 	if g.err != nil {
 		return
 	}
-	if g.phone.revoked != 0 && g.phone.revoked < g.begun {
+	if g.phone.revoked != 0 && g.phone.revoked < g.begun && !g.alone { // it cannot know; that lets nobody in: see judgeApproval
 		s.violated("a revoked phone's answer was taken")
 	}
 	if s.shown[g.login.ID].Username != g.phone.user.who.Username {

@@ -333,7 +333,7 @@ func (s *simulation) phoneAnswers(n *simNode) {
 	if kind == login.Approve && l.Approval == login.ApprovalNumber && s.rand.IntN(12) == 0 {
 		number = "10"
 	}
-	g := &simAnswer{phone: p, login: l, kind: kind, number: number, begun: s.tick(), done: never}
+	g := &simAnswer{phone: p, login: l, kind: kind, number: number, begun: s.tick(), done: never, alone: n.server.alone}
 	s.answers = append(s.answers, g)
 	s.tracef("%s: phone %.4s of %s says %s %s to %s", n.name, p.id, p.user.names[0], kind, number, l.ID.Trace())
 	go s.carry(n, g)

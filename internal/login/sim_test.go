@@ -82,6 +82,23 @@ func TestASimulationCanBeRepeated(t *testing.T) {
 	}
 }
 
+// A revoked phone that is heard, or lets in, is a violation, unless the node speaks
+// to a primary that is none any more: what was revoked at the other it cannot know.
+func TestASimulationJudgesWhatRevokedPhonesDo(t *testing.T) {
+	user := &simUser{who: login.Identity{Username: "an"}}
+	id := login.NewID()
+	judged := func(alone bool, revoked, begun int) int {
+		s := &simulation{T: t, witnessed: newWitnessed(), happened: map[string]int{}}
+		s.shown[id] = login.OpenLogin{ID: id, Username: "an"}
+		g := &simAnswer{phone: &simPhone{user: user, revoked: revoked}, login: s.shown[id], kind: login.Approve, begun: begun, done: never, alone: alone}
+		s.answers = []*simAnswer{g}
+		s.judgeAnswer(g)
+		s.judgeApproval(&simAsk{asked: &asked{request: login.Request{Client: clients[1]}}, user: user}, id, &simAttempt{ended: 9, alone: alone})
+		return len(s.violations)
+	}
+	require.Equal(t, []int{2, 0, 0, 0}, []int{judged(false, 3, 5), judged(true, 3, 5), judged(false, 7, 5), judged(false, 0, 5)})
+}
+
 // A simulation is three nodes (real engines and enrolments), the store that they
 // share, and everything that is seen of them from the outside.
 type simulation struct {
