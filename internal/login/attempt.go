@@ -56,7 +56,7 @@ type Attempt struct {
 	Typed    string // the name as typed, to bind States to it
 	Proof    bool   // begun by a proof of the password, not by the password
 	Secret   []byte // MAC of client, typed name and password: knows the password again
-	Lasting  []byte // MAC of account and password, for what is remembered; none where nothing is
+	Lasting  []byte // MAC for what is remembered: see lastingOf; none where nothing is
 	Scope    []byte // MAC of NAS, station and, where there is none, the packet: who may join
 	Placed   bool   // where it came from is known: a retry from there joins
 	Who      Identity

@@ -109,6 +109,7 @@ type work struct {
 	began     time.Time // by this node's clock, for "took"
 	secret    []byte    // MAC of client, name and password: see Attempt.Secret
 	scope     []byte    // MAC of where it came from: see Attempt.Scope
+	lasting   []byte    // see Attempt.Lasting
 	code      string    // the code that came, if any
 	begins    FactorSet // that code is to begin a login: what the account has; see fallback.go
 	guess     []byte    // what makes this guess known again

@@ -104,34 +104,6 @@ func TestAnOwedRecordIsWrittenByOneOfAll(t *testing.T) {
 	}
 }
 
-// behind is a store whose next primary has a clock that is two seconds behind.
-type behind struct {
-	login.Store
-	by time.Duration
-}
-
-func (b *behind) Now(ctx context.Context) (time.Time, error) {
-	now, err := b.Store.Now(ctx)
-	return now.Add(-b.by), err
-}
-
-func TestWhatAnotherClockConfirmedIsForgottenToo(t *testing.T) {
-	in(t, func(w *world) {
-		failing := &behind{Store: w.store}
-		w.Engine.Store = failing
-		vpn := remembering(login.Hold, login.ApprovalSimple)
-		p := w.ask(vpn)
-		p.waits()
-		w.approve("")
-		p.is(login.Accept, login.Accepted)
-		time.Sleep(100 * time.Millisecond)
-		failing.by = 2 * time.Second
-		require.NoError(w, w.Withdraw(w.Context(), person, func(_, _ string) bool { return true })) // a device was revoked
-		time.Sleep(20 * time.Second)
-		w.ask(vpn).waits()
-	})
-}
-
 func TestACrewMayGrowWhileSomebodyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := login.New(login.Options{})

@@ -362,10 +362,7 @@ func (e *Engine) beginNow(ctx context.Context, q *asking) (s *saved, pulses []st
 	a.Phoneless = phoneless
 	a.Person, a.Notify, a.Number, a.Simple = account.Person, account.Notify, account.CanNumber, account.CanSimple
 	a.Created, a.Deadline = now, now.Add(e.PolicyNow().ValidFor)
-	a.CodesSeen = q.codesSeen
-	if e.placeToRemember(q.req, id.ID) != "" {
-		a.Lasting = e.lastingOf(id.ID, q.req.Password)
-	}
+	a.CodesSeen, a.Lasting = q.codesSeen, q.lasting
 	return s, pulses, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"time"
 
 	"vssgate/otp"
@@ -63,12 +64,21 @@ type remembered struct {
 	At     time.Time
 }
 
-// maxRemember bounds Client.Remember, and so how long a forgetting is kept.
+// maxRemember bounds Client.Remember.
 const maxRemember = 24 * time.Hour
 
-// lastingOf stands for an account's password, however the name is typed.
-func (e *Engine) lastingOf(account string, password []byte) []byte {
-	return half(e.Keys.MAC(otp.PurposeJoin, []byte("lasting"), []byte(account), password))
+// lastingOf stands for an account's password, however the name is typed, and for
+// the last time that everything remembered of the person was ended: what was begun
+// before that is never known again, whatever any clock says.
+func (e *Engine) lastingOf(ctx context.Context, account string, password []byte, person string) ([]byte, error) {
+	known := [][]byte{[]byte("lasting"), []byte(account), password}
+	switch rec, err := e.Store.Load(ctx, e.listedAs(forgotten, person)); {
+	case err == nil:
+		known = append(known, rec.Value, strconv.AppendUint(nil, rec.Version, 10))
+	case !errors.Is(err, ErrNotFound):
+		return nil, err
+	}
+	return half(e.Keys.MAC(otp.PurposeJoin, known...)), nil
 }
 
 // placeToRemember is the record of that account at q's client from q's station;
@@ -83,11 +93,15 @@ func (e *Engine) placeToRemember(r *Request, account string) string {
 
 // remembers tells whether the person whose account it is now gave the second
 // factor for this account, password and place not long ago, and nothing has
-// happened since that would end that.
-func (e *Engine) remembers(ctx context.Context, q *asking, password []byte, person string, now time.Time) (bool, error) {
+// happened since that would end that. What q begins otherwise is to be known by
+// q.lasting.
+func (e *Engine) remembers(ctx context.Context, q *asking, password []byte, person string, now time.Time) (_ bool, err error) {
 	key := e.placeToRemember(q.req, q.identity.ID)
 	if key == "" {
 		return false, nil
+	}
+	if q.lasting, err = e.lastingOf(ctx, q.identity.ID, password, person); err != nil {
+		return false, err
 	}
 	rec, err := e.Store.Load(ctx, key)
 	if errors.Is(err, ErrNotFound) {
@@ -105,11 +119,7 @@ func (e *Engine) remembers(ctx context.Context, q *asking, password []byte, pers
 		e.Log.Error("a remembered second factor in the store was not made by this installation; it does not count", "account", q.identity.ID, "error", err)
 		return false, nil
 	}
-	if person == "" || m.Person != person || !bytes.Equal(m.Secret, e.lastingOf(q.identity.ID, password)) || !now.Before(m.At.Add(min(q.req.Client.Remember, maxRemember))) {
-		return false, nil
-	}
-	ended, err := e.forgottenAt(ctx, person)
-	return err == nil && m.At.After(ended), err
+	return person != "" && m.Person == person && bytes.Equal(m.Secret, q.lasting) && now.Before(m.At.Add(min(q.req.Client.Remember, maxRemember))), nil
 }
 
 // remember notes that the second factor was given for the login that let q in.
@@ -149,7 +159,8 @@ func (e *Engine) unremember(ctx context.Context, q *asking, account string) erro
 }
 
 // Forget ends everything that is remembered of a person, on all nodes: a login
-// was denied or reported, a device revoked, an account changed.
+// was denied or reported, a device revoked, an account changed. Nor is a login
+// remembered that is open now.
 func (e *Engine) Forget(ctx context.Context, person string) error {
 	if person == "" {
 		return nil
@@ -158,31 +169,18 @@ func (e *Engine) Forget(ctx context.Context, person string) error {
 	if err != nil {
 		return err
 	}
-	at, err := now.Add(clocksDiffer).MarshalText()
+	at, err := now.MarshalText()
 	if err != nil {
 		return err
 	}
-	return e.replace(ctx, e.listedAs(forgotten, person), at, now.Add(maxRemember+cleanUpMargin))
+	return e.replace(ctx, e.listedAs(forgotten, person), at, now.Add(forgottenFor))
 }
 
 const forgotten = "forgotten:"
 
-// clocksDiffer is how far the clock of a store's next primary may be behind that
-// of the one before: what was confirmed by the one is not younger than what was
-// forgotten by the other.
-const clocksDiffer = 2 * time.Second
-
-// forgottenAt is when everything remembered of a person was ended last.
-func (e *Engine) forgottenAt(ctx context.Context, person string) (at time.Time, err error) {
-	rec, err := e.Store.Load(ctx, e.listedAs(forgotten, person))
-	if errors.Is(err, ErrNotFound) {
-		return at, nil
-	}
-	if err != nil {
-		return at, err
-	}
-	return at, at.UnmarshalText(rec.Value)
-}
+// forgottenFor is how long a forgetting is kept: far longer than anything is
+// remembered. Who is remembered over its end is asked once more.
+const forgottenFor = 366 * 24 * time.Hour
 
 // replace writes a committed record over whatever is there; a nil value
 // deletes it.

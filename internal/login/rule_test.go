@@ -184,6 +184,57 @@ func TestWhatEndsRemembering(t *testing.T) {
 	}
 }
 
+// The store's clock may be set back, or ahead: what is ended stays ended, and
+// what is confirmed after that is remembered.
+func TestWhatIsEndedStaysSoWhateverTheClockSays(t *testing.T) {
+	for _, by := range []time.Duration{-50 * time.Second, -2 * time.Second, 0, 2 * time.Second, 50 * time.Second} {
+		t.Run(by.String(), func(t *testing.T) {
+			in(t, func(w *world) {
+				way := w.link()
+				node := w.secondOn(way)
+				vpn := remembering(login.Hold, login.ApprovalSimple)
+				confirm := func(from string) {
+					p := node.ask(vpn, nas(from))
+					p.waits()
+					list, err := node.Logins(w.Context(), person)
+					require.NoError(w, err)
+					require.Len(w, list.Open, 1)
+					_, err = node.answer(list.Open[0].ID, login.Approve, "")
+					require.NoError(w, err)
+					p.is(login.Accept, login.Accepted)
+					node.ask(vpn, nas("gateway")).remembered()
+				}
+				revoked := func() {
+					require.NoError(w, node.Withdraw(w.Context(), person, func(_, _ string) bool { return true }))
+				}
+				confirm("1")
+				way.skew.Store(int64(by))
+				revoked()
+				confirm("2")
+				revoked()
+				way.skew.Store(0)
+				confirm("3")
+			})
+		})
+	}
+}
+
+// A login that was open when everything was ended is not remembered, though it is
+// confirmed after that.
+func TestALoginThatWasOpenThenIsNotRemembered(t *testing.T) {
+	in(t, func(w *world) {
+		vpn := remembering(login.Hold, login.ApprovalSimple)
+		p := w.ask(vpn)
+		p.waits()
+		require.NoError(w, w.Forget(w.Context(), person))
+		time.Sleep(3 * time.Second)
+		w.approve("")
+		p.is(login.Accept, login.Accepted)
+		time.Sleep(20 * time.Second)
+		w.ask(vpn).waits()
+	})
+}
+
 func TestAWrongPasswordElsewhereForgetsNothing(t *testing.T) {
 	in(t, func(w *world) {
 		vpn := remembering(login.Hold, login.ApprovalSimple)
