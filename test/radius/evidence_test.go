@@ -100,3 +100,20 @@ func TestAnApprovalThatNoPhoneSignedLetsNobodyIn(t *testing.T) {
 	mine.Yes()
 	require.EqualValues(t, site.AccessAccept, nas.Answer(again).Code, "and the next one goes well")
 }
+
+// A node dies when it has revoked a phone, and before it has ended that person's
+// logins: what the phone has approved lets nobody in.
+func TestAnApprovalOfAPhoneRevokedSinceLetsNobodyIn(t *testing.T) {
+	a, _, redis := pair(t)
+	mine := a.Phone(1)
+	nas := a.NAS(site.Asks)
+	asked := nas.Ask(asks)
+	done, err := mine.Approve(t.Context(), mine.Login().ID, number(t, asked.Text))
+	require.NoError(t, err)
+	require.Equal(t, "waiting_for_retry", done.Verdict)
+	_, err = newRogue(t, a, redis).people.Revoke(t.Context(), mine.ID)
+	require.NoError(t, err)
+	require.EqualValues(t, site.AccessReject, nas.Ask(asks.Saying("ok", asked.State)).Code)
+	require.Equal(t, "revoked", a.Last().Reason)
+	require.Empty(t, a.Accepted())
+}
