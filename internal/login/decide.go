@@ -209,9 +209,10 @@ func (f *Facts) silent(a *Attempt) bool {
 	return f.Gone || f.Entered && (f.Chain >= len(a.Chains) || a.Chains[f.Chain].Newest != f.Request)
 }
 
-// asksAgain: the reply that let this request in was lost.
+// asksAgain: the reply that let this request in was lost. A verdict that lies far
+// ahead is of before the store's clock was set back, nobody knows how long ago.
 func (f *Facts) asksAgain(v *Verdict, now time.Time) bool {
-	return f != nil && v.Reason == Accepted && len(v.LetIn) > 0 && string(v.LetIn) == string(f.Self) && now.Before(v.At.Add(repeatFor))
+	return f != nil && v.Reason == Accepted && len(v.LetIn) > 0 && string(v.LetIn) == string(f.Self) && now.Sub(v.At).Abs() < repeatFor
 }
 
 // told is what a request learns that comes too late for the verdict.

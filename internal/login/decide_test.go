@@ -72,6 +72,8 @@ func TestDecide(t *testing.T) {
 		{"a superseded request is dropped even when the login was denied", open(ended(Denied, 0)), asks(func(f *Facts) { f.Request = "older" }), minute, Action{Kind: ActSilence}},
 		{"the request that was let in gets the same answer within 10 s", open(ended(Accepted, 9*time.Second)), asks(func(f *Facts) { f.Entered = false }), minute, Action{Kind: ActRepeat, Reason: Accepted, Factor: FactorCode}},
 		{"after 10 s the code has been used", open(ended(Accepted, 10*time.Second)), asks(), minute, Action{Kind: ActTell, Reason: CodeUsed}},
+		{"nor is an accept given again that lies 10 s ahead: the clock was set back", open(ended(Accepted, -10*time.Second)), asks(), minute, Action{Kind: ActTell, Reason: CodeUsed}},
+		{"a clock that is a little behind does no harm", open(ended(Accepted, -9*time.Second)), asks(), minute, Action{Kind: ActRepeat, Reason: Accepted, Factor: FactorCode}},
 		{"another request than the one let in learns that the code was used", open(ended(Accepted, time.Second)), asks(func(f *Facts) { f.Self = []byte("other") }), minute, Action{Kind: ActTell, Reason: CodeUsed}},
 		{"a request that nothing is known of never repeats an accept", open(func(a *Attempt) { a.Verdict = &Verdict{Reason: Accepted, At: minute} }), asks(func(f *Facts) { f.Self = nil }), minute, Action{Kind: ActTell, Reason: CodeUsed}},
 		{"an ended login tells its reason", open(ended(Denied, time.Second)), asks(), minute, Action{Kind: ActTell, Reason: Denied}},
