@@ -258,9 +258,11 @@ func TestAnotherEpochKnowsOnlyWhatIsDurable(t *testing.T) {
 	require.NoError(t, err)
 
 	server.Stop()
+	patient := hurry(t)
 	_, err = r.Load(ctx, "true")
 	require.Error(t, err)
 	require.NotErrorIs(t, err, login.ErrNotFound, "an absent server is not an absent record")
+	patient()
 	server.Start() // with all that was written
 
 	later, err := r.Since(ctx)
@@ -291,6 +293,7 @@ func TestAServerThatDoesNotAnswerIsAnErrorSoon(t *testing.T) {
 	rec, err := r.Save(ctx, login.Record{Key: "k", Value: []byte("x"), Indexes: []string{"i"}}, login.Condition{})
 	require.NoError(t, err)
 	server.Freeze()
+	patient := hurry(t)
 	r.clock.forget() // what it said last
 	var asking sync.WaitGroup
 	for name, ask := range map[string]func() error{
@@ -319,6 +322,7 @@ func TestAServerThatDoesNotAnswerIsAnErrorSoon(t *testing.T) {
 	}
 	asking.Wait()
 	server.Thaw()
+	patient()
 	require.NoError(t, r.Ping(ctx))
 }
 
@@ -579,11 +583,13 @@ func TestWhatIsDurableIsAtTheReplicasBeforeItIsAnswered(t *testing.T) {
 		require.Equal(t, ":1", replica.Do("EXISTS", r.markKey(key)))
 	}
 	replica.Freeze()
+	patient := hurry(t)
 	_, err = r.Save(ctx, login.Record{Key: "d", Value: []byte("x"), Durable: true}, login.Condition{})
 	require.ErrorContains(t, err, "0 of 1 replicas confirmed")
 	first, err := r.UseOnce(ctx, "d", time.Now().Add(time.Hour), true)
 	require.Error(t, err)
 	require.False(t, first)
+	patient()
 	_, err = r.Save(ctx, login.Record{Key: "v", Value: []byte("x")}, login.Condition{})
 	require.NoError(t, err, "what is volatile waits for nobody")
 	require.ErrorIs(t, r.confirm(ctx, 0, "the epoch before", 1), errEpoch)
@@ -629,11 +635,13 @@ func TestTLS(t *testing.T) {
 	ca := testenv.CA(t)
 	addr := testenv.RedisTLS(t, ca)
 	openRedis(t, RedisOptions{Addresses: []string{addr}, TLS: &tls.Config{RootCAs: ca.Pool, ServerName: "127.0.0.1"}})
+	hurry(t)
 	_, err := OpenRedis(context.Background(), RedisOptions{Addresses: []string{addr}, TLS: &tls.Config{RootCAs: x509.NewCertPool()}})
 	require.ErrorContains(t, err, "certificate")
 }
 
 func TestOptionsThatCannotBe(t *testing.T) {
+	hurry(t)
 	for name, test := range map[string]struct {
 		o    RedisOptions
 		want string

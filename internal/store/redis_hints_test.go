@@ -74,6 +74,7 @@ func TestWhatAnAnswerWasLostToIsHinted(t *testing.T) {
 	given := make(chan []byte, 1)
 	r.hints.send = func(message []byte) { given <- message }
 	server.Freeze()
+	hurry(t)
 	_, err := r.Save(context.Background(), login.Record{Key: "k", Value: []byte("x"), Indexes: []string{"i"}}, login.Condition{})
 	require.Error(t, err)
 	server.Thaw()

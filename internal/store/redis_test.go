@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"crypto/tls"
+	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -68,10 +70,26 @@ func TestRedisKeepsThePromisesAmongNodes(t *testing.T) {
 	}
 }
 
+// patience is how long these tests wait for Redis: they are not about how fast it is.
+const patience = 8 * time.Second
+
+func TestMain(m *testing.M) {
+	callLimit = patience
+	os.Exit(m.Run())
+}
+
+// hurry has stores wait less: where no answer will come.
+func hurry(t *testing.T) (patient func()) {
+	callLimit = 2 * time.Second
+	patient = func() { callLimit = patience }
+	t.Cleanup(patient)
+	return patient
+}
+
 func openRedis(t testing.TB, o RedisOptions) *Redis {
 	t.Helper()
 	r, err := OpenRedis(context.Background(), o)
-	for range 30 { // a busy machine may need longer than callLimit for all that is asked first
+	for range 5 { // a busy machine may need longer than callLimit for all that is asked first
 		if err == nil {
 			break
 		}
