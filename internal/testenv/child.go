@@ -13,6 +13,10 @@ import (
 	"time"
 )
 
+// patience is how long a program may take to start, to answer and to end, on a
+// machine that has other work to do.
+const patience = time.Minute
+
 // A child is a server's process, which a test ends, starts again and freezes.
 type child struct {
 	t       testing.TB

@@ -92,7 +92,7 @@ func (f *FreeRADIUS) start() error {
 	}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !strings.Contains(f.log.String()[seen:], "Ready to process requests") {
 		select {
 		case <-f.ended:
@@ -102,7 +102,7 @@ func (f *FreeRADIUS) start() error {
 		}
 		if time.Now().After(deadline) {
 			f.Stop()
-			return fmt.Errorf("freeradius is not ready after 20 s:\n%s", f.log.String()[seen:])
+			return fmt.Errorf("freeradius is not ready after %v:\n%s", patience, f.log.String()[seen:])
 		}
 	}
 	return nil

@@ -160,8 +160,8 @@ func (n *Node) Start() {
 		if !ok {
 			n.t.Fatalf("vssgate ended before it was ready:\n%s", n.Output())
 		}
-	case <-time.After(30 * time.Second):
-		n.t.Fatalf("vssgate is not ready after 30 s:\n%s", n.Output())
+	case <-time.After(patience):
+		n.t.Fatalf("vssgate is not ready after %v:\n%s", patience, n.Output())
 	}
 }
 
@@ -205,10 +205,10 @@ func (n *Node) end(s syscall.Signal) {
 	n.cmd.Process.Signal(s)
 	select {
 	case <-n.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		n.cmd.Process.Kill()
 		<-n.done
-		n.t.Errorf("vssgate did not end within 30 s of %v", s)
+		n.t.Errorf("vssgate did not end within %v of %v", patience, s)
 	}
 	n.done = nil
 }

@@ -64,7 +64,7 @@ func (db *PostgresServer) await() {
 	db.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for range tick.C {
 		if _, err := db.administer("select 1"); err == nil {
 			return

@@ -72,7 +72,7 @@ var clusterArgs = []string{"--cluster-enabled", "yes", "--cluster-config-file", 
 func clustered(t testing.TB, s *RedisServer) (addr string) {
 	t.Helper()
 	s.Do("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for range tick.C {
@@ -193,7 +193,7 @@ func (s *RedisServer) Do(words ...string) string {
 		conn = tls.Client(conn, &tls.Config{RootCAs: s.ca.Pool, ServerName: "127.0.0.1"})
 	}
 	defer conn.Close()
-	must(s.t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	must(s.t, conn.SetDeadline(time.Now().Add(patience)))
 	r := bufio.NewReader(conn)
 	if s.admin != "" {
 		s.say(conn, r, "AUTH", s.admin)

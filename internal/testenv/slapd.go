@@ -342,7 +342,7 @@ func (s *SlapdServer) answers() error {
 		return err
 	}
 	defer conn.Close()
-	must(s.t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	must(s.t, conn.SetDeadline(time.Now().Add(patience)))
 	if _, err = conn.Write([]byte("\x30\x84\x7f\xff\xff\xff")); err != nil {
 		return err
 	}
@@ -378,7 +378,7 @@ func (o *output) String() string {
 // listening waits until all addresses accept connections, or the process that
 // should listen there has ended.
 func listening(ended <-chan struct{}, addrs ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	tick := time.NewTicker(3 * time.Millisecond)
 	defer tick.Stop()
