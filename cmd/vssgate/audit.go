@@ -39,9 +39,11 @@ func auditVerifyCommand(w *where) *cobra.Command {
 secret_key_file: run it as root or as vssgate's user. The daemon need not run.
 
 Records cut off at the end leave a shorter chain that is whole. The daemon, while
-it runs, says which record is its newest: then they are missed. What was cut off
-while it did not run, or off the FILEs, only a copy kept elsewhere shows
-(audit.syslog); the answer says which of the two it is.`,
+it runs, says which record is its newest, and the mark beside the file (AUDIT.end)
+says which it was when it ended: then they are missed, at its next start too. Who
+has kept an older mark and sets it back is not seen, nor what was cut off the
+FILEs or written in the last second before a crash: that only a copy kept
+elsewhere shows (audit.syslog). The answer says how its end is known.`,
 		Example: `  vssgate audit verify
   vssgate audit verify /backup/audit-*.jsonl /backup/audit.jsonl`,
 		RunE: func(cmd *cobra.Command, files []string) error { return verifyAudit(cmd, w, files, asJSON) },
@@ -54,7 +56,7 @@ while it did not run, or off the FILEs, only a copy kept elsewhere shows
 type verified struct {
 	Whole   bool     `json:"whole"`
 	Records int      `json:"records"`
-	End     string   `json:"end"` // verified: nothing is missing that the running daemon wrote; unknown: nobody told
+	End     string   `json:"end"` // verified: nothing is missing that the running daemon wrote; marked: nor that the mark knows of; unknown: nobody told
 	Files   []string `json:"files"`
 	Broken  string   `json:"broken,omitempty"`
 }
@@ -76,9 +78,9 @@ func verifyAudit(cmd *cobra.Command, w *where, files []string, asJSON bool) erro
 	if len(files) > 0 {
 		out.Records, err = audit.VerifyFiles(files, keys)
 	} else {
-		head := auditHead(cmd, w, c.Audit.File)
-		if head != "" {
-			out.End = "verified"
+		var head string
+		if head, out.End, err = auditHead(cmd, w, c.Audit.File, keys); err != nil {
+			return err
 		}
 		out.Files, out.Records, err = verifyLive(c.Audit.File, head, keys)
 	}
@@ -106,23 +108,26 @@ func verifyAudit(cmd *cobra.Command, w *where, files []string, asJSON bool) erro
 // ends say what is known of records that were cut off the end.
 var ends = map[string]string{
 	"verified": ", up to the last one that the running daemon wrote",
+	"marked":   ", up to the last one that the mark beside them knows of; the daemon does not run",
 	"unknown": `
-Not seen: whether records were cut off the end. No running daemon said which is
-the last one; compare it with a copy kept elsewhere (audit.syslog).`,
+Not seen: whether records were cut off the end. Neither a running daemon nor a
+mark beside the file said which is the last one; compare it with a copy kept
+elsewhere (audit.syslog).`,
 }
 
-// auditHead asks the daemon which record is its newest; "": none runs that
-// writes to that file.
-func auditHead(cmd *cobra.Command, w *where, file string) string {
-	socket, err := w.adminSocket()
-	if err != nil {
-		return ""
+// auditHead is the hash of the newest record and how it is known: from the daemon
+// that writes to that file, from the mark beside it, or not at all.
+func auditHead(cmd *cobra.Command, w *where, file string, keys *otp.Keys) (hash, known string, err error) {
+	if socket, err := w.adminSocket(); err == nil {
+		head, err := admin.Call[admin.AuditHead](cmd.Context(), socket, "/audit/head", admin.None{})
+		if err == nil && head.File == file {
+			return head.Hash, "verified", nil
+		}
 	}
-	head, err := admin.Call[admin.AuditHead](cmd.Context(), socket, "/audit/head", admin.None{})
-	if err != nil || head.File != file {
-		return ""
+	if hash, err = audit.Head(file, keys); hash == "" {
+		return "", "unknown", err
 	}
-	return head.Hash
+	return hash, "marked", nil
 }
 
 // verifyLive verifies files that the daemon goes on writing: what it was just

@@ -9,7 +9,8 @@
 // found by Verify. The key is derived from the installation's, so whoever can
 // write the file but has no key cannot mend the chain. Cutting lines off the
 // end leaves a shorter chain that is whole: the Log that wrote them knows (Head),
-// and after its end only a copy kept elsewhere shows that.
+// and after its end the mark beside the file does, for who has not kept an older
+// mark; past that only a copy kept elsewhere shows it.
 //
 // A record is in the file, in the kernel's hands, when Login returns: it
 // survives the death of the process. Against loss of power the file is synced
@@ -21,7 +22,7 @@
 // hash, so that the chain may begin there.
 //
 // Map: log.go (Log: chaining, one write for all who wait), record.go (lines),
-// open.go (continuing an existing file), rotate.go (days, ages), verify.go
+// open.go (continuing an existing file), end.go (the end mark), rotate.go (days, ages), verify.go
 // (checking the chain), find.go (one login, or the latest of an account),
 // select.go (one person's records), syslog.go (a copy of every record elsewhere).
 package audit

@@ -179,7 +179,7 @@ func (l *Log) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if err := l.Sync(); err != nil {
-			l.log.Error("audit records may not survive a power failure", alert.Kind("audit"), "file", l.path, "error", err)
+			l.log.Error("audit records may not survive a power failure, or it would not be seen when some are cut off", alert.Kind("audit"), "file", l.path, "error", err)
 		}
 		if now := time.Now(); now.Sub(looked) >= tidyEvery {
 			looked = now
@@ -220,7 +220,7 @@ func (l *Log) Sync() error {
 		return fmt.Errorf("audit: sync %s: %w", l.path, err)
 	}
 	l.unsaved = false
-	return nil
+	return l.markEnd()
 }
 
 // Close writes what waits, syncs and closes. Records that come later get

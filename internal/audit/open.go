@@ -22,7 +22,8 @@ var ErrInUse = errors.New("another process writes this audit file")
 // Open opens or makes the file at path (mode 0600) and continues its chain. A
 // last line without its end, as a crash leaves one, is moved to path.torn, and
 // the log and the audit say so. A last line that does not verify is said too,
-// and the chain goes on from it: verify will name it.
+// and the chain goes on from it: verify will name it. Records that the end mark knows
+// of and that are gone are said to be missing, in the log and the audit.
 func Open(path string, keys *otp.Keys, log *slog.Logger) (*Log, error) {
 	f, err := openLocked(path)
 	if err != nil {
@@ -52,10 +53,12 @@ func (l *Log) resume(f *os.File) error {
 	if l.begun, err = firstTime(f); err != nil {
 		return err
 	}
-	if len(torn) == 0 {
-		return nil
+	if len(torn) > 0 {
+		if err := l.setAside(torn); err != nil {
+			return err
+		}
 	}
-	return l.setAside(torn)
+	return l.checkEnd()
 }
 
 // tail reads the last whole line and what stands behind it.

@@ -90,7 +90,7 @@ func (l *Log) rotate(now time.Time) error {
 		return errors.Join(fmt.Errorf("audit: begin a new file: %w", err), os.Rename(aside, l.path))
 	}
 	old := l.file
-	l.file, l.size, l.begun, l.unsaved = fresh, 0, time.Time{}, false
+	l.file, l.size, l.begun = fresh, 0, time.Time{}
 	return errors.Join(old.Close(), syncFolder(l.path))
 }
 

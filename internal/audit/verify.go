@@ -31,7 +31,10 @@ func (e *BrokenError) Error() string {
 // first line on. The error is a *BrokenError when one does not.
 func Verify(r io.Reader, keys *otp.Keys) (n int, err error) {
 	v := verifier{keys: keys, prev: firstPrev}
-	return v.read(r)
+	if n, err = v.read(r); err == nil && v.gap != nil {
+		err = v.gap
+	}
+	return n, err
 }
 
 // VerifyFiles reads the files of a log, from the oldest to the one in use, and
@@ -42,7 +45,7 @@ func VerifyFiles(files []string, keys *otp.Keys) (n int, err error) {
 }
 
 // VerifyUpTo is VerifyFiles of a log that is known to hold the record with that
-// hash (Log.Head): where it does not, records were cut off at its end.
+// hash (Log.Head, Head): where it does not, records were cut off at its end.
 func VerifyUpTo(head string, files []string, keys *otp.Keys) (n int, err error) {
 	v := verifier{keys: keys, midway: true, head: head, whole: head == "" || head == firstPrev}
 	var read int
@@ -63,18 +66,22 @@ func VerifyUpTo(head string, files []string, keys *otp.Keys) (n int, err error) 
 	if !v.whole {
 		return n, &BrokenError{File: files[len(files)-1], Line: read + 1, Why: "is missing: records were cut off the end, for the daemon has written more"}
 	}
+	if v.gap != nil {
+		return n, v.gap
+	}
 	return n, nil
 }
 
 // A verifier goes along a chain.
 type verifier struct {
 	keys     *otp.Keys
-	prev     string // the hash that the next line must be bound to
-	midway   bool   // the first line may be bound to anything: see first
-	first    string // what the very first line is bound to
-	attested bool   // a record says why the chain begins there
-	head     string // the hash of a record that must be there
-	whole    bool   // it is
+	prev     string       // the hash that the next line must be bound to
+	midway   bool         // the first line may be bound to anything: see first
+	first    string       // what the very first line is bound to
+	attested bool         // a record says why the chain begins there
+	head     string       // the hash of a record that must be there
+	whole    bool         // it is
+	gap      *BrokenError // the first record that tells of missing ones; nil: none
 }
 
 func (v *verifier) file(name string) (n int, err error) {
@@ -83,7 +90,12 @@ func (v *verifier) file(name string) (n int, err error) {
 		return 0, fmt.Errorf("audit: %w", err)
 	}
 	defer f.Close()
-	return v.read(f)
+	before := v.gap
+	n, err = v.read(f)
+	if v.gap != before {
+		v.gap.File = name
+	}
+	return n, err
 }
 
 func (v *verifier) read(r io.Reader) (n int, err error) {
@@ -94,7 +106,9 @@ func (v *verifier) read(r io.Reader) (n int, err error) {
 		if why := v.line(lines.Bytes()); why != "" {
 			return n, &BrokenError{Line: n + 1, Why: why}
 		}
-		n++
+		if n++; v.gap == nil && tellsOfMissing(lines.Bytes()) {
+			v.gap = &BrokenError{Line: n, Why: "tells that records before it are missing: they were cut off while the daemon did not run"}
+		}
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
 		return n, &BrokenError{Line: n + 1, Why: "too long to be a record"}
