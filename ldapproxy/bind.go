@@ -20,12 +20,14 @@ type bind struct {
 	normal  string  // rule: its DN, normalised
 
 	// Guarded by c.mu.
-	asked bool      // Check was called
-	by    *upstream // where the directory said success
-	frame []byte    // how it said it; nil: not yet, or it said something else
-	done  bool      // the answer is settled
-	left  bool      // nobody waits for it any more
-	leave func()    // tells the engine that
+	asked   bool      // Check was called
+	by      *upstream // where the directory said success
+	frame   []byte    // how it said it; nil: not yet, or it said something else
+	done    bool      // the answer is settled
+	said    []byte    // rule: the answer, until the engine is done with it
+	decided bool      // the engine is
+	left    bool      // nobody waits for it any more
+	leave   func()    // tells the engine that
 }
 
 // beginBind gives the turn to a bind, or refuses it on the spot. queued: it
@@ -126,11 +128,14 @@ func (b *bind) run() {
 	leave := b.c.server.o.Handler.Handle(b.login())
 	b.request.password = "" // the engine has it as long as it needs it
 	b.c.mu.Lock()
-	b.leave = leave
-	left := b.left
+	b.leave, b.decided = leave, true
+	left, said := b.left, b.said
 	b.c.mu.Unlock()
 	if left && leave != nil {
 		leave()
+	}
+	if said != nil {
+		b.close(said)
 	}
 }
 
@@ -174,10 +179,22 @@ func (b *bind) runAnonymous() {
 func (b *bind) reply(r login.Reply) {
 	switch {
 	case !b.settle():
-	case b.rule != nil: // nothing follows it in the engine
-		b.close(b.answer(r))
+	case b.rule != nil:
+		b.closeDecided(b.answer(r))
 	default:
 		b.closeBeside(r)
+	}
+}
+
+// closeDecided answers in the goroutine that has the bind decided, once the engine
+// has let it go: a client that does not read is no reason to decide less.
+func (b *bind) closeDecided(frame []byte) {
+	b.c.mu.Lock()
+	decided := b.decided
+	b.said = frame
+	b.c.mu.Unlock()
+	if decided {
+		b.c.spawn(func() { b.close(frame) })
 	}
 }
 

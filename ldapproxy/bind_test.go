@@ -347,6 +347,28 @@ func TestAnExemptDNNeedsNoSecondFactorHoweverItIsSpelt(t *testing.T) {
 	require.Equal(t, "anonymous", a.whoAmI())
 }
 
+// A client that does not read keeps a goroutine of this package, and nothing of the
+// engine, which decides so many at a time and no more.
+func TestAnExemptBindsAnswerIsWrittenWhenTheEngineIsDone(t *testing.T) {
+	tree, replied, done := newTree(t), make(chan struct{}), make(chan struct{})
+	a := front(t, tree, handler(func(r *login.Request) {
+		who, err := r.First.Resolve(context.Background(), r.Username)
+		if err == nil {
+			_, err = r.First.Check(context.Background(), who, []byte(password))
+		}
+		require.NoError(t, err)
+		r.Reply(login.Reply{Kind: login.Accept, Reason: login.Accepted})
+		close(replied)
+		<-done
+	}), exempting()).connect()
+	a.write(bindFrame(a.next(), serviceDN, password))
+	<-replied
+	a.wantSilence(20 * time.Millisecond)
+	close(done)
+	require.Equal(t, success, a.read().code)
+	require.Equal(t, serviceDN, a.whoAmI())
+}
+
 func TestWhatOnlyResemblesAnExemptDNIsAUser(t *testing.T) {
 	tree, desk := newTree(t), newDesk()
 	a := front(t, tree, desk, exempting()).connect()
