@@ -114,7 +114,7 @@ func (e *Engine) enterInBooks(s *saved, level slog.Level) error {
 	rec := AuditRecord{
 		Time: v.At, Attempt: a.ID, FrontEnd: a.FrontEnd, Client: a.Client, NAS: legible(a.NAS), From: legible(a.From),
 		Account: a.Who.ID, Username: a.Who.Username, Accepted: v.Reason == Accepted, Reason: v.Reason, Factor: v.Factor, WouldBe: a.WouldBe,
-		Pushes: a.Pushes, Requests: a.Requests, Took: v.At.Sub(a.Created),
+		Pushes: a.Pushes, Requests: a.Requests, Took: max(0, v.At.Sub(a.Created)), // the store's clock may have stepped back
 	}
 	if g := a.Answer; g != nil && (v.Factor == FactorApproval || g.refusal() == v.Reason) {
 		rec.Device, rec.Presence, rec.Signed = g.Device, g.Presence, g.Signed

@@ -396,29 +396,30 @@ func TestAPromptOfADeadNodeIsSentByTheNext(t *testing.T) {
 	})
 }
 
-// slow is a store whose clock is ten minutes behind the nodes'.
-type slow struct{ login.Store }
+// slow is a store whose clock is behind the nodes'.
+type slow struct {
+	login.Store
+	by time.Duration
+}
 
-const slowBy = 10 * time.Minute
-
-func (s slow) seen(r login.Record, err error) (login.Record, error) {
-	r.Read = r.Read.Add(-slowBy)
+func (s *slow) seen(r login.Record, err error) (login.Record, error) {
+	r.Read = r.Read.Add(-s.by)
 	if !r.Expires.IsZero() {
-		r.Expires = r.Expires.Add(-slowBy)
+		r.Expires = r.Expires.Add(-s.by)
 	}
 	return r, err
 }
 
-func (s slow) Now(ctx context.Context) (time.Time, error) {
+func (s *slow) Now(ctx context.Context) (time.Time, error) {
 	now, err := s.Store.Now(ctx)
-	return now.Add(-slowBy), err
+	return now.Add(-s.by), err
 }
 
-func (s slow) Load(ctx context.Context, keys ...string) (login.Record, error) {
+func (s *slow) Load(ctx context.Context, keys ...string) (login.Record, error) {
 	return s.seen(s.Store.Load(ctx, keys...))
 }
 
-func (s slow) Find(ctx context.Context, index, after string, limit int) ([]login.Record, error) {
+func (s *slow) Find(ctx context.Context, index, after string, limit int) ([]login.Record, error) {
 	all, err := s.Store.Find(ctx, index, after, limit)
 	for i := range all {
 		all[i], _ = s.seen(all[i], nil)
@@ -426,24 +427,25 @@ func (s slow) Find(ctx context.Context, index, after string, limit int) ([]login
 	return all, err
 }
 
-func (s slow) Save(ctx context.Context, r login.Record, c login.Condition) (login.Record, error) {
+func (s *slow) Save(ctx context.Context, r login.Record, c login.Condition) (login.Record, error) {
 	if !r.Expires.IsZero() {
-		r.Expires = r.Expires.Add(slowBy)
+		r.Expires = r.Expires.Add(s.by)
 	}
 	if !c.Before.IsZero() {
-		c.Before = c.Before.Add(slowBy)
+		c.Before = c.Before.Add(s.by)
 	}
 	return s.seen(s.Store.Save(ctx, r, c))
 }
 
-func (s slow) UseOnce(ctx context.Context, key string, expiry time.Time, durable bool) (bool, error) {
-	return s.Store.UseOnce(ctx, key, expiry.Add(slowBy), durable)
+func (s *slow) UseOnce(ctx context.Context, key string, expiry time.Time, durable bool) (bool, error) {
+	return s.Store.UseOnce(ctx, key, expiry.Add(s.by), durable)
 }
 
 // A node whose clock is ahead would send prompts that are dead when they arrive.
 func TestWhatIsLeftOfAPromptIsCountedByTheStoresClock(t *testing.T) {
 	in(t, func(w *world) {
-		w.Engine.Store = slow{w.store}
+		const by = 10 * time.Minute
+		w.Engine.Store = &slow{w.store, by}
 		begun := time.Now()
 		office := client(login.Hold, login.ApprovalSimple)
 		first := w.ask(office, station("10.1.2.3"))
@@ -457,8 +459,21 @@ func TestWhatIsLeftOfAPromptIsCountedByTheStoresClock(t *testing.T) {
 		require.Equal(w, 2, w.prompted())
 		for i, left := range []time.Duration{2 * time.Minute, 110 * time.Second} {
 			require.Equal(w, left, w.prompts[i].Left)
-			require.WithinDuration(w, begun.Add(2*time.Minute-slowBy), w.prompts[i].Expires, 0)
+			require.WithinDuration(w, begun.Add(2*time.Minute-by), w.prompts[i].Expires, 0)
 		}
+	})
+}
+
+func TestNoLoginTakesLessThanNoTime(t *testing.T) {
+	in(t, func(w *world) {
+		redis := &slow{Store: w.store}
+		w.Engine.Store = redis
+		p := w.ask(client(login.Hold, login.ApprovalSimple))
+		p.waits()
+		redis.by = 8 * time.Second // it has stepped back
+		w.approve("")
+		p.is(login.Accept, login.Accepted)
+		require.Zero(w, w.audited()[0].Took)
 	})
 }
 
