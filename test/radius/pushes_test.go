@@ -1,7 +1,6 @@
 package radius_test
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -108,27 +107,4 @@ func TestOneOfTwoNodesPushes(t *testing.T) {
 	require.EqualValues(t, site.AccessAccept, got.Code)
 	require.Equal(t, 1, prompts(t, fcm, 1))
 	require.Len(t, append(a.Ended(), b.Ended()...), 1)
-}
-
-// Who has the password may log in as often as he likes: the owner's phone rings
-// three times, and after that shows logins only when VssID is opened.
-func TestABomberMakesThePhoneRingThreeTimes(t *testing.T) {
-	s, fcm := pushing(t, site.Options{})
-	p := s.Enrol(user, phone.Enrolment{PushToken: "token-of-the-phone"})
-	nas := s.NAS(site.Holds)
-	for n := range 12 {
-		r := asks
-		r.Station = fmt.Sprintf("198.51.100.%d", n+1)
-		packet := nas.Packet(r)
-		nas.Send(packet)
-		rung(t, fcm, min(n+1, 3))
-		p.No()
-		require.EqualValues(t, site.AccessReject, nas.Answer(packet).Code)
-	}
-	require.Len(t, s.Ended(), 12)
-	ctx, cancel := context.WithTimeout(t.Context(), site.Patience)
-	defer cancel()
-	_, err := fcm.Wait(ctx, 6)
-	require.NoError(t, err)
-	require.Equal(t, 3, prompts(t, fcm, 3))
 }
