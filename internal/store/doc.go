@@ -7,8 +7,14 @@
 // # Embedded
 //
 // Keys and indexes are in memory, and the values of what is volatile (table.go:
-// 100,000 open attempts in some 80 MB, a read in about a microsecond). What is
-// durable goes to the file first (commit.go): all that waits is written by one
+// 100,000 open attempts in some 80 MB, a read in about a microsecond). They lie in
+// few big pieces without pointers: what the garbage collector has to do beside
+// them, again and again, does not grow with their number.
+//
+//	hash of a key   -> row: version, expiry  -> block in the arena: key, index names, value
+//	hash of a name  -> tree of nodes in order of key -> row
+//
+// What is durable goes to the file first (commit.go): all that waits is written by one
 // transaction with one sync, and nobody sees a durable record before it is
 // committed. Until then it holds its places in the indexes, so that
 // Condition.Full counts it. Its value is read from the file each time.
@@ -105,8 +111,9 @@
 // not live to send, makes a change late, never lost.
 // Subscribers that lag: see fanout.go, and Redis.Changes.
 //
-// Map: pack.go (how records are packed), table.go, window.go, clock.go,
-// fanout.go, commit.go, snapshot.go, embedded.go; script.go (running scripts),
+// Map: embedded.go, embedded_records.go, embedded_counts.go, embedded_sweep.go;
+// entry.go, pack.go (how records are packed), table.go, index.go, slab.go, arena.go,
+// window.go, clock.go, fanout.go, commit.go, snapshot.go; script.go (running scripts),
 // convoy.go (many at a time), redis.go, redis_clock.go, redis_save.go, redis_find.go,
 // redis_changes.go, redis_hints.go, replicas.go, sentinel.go (the password for Sentinels),
 // survey.go (settings that safety needs); copy.go (from one store to another).

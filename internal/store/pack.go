@@ -131,19 +131,19 @@ func cutName(s string) (name, rest string, err error) {
 
 // appendEntry writes e as it lies on disk: version, expiry in nanoseconds, and
 // the packed key, names and value.
-func appendEntry(b []byte, e *entry) []byte {
+func appendEntry(b []byte, e entry) []byte {
 	b = binary.BigEndian.AppendUint64(b, e.version)
 	b = binary.BigEndian.AppendUint64(b, uint64(e.expires))
 	return append(b, e.packed...)
 }
 
-// parseEntry reads what appendEntry wrote.
-func parseEntry(raw []byte) (*entry, error) {
+// parseEntry reads what appendEntry wrote. The entry is part of raw.
+func parseEntry(raw []byte) (entry, error) {
 	r, err := parseRecord(raw)
 	if err != nil {
-		return nil, err
+		return entry{}, err
 	}
-	return &entry{version: r.Version, expires: int64(binary.BigEndian.Uint64(raw[8:])), packed: string(raw[16:])}, nil
+	return entry{version: r.Version, expires: int64(binary.BigEndian.Uint64(raw[8:])), packed: raw[16:]}, nil
 }
 
 // parseRecord reads the same as callers see it. The value is part of raw.

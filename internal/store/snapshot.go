@@ -134,11 +134,11 @@ func (e *Embedded) dump(w *snapshotWriter, nonce []byte) {
 	w.write(binary.BigEndian.AppendUint64(nil, uint64(e.since)))
 	w.write(binary.BigEndian.AppendUint64(nil, uint64(e.clock.now())))
 	for i := range shards {
-		for _, rec := range e.table.records[i] {
+		e.table.each(i, func(rec entry) {
 			if !rec.durable {
 				w.frame(recordFrame(rec))
 			}
-		}
+		})
 		for key, m := range e.marks[i] {
 			if !m.durable {
 				w.frame(markFrame(key, m.expires))
@@ -187,7 +187,7 @@ func syncFolder(path string) error {
 // snapshot is what a file held, not yet believed.
 type snapshot struct {
 	since, stopped int64
-	records        []*entry
+	records        []entry
 	marks          map[string]int64
 	windows        map[string]*window
 }
@@ -268,7 +268,7 @@ const (
 	frameWindow = 'w' // span | key length (1) | key | times
 )
 
-func recordFrame(rec *entry) []byte { return appendEntry([]byte{frameRecord}, rec) }
+func recordFrame(rec entry) []byte { return appendEntry([]byte{frameRecord}, rec) }
 
 func markFrame(key string, expires int64) []byte {
 	return append(binary.BigEndian.AppendUint64([]byte{frameMark}, uint64(expires)), key...)
