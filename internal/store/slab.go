@@ -17,7 +17,8 @@ func (s *slab[T]) at(id uint32) *T {
 	return &s.pages[id/slabPage][id%slabPage]
 }
 
-// take makes a zero value and returns its number, which is never 0.
+// take begins the use of a value, which may be anything, and returns its number,
+// which is never 0.
 func (s *slab[T]) take() uint32 {
 	if n := len(s.free); n > 0 {
 		id := s.free[n-1]
@@ -32,8 +33,4 @@ func (s *slab[T]) take() uint32 {
 }
 
 // give ends the use of id.
-func (s *slab[T]) give(id uint32) {
-	var zero T
-	*s.at(id) = zero
-	s.free = append(s.free, id)
-}
+func (s *slab[T]) give(id uint32) { s.free = append(s.free, id) }

@@ -90,7 +90,7 @@ func (t *table) put(e entry) {
 	} else {
 		id = t.rows.take()
 		shard := t.records[hash%shards]
-		t.rows.at(id).next = shard[hash]
+		*t.rows.at(id) = row{next: shard[hash]}
 		shard[hash] = id
 	}
 	for _, h := range before {
