@@ -1,7 +1,9 @@
 package ldap_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +22,39 @@ func (w *world) joined(since time.Time) time.Duration {
 	took := time.Since(since)
 	w.asked(1, 2)
 	return took
+}
+
+// said is when a node has logged something, in nanoseconds.
+func (w *world) said(text string) int64 {
+	w.t.Helper()
+	for line := range strings.Lines(w.Output()) {
+		var record struct{ Time time.Time }
+		if strings.Contains(line, text) {
+			require.NoError(w.t, json.Unmarshal([]byte(line), &record))
+			return record.Time.UnixNano()
+		}
+	}
+	require.Fail(w.t, "not in the log", text)
+	return 0
+}
+
+// held is when this node began to hold user 1's only login, in nanoseconds.
+func (w *world) held() int64 {
+	w.t.Helper()
+	var told struct {
+		Events []struct {
+			Kind string
+			Time time.Time
+		}
+	}
+	require.NoError(w.t, json.Unmarshal([]byte(w.Command("login", "show", w.shows(1, 1)[0].ID, "--json")), &told))
+	for _, e := range told.Events {
+		if e.Kind == "held" {
+			return e.Time.UnixNano()
+		}
+	}
+	require.Fail(w.t, "it is not held here")
+	return 0
 }
 
 // A bind waits at a node that is killed. The application binds again at the other
@@ -95,10 +130,10 @@ func TestANodeWithoutRedisGivesItsBindsUpFirst(t *testing.T) {
 	way.Part()
 	retry := one.bind(one.connect(wiki), dn(1), password(1))
 	require.True(t, ldap.IsErrorWithCode(first.wait(), ldap.LDAPResultUnavailable))
-	gave := time.Since(cut)
-	require.Less(t, gave, one.joined(cut))
-	require.NotZero(t, two.Metric(fmt.Sprintf(`vssgate_ldap_refused_total{reason=%q}`, "unavailable")))
+	one.joined(cut)
 	two.Logged("the binds held here are given up")
+	require.Less(t, two.said("the binds held here are given up"), one.held(), "by the clock that both nodes have")
+	require.NotZero(t, two.Metric(fmt.Sprintf(`vssgate_ldap_refused_total{reason=%q}`, "unavailable")))
 	one.approve(1, accepted)
 	require.NoError(t, retry.wait())
 	one.prompted(1, 1)
