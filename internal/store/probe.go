@@ -33,6 +33,7 @@ func (r *Redis) Ping(ctx context.Context) error {
 // one try to the next.
 func (r *Redis) probe(ctx context.Context, part int) error {
 	key := r.name(part, "sync")
+	var last error // what was said before the time was up
 	for {
 		primary, err := r.primary(ctx, key)
 		if err == nil {
@@ -43,11 +44,11 @@ func (r *Redis) probe(ctx context.Context, part int) error {
 		if err == nil || !again(err) {
 			return err
 		}
+		if !timeUp(err) {
+			last = err
+		}
 		if pause(ctx, askAgain) != nil {
-			if timeUp(err) {
-				return context.Cause(ctx)
-			}
-			return errors.Join(context.Cause(ctx), err)
+			return errors.Join(context.Cause(ctx), last)
 		}
 	}
 }

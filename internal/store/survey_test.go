@@ -91,6 +91,20 @@ func TestAServerThatOnlyLetsReadIsNotReady(t *testing.T) {
 	}
 }
 
+// What a server said is told, though it stands still by the time that it is.
+func TestWhyAServerIsNotReadyIsNotForgotten(t *testing.T) {
+	server := testenv.StartRedis(t)
+	r := openRedis(t, RedisOptions{Addresses: []string{server.Addr}})
+	server.Do("REPLICAOF", "127.0.0.1", "1")
+	hurry(t)
+	pinged := make(chan error)
+	go func() { pinged <- r.Ping(context.Background()) }()
+	require.Eventually(t, func() bool { return strings.Contains(server.Do("INFO", "errorstats"), "READONLY") }, 20*time.Second, time.Millisecond)
+	time.Sleep(tryLimit / 4) // the answer is read
+	server.Freeze()
+	require.ErrorContains(t, <-pinged, "READONLY")
+}
+
 func TestASurveyAsksTheSentinels(t *testing.T) {
 	o := redisKinds["behind Sentinel"](t)
 	o.Addresses = append(o.Addresses, "127.0.0.1:1")
