@@ -58,16 +58,20 @@ func Redis(t testing.TB) (addr string) {
 // its address. It refuses whatever touches two slots at once.
 func RedisCluster(t testing.TB) (addr string) {
 	t.Helper()
-	return clustered(t, StartRedis(t, clusterArgs...))
+	return clustered(t, StartRedis(t, clusterArgs(t)...))
 }
 
 // SecuredRedisCluster is RedisCluster over TLS, for users only.
 func SecuredRedisCluster(t testing.TB, ca *Authority) (addr string) {
 	t.Helper()
-	return clustered(t, StartSecuredRedis(t, ca, append([]string{"--tls-cluster", "yes"}, clusterArgs...)...))
+	return clustered(t, StartSecuredRedis(t, ca, append([]string{"--tls-cluster", "yes"}, clusterArgs(t)...)...))
 }
 
-var clusterArgs = []string{"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"}
+// clusterArgs have a port for the bus, too: the usual one, 10000 above the other, may be anybody's.
+func clusterArgs(t testing.TB) []string {
+	t.Helper()
+	return []string{"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", FreePort(t)}
+}
 
 func clustered(t testing.TB, s *RedisServer) (addr string) {
 	t.Helper()
