@@ -22,7 +22,7 @@ type convoy struct {
 
 // lanes is how many pipelines are under way at once: with more of them fewer
 // scripts share one, with one a connection that died silently would hold up all.
-const lanes = 4
+const lanes = 2
 
 // An errand is what one caller wants run.
 type errand struct {
@@ -90,9 +90,9 @@ func (e *errand) gaveUp() bool {
 	return e.err != nil
 }
 
-// send runs scripts once by their hashes, and with their text where the server
+// evaluate runs scripts once by their hashes, and with their text where the server
 // does not know them, as after its restart.
-func (r *Redis) send(ctx context.Context, calls []call) (answers []any, errs []error) {
+func (r *Redis) evaluate(ctx context.Context, calls []call) (answers []any, errs []error) {
 	answers, errs = r.pipeline(ctx, calls, func(p redis.Pipeliner, c call) *redis.Cmd {
 		return p.EvalSha(ctx, c.script.Hash(), c.keys, c.args...)
 	})

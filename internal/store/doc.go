@@ -37,6 +37,8 @@
 // each operation has a random name, kept with what it changed, so a script
 // whose answer was lost finds it and answers the same. A record keeps its last
 // four operations; a deleted record keeps them for a minute.
+// Outside of a Cluster what several callers ask goes as one script (bundle.go):
+// each does and answers what it would alone, or fails alone, all at one instant.
 //
 //	vssgate:{P}:r:KEY           record: version, expiry, epoch, operations, names, value
 //	vssgate:{P}:i:INDEX         sorted set of record keys, all with score 0
@@ -114,7 +116,7 @@
 // Map: embedded.go, embedded_records.go, embedded_counts.go, embedded_sweep.go;
 // entry.go, pack.go (how records are packed), table.go, index.go, slab.go, arena.go,
 // window.go, clock.go, fanout.go, commit.go, snapshot.go; script.go (running scripts),
-// convoy.go (many at a time), redis.go, redis_clock.go, redis_save.go, redis_find.go,
+// convoy.go, bundle.go (many at a time), redis.go, redis_clock.go, redis_save.go, redis_find.go,
 // redis_changes.go, redis_hints.go, replicas.go, sentinel.go (the password for Sentinels),
 // survey.go (settings that safety needs); copy.go (from one store to another).
 package store

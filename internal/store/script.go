@@ -30,20 +30,30 @@ var (
 	scriptSince   = script("since")
 	scriptClock   = script("clock")
 	scriptSync    = script("sync")
+	scriptBundle  = bundleOf(scriptSave, scriptLoad, scriptFind, scriptCount, scriptUncount, scriptUse, scriptSince, scriptClock)
 )
 
-func script(name string) *redis.Script {
-	prelude, err1 := luaFiles.ReadFile("lua/prelude.lua")
-	body, err2 := luaFiles.ReadFile("lua/" + name + ".lua")
-	if err := errors.Join(err1, err2); err != nil {
+// A luaScript is a script and its name.
+type luaScript struct {
+	*redis.Script
+	name string
+}
+
+func script(name string) luaScript {
+	return luaScript{redis.NewScript(luaText("prelude") + luaText(name)), name}
+}
+
+func luaText(name string) string {
+	text, err := luaFiles.ReadFile("lua/" + name + ".lua")
+	if err != nil {
 		panic(err) // it is part of the program
 	}
-	return redis.NewScript(string(prelude) + "\n" + string(body))
+	return string(text) + "\n"
 }
 
 // A call is one run of a script. Its keys are in one slot.
 type call struct {
-	script *redis.Script
+	script luaScript
 	keys   []string
 	args   []any
 }
@@ -58,7 +68,7 @@ const (
 )
 
 // run runs one script, again and again until it is answered or ctx ends.
-func (r *Redis) run(ctx context.Context, s *redis.Script, keys []string, args ...any) (*reply, error) {
+func (r *Redis) run(ctx context.Context, s luaScript, keys []string, args ...any) (*reply, error) {
 	answers, err := r.runAll(ctx, []call{{s, keys, args}})
 	if err != nil {
 		return nil, err

@@ -2,9 +2,14 @@
 -- Every answer begins with the server's time (redis_clock.go). See redis.go for
 -- the keys and pack.go for packed names.
 
+-- now is when the script began: all that one script does happens at one instant.
+local begun
 local function now()
-  local t = redis.call('TIME')
-  return tonumber(t[1]) * 1000000 + tonumber(t[2])
+  if not begun then
+    local t = redis.call('TIME')
+    begun = tonumber(t[1]) * 1000000 + tonumber(t[2])
+  end
+  return begun
 end
 
 local function int(n) return string.format('%d', n) end
