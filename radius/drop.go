@@ -119,7 +119,7 @@ var wayOut = map[string]string{
 		"give the list's lines in reply, as Cisco-AVPair ip:inacl#1=..., or its name as Filter-Id",
 	rejectedMAC: "MAC authentication is no login: nobody at that device could confirm it; " +
 		"have the NAS send it to another server, or switch it off",
-	rejectedForeign: "the State is unknown, used up or another user's: an old challenge was answered, or somebody guesses; the user logs in again",
+	rejectedForeign: "the State is unknown, used up or another user's: an old challenge was answered, the store has forgotten the login (Redis was restarted, failed over or emptied), or somebody guesses; the user logs in again",
 }
 
 // A Meter counts. Its methods never block.

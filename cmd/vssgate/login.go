@@ -52,8 +52,9 @@ func loginListCommand(w *where) *cobra.Command {
   approved   approved, nobody has collected it   no_answer  no verdict: something was down
   open       nobody waits; a code or a retry     refused    rejected, and no login
              goes on with it                     dropped    no login, and no answer
+                                                 void       the store has forgotten it
 
-Of the last two, REASON says what to look for in the log.`,
+Of refused and dropped, REASON says what to look for in the log.`,
 		Example: `  vssgate login list --user an.nv
   vssgate login list --client hq-vpn --open
   vssgate login list --json`,

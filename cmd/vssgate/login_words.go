@@ -64,6 +64,7 @@ var said = map[string]string{
 	"dropped":          "not served: %s; the log says what to do",
 	"refused":          "rejected, and no login: %s; the log says what to do",
 	"refused shared":   "so were all others like it in that minute, of this user if one is named: there were many, and they share these six characters",
+	"void":             "void: the store has forgotten this login (Redis was restarted, failed over or emptied); the user logs in again",
 
 	"dropped pulse_lost":    "not let in after all: this node had not reached the store for too long; the application was told to try again (52)",
 	"dropped upstream_lost": "not let in after all: the connection to the directory was lost; the application was told to try again (52)",

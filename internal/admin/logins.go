@@ -18,7 +18,7 @@ type Login struct {
 	Client   string     `json:"client"`
 	Username string     `json:"username"`
 	From     string     `json:"from"`
-	Stage    string     `json:"stage"` // asking, held, open, approved, ended, elsewhere, no_answer, dropped
+	Stage    string     `json:"stage"` // asking, held, open, approved, ended, elsewhere, void, no_answer, refused, dropped
 	Reason   string     `json:"reason"`
 	Created  time.Time  `json:"created"`
 	Ended    *time.Time `json:"ended"` // null: not yet

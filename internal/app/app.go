@@ -316,6 +316,7 @@ func taken(key, addr string, err error) error {
 
 // watchHealth asks what the node stands on, again and again.
 func (a *App) watchHealth(ctx context.Context) {
+	remembers := a.noticeMemory(ctx, time.Time{}) // since when the store does
 	for {
 		err := a.check(ctx)
 		was := a.healthy.Swap(&err)
@@ -325,6 +326,7 @@ func (a *App) watchHealth(ctx context.Context) {
 		case err == nil && was != nil && *was != nil:
 			a.log.Warn("this node can decide logins again", alert.Kind("ready"))
 		}
+		remembers = a.noticeMemory(ctx, remembers)
 		select {
 		case <-ctx.Done():
 			return
@@ -361,6 +363,24 @@ func (a *App) check(ctx context.Context) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// noticeMemory sees whether the store has lost its memory since it was asked last,
+// and returns since when it remembers everything.
+func (a *App) noticeMemory(ctx context.Context, was time.Time) time.Time {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	since, err := a.store.Since(ctx)
+	if err != nil {
+		return was
+	}
+	if !was.IsZero() && !since.Equal(was) {
+		a.metrics.forgotten.Inc()
+		a.log.Warn("the store has another memory now: Redis was restarted, failed over or emptied; what was open is void, and its users log in again",
+			"since", since, "hint", "if accounts are missing too (vssgate account list), Redis came back without its data: docs/operations.md, Backup")
+		a.engine.Reconsider()
+	}
+	return since
 }
 
 // Ready tells whether the node can decide logins, and why not.

@@ -32,6 +32,7 @@ type metrics struct {
 	connections prometheus.Gauge
 	refused     *prometheus.CounterVec
 	problems    *prometheus.CounterVec
+	forgotten   prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -48,6 +49,7 @@ func newMetrics() *metrics {
 		registry:    prometheus.NewRegistry(),
 		logins:      counter("logins_total", "Logins that ended, by how.", "front_end", "client", "verdict", "reason"),
 		open:        gauge("logins_open", "Logins whose password was right and that have no verdict yet.").WithLabelValues(),
+		forgotten:   one("store_forgot_total", "Times that the store lost what was open in it: Redis was restarted, failed over or emptied."),
 		joined:      one("joined_total", "Requests that joined a login instead of starting one."),
 		late:        one("late_approvals_total", "Approvals collected by a later request, because nobody waited."),
 		pushes:      counter("pushes_total", "Push messages, by what became of them.", "outcome"),
@@ -68,7 +70,7 @@ func newMetrics() *metrics {
 			Help: "What the first factor took.", Buckets: prometheus.ExponentialBuckets(.0005, 2, 14)}),
 	}
 	m.registry.MustRegister(m.logins, m.open, m.seconds, m.joined, m.late, m.pushes, m.upstream, m.dropped, m.resent, m.rejected, m.identifiers,
-		m.unsigned, m.previous, m.tlsOpen, m.tlsClosed, m.connections, m.refused, m.problems, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.unsigned, m.previous, m.tlsOpen, m.tlsClosed, m.connections, m.refused, m.problems, m.forgotten, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

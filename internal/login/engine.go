@@ -333,7 +333,10 @@ func (e *Engine) decideOnce(q *asking) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), e.Patience)
 	defer cancel()
-	if err := e.loop(ctx, q); err != nil {
+	err := e.loop(ctx, q)
+	if q.entered && errors.Is(err, ErrNotFound) {
+		e.isVoid(q)
+	} else if err != nil {
 		e.Log.Error("login cannot be decided; the NAS or application is left to try another server", "trace", q.id.Trace(),
 			"client", q.req.Client.Name, "error", err)
 		e.finish(q, Reply{Kind: NoAnswer, Reason: Unavailable})
@@ -545,6 +548,7 @@ func (e *Engine) meetDeadline(ctx context.Context, id ID) (again time.Duration, 
 	for range maxRounds {
 		s, err := e.load(ctx, id)
 		if errors.Is(err, ErrNotFound) {
+			e.told(Event{Attempt: id, Kind: EventVoid})
 			return 0, nil
 		}
 		if err != nil {

@@ -21,6 +21,7 @@ const (
 	EventEnded                        // the verdict is reached and audited; Record
 	EventReply                        // a request was answered; Reply. Alone: there is no attempt behind it
 	EventDropped                      // a request was not served (a drop reason); Request says who asked
+	EventVoid                         // the store has forgotten the login; nobody is let in by it
 	EventRefused                      // a request was rejected that is no login (a reason, or SharedTrace); Request says who asked
 )
 

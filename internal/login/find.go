@@ -217,10 +217,12 @@ func (q *asking) joins(e *Engine, s *saved) error {
 	return nil
 }
 
-// holds sets until when a request without State may stay unanswered.
+// holds sets until when a request without State may stay unanswered: hold is below
+// what its asker waits, so what the first factor took, and another node was watched
+// for, is a part of it.
 func (q *asking) holds(now time.Time) {
 	if c := q.req.Client; c.Mode == Hold || c.Mode == Challenge && !q.facts.CanAsk {
-		q.facts.HoldUntil = now.Add(q.req.Client.Hold)
+		q.facts.HoldUntil = now.Add(c.Hold - time.Since(q.began))
 	}
 }
 

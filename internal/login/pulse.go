@@ -259,9 +259,7 @@ func (e *Engine) keepUp(ctx context.Context, p *pulse) {
 		}
 		next = max(next+beatEvery, e.clock())
 		good, cancel := context.WithTimeout(ctx, left)
-		if err := e.beat(good, p); err != nil {
-			failed = err
-		}
+		failed = e.beat(good, p)
 		cancel()
 	}
 }
@@ -306,12 +304,22 @@ func (e *Engine) giveUp(p *pulse, why error) {
 	}
 	e.mu.Unlock()
 	if len(given) > 0 {
-		e.Log.Error("the store took no word of this node for too long: the binds held here are given up (52), for the other nodes may take it for dead",
-			"binds", len(given), "after", pulseGood, "error", why)
+		e.Log.Error("the binds held here are given up (52), for the other nodes may take this one for dead", "binds", len(given), "cause", causeOf(why))
 	}
 	for _, q := range given {
 		e.poke(q)
 	}
+}
+
+// causeOf says in words why a pulse has stopped; nil: its last beat had arrived.
+func causeOf(err error) string {
+	switch {
+	case err == nil:
+		return "this node stood still for more than " + pulseGood.String() + " (a paused machine, or one that has far too much to do)"
+	case errors.Is(err, ErrNotFound):
+		return "the store has forgotten this node (Redis was restarted, failed over or emptied)"
+	}
+	return "the store took no word of this node for " + pulseGood.String() + ": " + err.Error()
 }
 
 // A sighting is what this node saw of another's pulse, by its own clock.

@@ -424,6 +424,22 @@ func TestAForgottenPulseIsNotRenewed(t *testing.T) {
 	})
 }
 
+// A bind is answered when its hold is over since it came: its application does not
+// wait longer because another node was looked at first.
+func TestAHoldBeginsWhenTheBindCame(t *testing.T) {
+	in(t, func(w *world) {
+		wiki, other, way, _ := holding(w)
+		other.kill(way)
+		hasty := *wiki
+		hasty.Hold = 20 * time.Second
+		retry := w.ask(&hasty, bind)
+		time.Sleep(hasty.Hold - time.Millisecond)
+		retry.waits()
+		time.Sleep(2 * time.Millisecond)
+		retry.is(login.Reject, login.HoldOver)
+	})
+}
+
 // The store's clock goes wrong by eight seconds, and right again, when the first
 // bind has been held for nearly as long as it may be.
 func TestTheStoresClockEndsNobodysWaiting(t *testing.T) {

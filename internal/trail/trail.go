@@ -28,6 +28,7 @@ const (
 	Asking    = "asking"    // the password is being checked
 	Open      = "open"      // the store has it, and there is no verdict
 	Elsewhere = "elsewhere" // it ended on another node
+	Void      = "void"      // the store has forgotten it
 )
 
 // A Trail remembers logins. It is a login.Trail.
@@ -79,7 +80,7 @@ func (t *Trail) Tell(ev login.Event) {
 	}
 	t.sweep(now)
 	e := t.entry(ev, at)
-	if e == nil {
+	if e == nil || ev.Kind == login.EventVoid && e.ended != nil {
 		return
 	}
 	if ev.Kind == login.EventJoined {
@@ -116,7 +117,7 @@ func (t *Trail) entry(ev login.Event, at time.Time) *entry {
 		return e
 	}
 	switch ev.Kind {
-	case login.EventAgain, login.EventResent, login.EventPush:
+	case login.EventAgain, login.EventResent, login.EventPush, login.EventVoid:
 		return nil
 	}
 	if t.open >= maxOpen {
@@ -178,6 +179,8 @@ func (e *entry) endBy(ev login.Event, at time.Time) *ended {
 			e.events[0].at = e.at(at)
 		}
 		return endedBy(ev.Record, at)
+	case ev.Kind == login.EventVoid:
+		return &ended{at: at, stage: Void}
 	case ev.Kind == login.EventDropped:
 		return &ended{at: at, stage: Dropped, reason: ev.Word}
 	case ev.Kind == login.EventRefused:

@@ -47,7 +47,7 @@ var kinds = map[login.EventKind]string{
 	login.EventAsked: "request", login.EventAgain: "retransmission", login.EventResent: "reply_sent_again", login.EventChecked: "first_factor",
 	login.EventCode: "code", login.EventPrompt: "prompt", login.EventPush: "push", login.EventPhone: "phone", login.EventHeld: "held",
 	login.EventEnded: "verdict", login.EventReply: "reply", login.EventDropped: "dropped",
-	login.EventRefused: "refused",
+	login.EventRefused: "refused", login.EventVoid: "void",
 }
 
 // Logins are all that are remembered and fit, the newest first, at most `most`
