@@ -38,6 +38,12 @@ func CopyStore(ctx context.Context, c *config.Config, toRedis, force bool) (done
 		return done, err
 	}
 	defer redis.Close()
+	switch nodes, err := redis.Nodes(ctx); {
+	case err != nil:
+		return done, err
+	case nodes > 0:
+		return done, fmt.Errorf("%d vssgate running on this Redis: stop all daemons first, or accounts and devices would change under them", nodes)
+	}
 	if err := a.buildKeys(ctx); err != nil {
 		return done, err
 	}

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	bolt "go.etcd.io/bbolt"
 
 	"vssgate/internal/login"
@@ -167,6 +169,28 @@ func (r *Redis) lastingMark(ctx context.Context, key string, mark func(key strin
 		return err
 	}
 	return mark(key, expires.time())
+}
+
+// Nodes is how many nodes use this Redis now: each of them listens for hints.
+func (r *Redis) Nodes(ctx context.Context) (n int, err error) {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	var all atomic.Int64
+	count := func(ctx context.Context, c *redis.Client) error {
+		heard, err := c.PubSubNumSub(ctx, channel).Result()
+		all.Add(heard[channel])
+		return err
+	}
+	switch c := r.client.(type) {
+	case *redis.ClusterClient:
+		err = c.ForEachShard(ctx, count)
+	case *redis.Client:
+		err = count(ctx, c)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("redis: PUBSUB NUMSUB: %w", err)
+	}
+	return int(all.Load()), nil
 }
 
 // forgetVolatile has nothing to do: Since is no earlier than OpenRedis, which came

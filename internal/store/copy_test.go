@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,6 +79,34 @@ func TestWhatIsDurableIsCopiedToRedisAndBack(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, i%3 == 0, first, "a code that was used stays used")
 			}
+		})
+	}
+}
+
+func TestNodesThatUseARedisAreCounted(t *testing.T) {
+	for name, start := range redisKinds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := start(t)
+			asks := openRedis(t, o)
+			counts := func(want int) {
+				t.Helper()
+				require.Eventually(t, func() bool {
+					n, err := asks.Nodes(t.Context())
+					return err == nil && n == want
+				}, time.Minute, 10*time.Millisecond)
+			}
+			counts(0)
+			ctx, leave := context.WithCancel(t.Context())
+			var nodes sync.WaitGroup
+			for range 2 {
+				node := openRedis(t, o)
+				nodes.Go(func() { _ = node.Changes(ctx, func(login.Change) {}) })
+			}
+			counts(2)
+			leave()
+			nodes.Wait()
+			counts(0)
 		})
 	}
 }

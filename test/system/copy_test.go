@@ -37,6 +37,11 @@ func TestAnInstallationMovesToRedisAndBack(t *testing.T) {
 	s.Start()
 	logIn()
 	second := s.Phone(2)
+	for _, to := range []string{"redis", "embedded"} {
+		_, stderr, code = s.Run("store", "copy", "--to", to, "--force")
+		require.Equal(t, 1, code)
+		require.Contains(t, stderr, "1 vssgate running on this Redis")
+	}
 	s.Stop()
 
 	_, stderr, code = s.Run("store", "copy", "--to", "embedded")
