@@ -66,6 +66,8 @@ func (c *conn) beginBind(h header, frame []byte, queued bool) error {
 		c.spawn(b.runAnonymous)
 	case b.rule != nil && !queued:
 		return b.runHere()
+	case b.rule != nil: // not on the stack of the one before it: a client may keep them coming
+		c.spawn(b.run)
 	default:
 		b.run()
 	}

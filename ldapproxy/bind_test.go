@@ -3,6 +3,7 @@ package ldapproxy
 import (
 	"context"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
@@ -556,4 +557,30 @@ func TestNoPasswordOrCodeIsEverLogged(t *testing.T) {
 		require.NotContains(t, said, rightCode)
 		require.NotContains(t, said, "\x1b")
 	}
+}
+
+// A service account's application may send its next bind before the last one is
+// answered, for ever: the first of these takes long enough for the reader to go on.
+func TestBindsThatKeepComingDoNotGrowTheStack(t *testing.T) {
+	binds, deepest := 0, 0
+	h := handler(func(r *login.Request) { // one bind of a connection after the other
+		if binds++; binds == 1 {
+			time.Sleep(4 * readOnAfter)
+		}
+		time.Sleep(100 * time.Microsecond) // the next ones are waiting meanwhile
+		deepest = max(deepest, runtime.Callers(0, make([]uintptr, 10_000)))
+		r.Reply(login.Reply{Kind: login.Reject, Reason: login.BadPassword})
+	})
+	a := front(t, newTree(t), h, exempting()).connect()
+	for range 15 {
+		a.write(bindFrame(a.next(), serviceDN, "wrong"))
+	}
+	for range 500 {
+		a.read()
+		a.write(bindFrame(a.next(), serviceDN, "wrong"))
+	}
+	for range 15 {
+		a.read()
+	}
+	require.Less(t, deepest, 100)
 }

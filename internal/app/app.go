@@ -368,17 +368,17 @@ func (a *App) check(ctx context.Context) error {
 // noticeMemory sees whether the store has lost its memory since it was asked last,
 // and returns since when it remembers everything.
 func (a *App) noticeMemory(ctx context.Context, was time.Time) time.Time {
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	asked, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	since, err := a.store.Since(ctx)
+	since, err := a.store.Since(asked)
 	if err != nil {
 		return was
 	}
 	if !was.IsZero() && !since.Equal(was) {
 		a.metrics.forgotten.Inc()
-		a.log.Warn("the store has another memory now: Redis was restarted, failed over or emptied; what was open is void, and its users log in again",
+		a.log.Warn("the store has another memory now: Redis was restarted, failed over, emptied, or got its first replica; what was open is void, and its users log in again",
 			"since", since, "hint", "if accounts are missing too (vssgate account list), Redis came back without its data: docs/operations.md, Backup")
-		a.engine.Reconsider()
+		a.engine.Reconsider(ctx)
 	}
 	return since
 }

@@ -235,9 +235,10 @@ func TestAFailedWriteIsReturnedAndLeavesTheChainWhole(t *testing.T) {
 }
 
 func TestRunSyncsOnceASecond(t *testing.T) {
+	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		counted := &countingFile{file: &memoryFile{}}
-		l := &Log{keys: newKeys(t), log: slog.New(slog.DiscardHandler), file: counted, prev: firstPrev}
+		l := &Log{keys: newKeys(t), log: slog.New(slog.DiscardHandler), path: filepath.Join(dir, "audit.jsonl"), file: counted, prev: firstPrev}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- l.Run(ctx) }()

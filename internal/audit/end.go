@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"vssgate/internal/alert"
 	"vssgate/otp"
@@ -73,7 +74,7 @@ func (l *Log) checkEnd() error {
 	if err != nil {
 		return err
 	}
-	for _, name := range files[max(0, len(files)-2):] { // a crash leaves records behind the mark, and perhaps a new file
+	for _, name := range slices.Backward(files) { // mostly it is in the last one; an older version leaves the mark behind
 		there, err := holds(name, head)
 		if there || err != nil {
 			return err

@@ -129,3 +129,33 @@ func TestAMarkThatIsNoneSaysNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, head, "of another installation")
 }
+
+// A version of before there was a mark leaves it behind.
+func TestAnOldMarkOfARecordThatIsThereMissesNothing(t *testing.T) {
+	path, keys := written(t)
+	mark, err := os.ReadFile(path + ".end")
+	require.NoError(t, err)
+	l, err := Open(path, keys, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	for day := range 3 {
+		require.NoError(t, l.rotate(time.Now().Add(time.Duration(day+1)*25*time.Hour)))
+		require.NoError(t, l.Admin(Admin{Action: "by the older version"}))
+	}
+	require.NoError(t, l.Close())
+	require.NoError(t, os.WriteFile(path+".end", mark, 0o600))
+	require.Empty(t, begun(t, path, keys))
+	require.NoError(t, upToMark(t, path, keys))
+}
+
+func TestAFileIsNotRemovedBeforeTheMarkHasLeftIt(t *testing.T) {
+	l, path, keys := open(t)
+	l.Keep = 24 * time.Hour
+	require.NoError(t, l.Admin(Admin{Action: "one"}))
+	require.NoError(t, l.Sync())
+	now := time.Now()
+	require.NoError(t, l.rotate(now.Add(25*time.Hour)))
+	require.NoError(t, l.Sync())
+	require.NoError(t, l.expire(now.Add(50*time.Hour)))
+	require.NoError(t, l.file.Close()) // as a kill does
+	require.Empty(t, begun(t, path, keys))
+}

@@ -219,8 +219,11 @@ func (l *Log) Sync() error {
 	if err := l.file.Sync(); err != nil {
 		return fmt.Errorf("audit: sync %s: %w", l.path, err)
 	}
+	if err := l.markEnd(); err != nil {
+		return err
+	}
 	l.unsaved = false
-	return l.markEnd()
+	return nil
 }
 
 // Close writes what waits, syncs and closes. Records that come later get

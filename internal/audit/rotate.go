@@ -142,6 +142,9 @@ func (l *Log) expire(now time.Time) error {
 		if err := l.Admin(Admin{By: "vssgate", Action: Expired, Target: filepath.Base(name), Why: "older than audit.keep; its last hash was " + last}); err != nil {
 			return err
 		}
+		if err := l.Sync(); err != nil { // the end mark may name a record of that file
+			return err
+		}
 		if err := os.Remove(name); err != nil {
 			return fmt.Errorf("audit: %w", err)
 		}

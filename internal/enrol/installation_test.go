@@ -46,3 +46,35 @@ func TestWhoHasAnotherKeyIsForeignToTheStore(t *testing.T) {
 	require.NoError(t, node(line+otp.NewKeyLine()).Belongs(ctx), "a new line behind the old one")
 	require.NoError(t, node(otp.NewKeyLine()+line).Belongs(ctx), "before the old one")
 }
+
+func TestANodeThatWasWrongForAWhileDoesNotTakeTheStore(t *testing.T) {
+	f := newFixture(t)
+	ctx := t.Context()
+	node := func() *People {
+		keys, err := otp.ParseKeys([]byte(otp.NewKeyLine()))
+		require.NoError(t, err)
+		p, err := New(f.store, keys, testOptions)
+		require.NoError(t, err)
+		return p
+	}
+	first, wrong := node(), node()
+	ours, _, err := first.Mention(ctx, ann(annNumber))
+	require.NoError(t, err)
+	theirs, _, err := wrong.Mention(ctx, binh(binhNumber))
+	require.NoError(t, err)
+	require.NoError(t, wrong.Claim(ctx))
+	require.NoError(t, first.Claim(ctx), "whose accounts both are, nobody may say for both")
+
+	_, err = wrong.Remove(ctx, theirs.ID)
+	require.NoError(t, err)
+	require.NoError(t, first.Claim(ctx))
+	require.ErrorIs(t, wrong.Claim(ctx), ErrForeign)
+
+	_, err = first.Remove(ctx, ours.ID)
+	require.NoError(t, err)
+	require.NoError(t, wrong.Claim(ctx), "after a trial that left nothing another key may begin")
+	_, _, err = wrong.Mention(ctx, binh(binhNumber))
+	require.NoError(t, err)
+	require.NoError(t, wrong.Claim(ctx))
+	require.ErrorIs(t, first.Claim(ctx), ErrForeign)
+}

@@ -65,15 +65,16 @@ type Engine struct {
 	mayBeEmergency atomic.Bool // an emergency was declared, here or elsewhere, and may be on
 	working        crew
 
-	mu       sync.Mutex
-	unpaid   map[ID]bool         // logins whose audit record this node could not write
-	known    map[ID]*known       // attempts that are open or asked for here: see table.go
-	alarms   alarms              // those of them that are due some time
-	alarm    *time.Timer         // of the first alarm
-	rings    time.Duration       // when the alarm rings; 0: it does not
-	checking map[string]*flight  // first factors being asked, by join key
-	rounds   map[string]*round   // first factors of several rounds, by State
-	watchers map[string]*watcher // who waits for the next change of an index or key
+	mu          sync.Mutex
+	stopLooking func()              // for void logins: see Reconsider
+	unpaid      map[ID]bool         // logins whose audit record this node could not write
+	known       map[ID]*known       // attempts that are open or asked for here: see table.go
+	alarms      alarms              // those of them that are due some time
+	alarm       *time.Timer         // of the first alarm
+	rings       time.Duration       // when the alarm rings; 0: it does not
+	checking    map[string]*flight  // first factors being asked, by join key
+	rounds      map[string]*round   // first factors of several rounds, by State
+	watchers    map[string]*watcher // who waits for the next change of an index or key
 }
 
 // An asking is a request on its way through the engine. There may be 100,000

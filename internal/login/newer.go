@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"slices"
 )
 
 // EncodeOver is v, a struct, as JSON, to be written over old: with those fields of
 // old that a newer version has added and v's type does not know, as they came. Old
 // is what v was read from, nil where v is new. An element of a list keeps its own
-// fields if nothing that is known of it has changed, or no element came or went.
+// fields if nothing that is known of it has changed, or it alone stands where it was.
 func EncodeOver(old []byte, v any) ([]byte, error) {
 	b, err := json.Marshal(v)
 	if err != nil || len(old) == 0 {
@@ -70,8 +71,8 @@ func sameElement(now, known []any, i int) int {
 			return at
 		}
 	}
-	if len(now) == len(known) {
-		return i
+	if len(now) != len(known) || slices.ContainsFunc(known, func(other any) bool { return reflect.DeepEqual(other, now[i]) }) {
+		return -1
 	}
-	return -1
+	return i
 }

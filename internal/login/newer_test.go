@@ -25,19 +25,20 @@ func TestWhatANewerVersionHasAddedToJSONIsWrittenBack(t *testing.T) {
 		change func(*record)
 		want   string
 	}{
-		"nothing is there yet":                 {``, func(r *record) { r.A = "1" }, `{"a":"1"}`},
-		"nothing is unknown":                   {`{"a":"1"}`, func(r *record) { r.A = "2" }, `{"a":"2"}`},
-		"a field":                              {`{"a":"1","new":{"x":[1,null]}}`, func(r *record) { r.A = "2" }, `{"a":"2","new":{"x":[1,null]}}`},
-		"one of a part":                        {`{"a":"1","part":{"a":"1","new":1}}`, func(r *record) { r.Part.A = "2" }, `{"a":"1","part":{"a":"2","new":1}}`},
-		"a part that goes takes its own along": {`{"a":"1","part":{"a":"1","new":1}}`, func(r *record) { r.Part = nil }, `{"a":"1"}`},
-		"a part that comes has none":           {`{"a":"1","new":1}`, func(r *record) { r.Part = &part{A: "2"} }, `{"a":"1","part":{"a":"2"},"new":1}`},
-		"an element behind another one":        {`{"a":"1","list":[{"a":"1","new":1}]}`, func(r *record) { r.List = append(r.List, part{A: "2"}) }, `{"a":"1","list":[{"a":"1","new":1},{"a":"2"}]}`},
-		"one that moves up":                    {`{"a":"1","list":[{"a":"1","new":1},{"a":"2","new":2}]}`, func(r *record) { r.List = r.List[1:] }, `{"a":"1","list":[{"a":"2","new":2}]}`},
-		"one that changes":                     {`{"a":"1","list":[{"a":"1","new":1},{"a":"2","new":2}]}`, func(r *record) { r.List[1].A = "3" }, `{"a":"1","list":[{"a":"1","new":1},{"a":"3","new":2}]}`},
-		"equal ones":                           {`{"a":"1","list":[{"a":"1","new":1},{"a":"1","new":2}]}`, func(*record) {}, `{"a":"1","list":[{"a":"1","new":1},{"a":"1","new":2}]}`},
-		"a list that goes":                     {`{"a":"1","list":[{"a":"1","new":1}]}`, func(r *record) { r.List = nil }, `{"a":"1"}`},
-		"numbers and bytes":                    {`{"a":"1","n":18446744073709551615,"raw":["AQI="],"new":18446744073709551614.5}`, func(r *record) { r.Raw = append(r.Raw, []byte{3}) }, `{"a":"1","n":18446744073709551615,"raw":["AQI=","Aw=="],"new":18446744073709551614.5}`},
-		"a zero that we leave out":             {`{"a":"1","n":0,"at":"0001-01-01T00:00:00Z"}`, func(r *record) { r.N = 7 }, `{"a":"1","n":7,"at":"0001-01-01T00:00:00Z"}`},
+		"nothing is there yet":                  {``, func(r *record) { r.A = "1" }, `{"a":"1"}`},
+		"nothing is unknown":                    {`{"a":"1"}`, func(r *record) { r.A = "2" }, `{"a":"2"}`},
+		"a field":                               {`{"a":"1","new":{"x":[1,null]}}`, func(r *record) { r.A = "2" }, `{"a":"2","new":{"x":[1,null]}}`},
+		"one of a part":                         {`{"a":"1","part":{"a":"1","new":1}}`, func(r *record) { r.Part.A = "2" }, `{"a":"1","part":{"a":"2","new":1}}`},
+		"a part that goes takes its own along":  {`{"a":"1","part":{"a":"1","new":1}}`, func(r *record) { r.Part = nil }, `{"a":"1"}`},
+		"a part that comes has none":            {`{"a":"1","new":1}`, func(r *record) { r.Part = &part{A: "2"} }, `{"a":"1","part":{"a":"2"},"new":1}`},
+		"an element behind another one":         {`{"a":"1","list":[{"a":"1","new":1}]}`, func(r *record) { r.List = append(r.List, part{A: "2"}) }, `{"a":"1","list":[{"a":"1","new":1},{"a":"2"}]}`},
+		"one that moves up":                     {`{"a":"1","list":[{"a":"1","new":1},{"a":"2","new":2}]}`, func(r *record) { r.List = r.List[1:] }, `{"a":"1","list":[{"a":"2","new":2}]}`},
+		"one that changes":                      {`{"a":"1","list":[{"a":"1","new":1},{"a":"2","new":2}]}`, func(r *record) { r.List[1].A = "3" }, `{"a":"1","list":[{"a":"1","new":1},{"a":"3","new":2}]}`},
+		"one that goes where another one comes": {`{"a":"1","list":[{"a":"1","new":1},{"a":"2"}]}`, func(r *record) { r.List = []part{{A: "2"}, {A: "3"}} }, `{"a":"1","list":[{"a":"2"},{"a":"3"}]}`},
+		"equal ones":                            {`{"a":"1","list":[{"a":"1","new":1},{"a":"1","new":2}]}`, func(*record) {}, `{"a":"1","list":[{"a":"1","new":1},{"a":"1","new":2}]}`},
+		"a list that goes":                      {`{"a":"1","list":[{"a":"1","new":1}]}`, func(r *record) { r.List = nil }, `{"a":"1"}`},
+		"numbers and bytes":                     {`{"a":"1","n":18446744073709551615,"raw":["AQI="],"new":18446744073709551614.5}`, func(r *record) { r.Raw = append(r.Raw, []byte{3}) }, `{"a":"1","n":18446744073709551615,"raw":["AQI=","Aw=="],"new":18446744073709551614.5}`},
+		"a zero that we leave out":              {`{"a":"1","n":0,"at":"0001-01-01T00:00:00Z"}`, func(r *record) { r.N = 7 }, `{"a":"1","n":7,"at":"0001-01-01T00:00:00Z"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var r record

@@ -3,6 +3,7 @@ package login
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // A store may lose its memory: Redis is restarted, fails over, or is emptied. What
@@ -12,9 +13,15 @@ import (
 // then, and not when its hold is over: until then its NAS would wait for nothing.
 
 // Reconsider looks at all logins that are open here, one after the other, and gives
-// up those that the store has forgotten. It returns at once.
-func (e *Engine) Reconsider() {
+// up those that the store has forgotten. It returns at once; the looking ends with
+// ctx, or when Reconsider is called again.
+func (e *Engine) Reconsider(ctx context.Context) {
+	ctx, stop := context.WithCancel(ctx)
 	e.mu.Lock()
+	if e.stopLooking != nil {
+		e.stopLooking()
+	}
+	e.stopLooking = stop
 	var open []ID
 	for id, k := range e.known {
 		if k.watched {
@@ -23,9 +30,10 @@ func (e *Engine) Reconsider() {
 	}
 	e.mu.Unlock()
 	e.working.Go(func() {
+		defer stop()
 		void := 0
 		for _, id := range open {
-			if e.isForgotten(id) {
+			if e.isForgotten(ctx, id) {
 				void++
 				e.void(id)
 			}
@@ -36,11 +44,21 @@ func (e *Engine) Reconsider() {
 	})
 }
 
-func (e *Engine) isForgotten(id ID) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), e.Patience)
-	defer cancel()
-	_, err := e.load(ctx, id)
-	return errors.Is(err, ErrNotFound)
+// isForgotten asks until the store answers or ctx ends.
+func (e *Engine) isForgotten(ctx context.Context, id ID) bool {
+	for ctx.Err() == nil {
+		asked, cancel := context.WithTimeout(ctx, e.Patience)
+		_, err := e.load(asked, id)
+		cancel()
+		if err == nil || errors.Is(err, ErrNotFound) {
+			return err != nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+	return false
 }
 
 // void has those who are held in a login that the store has forgotten find that out.

@@ -1,7 +1,11 @@
 package login_test
 
 import (
+	"context"
+	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,7 +68,7 @@ func TestWhatTheStoreForgotIsGivenUpWhenThatIsSeen(t *testing.T) {
 		time.Sleep(time.Second)
 		held.waits() // nobody has said anything
 
-		other.Reconsider()
+		other.Reconsider(w.Context())
 		held.is(login.NoAnswer, login.Unavailable)
 		kept.waits()
 		said := trail.said()
@@ -75,6 +79,42 @@ func TestWhatTheStoreForgotIsGivenUpWhenThatIsSeen(t *testing.T) {
 		}
 		require.Len(w, w.open(), 1)
 		require.NotContains(w, said, w.open()[0].ID)
+	})
+}
+
+// A hung store answers no question about a login, each for a second.
+type hung struct {
+	login.Store
+	on atomic.Bool
+}
+
+func (h *hung) Load(ctx context.Context, keys ...string) (login.Record, error) {
+	if h.on.Load() && strings.HasPrefix(keys[0], "attempt:") {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		<-ctx.Done()
+		return login.Record{}, ctx.Err()
+	}
+	return h.Store.Load(ctx, keys...)
+}
+
+func TestANodeStopsWhileItLooksForVoidLogins(t *testing.T) {
+	in(t, func(w *world) {
+		h := &hung{Store: w.store}
+		other := w.secondOn(h)
+		for i := range 40 {
+			vpn := client(login.Challenge, login.ApprovalNumber)
+			vpn.Name = fmt.Sprint("vpn", i)
+			other.ask(vpn, user("binh"), station(fmt.Sprintf("203.0.113.%d", i))).got()
+		}
+		h.on.Store(true)
+		ctx, stop := context.WithCancel(w.Context())
+		other.Reconsider(ctx)
+		other.Reconsider(ctx) // the one before ends
+		begun := time.Now()
+		stop()
+		other.stop()
+		require.Less(w, time.Since(begun), 2*time.Second) // by a clock that stands still while anybody works
 	})
 }
 

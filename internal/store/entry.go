@@ -26,7 +26,7 @@ func newEntry(room []byte, r login.Record, version uint64) entry {
 // none: there is no record.
 func (e entry) none() bool { return e.packed == nil }
 
-func (e entry) key() []byte { return e.packed[1 : 1+e.packed[0]] }
+func (e entry) key() []byte { return e.packed[1:][:e.packed[0]] }
 
 // head is key and index names.
 func (e entry) head() []byte { return e.packed[:sizeHead(e.packed)] }
@@ -36,7 +36,7 @@ func (e entry) names() []string {
 	if e.none() {
 		return nil
 	}
-	names, _, _ := cutNames(string(e.head()[1+e.packed[0]:]))
+	names, _, _ := cutNames(string(e.head()[1+int(e.packed[0]):]))
 	return names
 }
 
@@ -55,14 +55,15 @@ func (e entry) eachName(yield func([]byte) bool) {
 	if e.none() {
 		return
 	}
-	s := e.packed[1+e.packed[0]:]
+	s := e.packed[1+int(e.packed[0]):]
 	n := int(s[0])
 	s = s[1:]
 	for range n {
-		if !yield(s[1 : 1+s[0]]) {
+		name := s[1:][:s[0]]
+		if !yield(name) {
 			return
 		}
-		s = s[1+s[0]:]
+		s = s[1+len(name):]
 	}
 }
 

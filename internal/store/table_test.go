@@ -187,3 +187,11 @@ func TestATableIsFewObjectsAndItsTreesAreLow(t *testing.T) {
 	require.Less(t, int64(objects()-before), int64(records/20))
 	require.Less(t, tab.depth(tab.indexes[tab.hash("all")]), 80, "of %d in ascending order", records)
 }
+
+func TestANameMayBeAsLongAsItsLengthCanSay(t *testing.T) {
+	tab := newTable()
+	long := strings.Repeat("x", 255)
+	tab.put(newEntry(nil, login.Record{Key: strings.Repeat("k", 255), Indexes: []string{long, "short"}, Value: []byte{1}}, 1))
+	require.Len(t, tab.page(long, "", 9), 1)
+	require.Len(t, tab.page("short", "", 9), 1)
+}
