@@ -145,7 +145,7 @@ type Change struct {
 
 // Update changes a device. ErrNotFound, ErrRevoked.
 func (p *People) Update(ctx context.Context, id string, c Change) (Device, error) {
-	r, err := edit(ctx, p, deviceKey(id), func(r *deviceRecord, _ login.Record) error {
+	r, err := edit(ctx, p, deviceKey(id), func(r *deviceRecord, _ *login.Record) error {
 		if r.Revoked != nil {
 			return ErrRevoked
 		}
@@ -171,7 +171,7 @@ func (p *People) Revoke(ctx context.Context, id string) (Device, error) {
 	if !validID(id) {
 		return Device{}, ErrNotFound
 	}
-	r, err := edit(ctx, p, deviceKey(id), func(r *deviceRecord, rec login.Record) error {
+	r, err := edit(ctx, p, deviceKey(id), func(r *deviceRecord, rec *login.Record) error {
 		if r.Revoked == nil {
 			now := rec.Read.UTC()
 			r.Revoked, r.PushToken = &now, ""
@@ -207,7 +207,7 @@ func (p *People) Targets(ctx context.Context, person string) (targets []Target, 
 // device and its key stay. One that the device has brought since stays too. A
 // device that is gone has none.
 func (p *People) ForgetToken(ctx context.Context, device, token string) error {
-	_, err := edit(ctx, p, deviceKey(device), func(r *deviceRecord, _ login.Record) error {
+	_, err := edit(ctx, p, deviceKey(device), func(r *deviceRecord, _ *login.Record) error {
 		if r.PushToken == token {
 			r.PushToken = ""
 		}

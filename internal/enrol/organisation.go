@@ -115,7 +115,7 @@ func (p *People) Assign(ctx context.Context, id login.Identity, a Assignment) (A
 	if err != nil {
 		return Account{}, fmt.Errorf("account %s: %w", id.ID, err)
 	}
-	r, err := edit(ctx, p, accountKey(id.ID), func(r *accountRecord, rec login.Record) error {
+	r, err := edit(ctx, p, accountKey(id.ID), func(r *accountRecord, rec *login.Record) error {
 		if r.Kind != OfOrganisation {
 			return ErrNotOrganisation
 		}
@@ -175,7 +175,7 @@ func (p *People) SetKind(ctx context.Context, id login.Identity, kind Kind) (Acc
 	if _, _, err := p.Mention(ctx, id); err != nil {
 		return Account{}, err
 	}
-	r, err := edit(ctx, p, accountKey(id.ID), func(r *accountRecord, _ login.Record) error {
+	r, err := edit(ctx, p, accountKey(id.ID), func(r *accountRecord, _ *login.Record) error {
 		r.KindSet = true
 		r.become(kind)
 		return nil

@@ -84,7 +84,7 @@ func TestACustodianWhoseTimeEndsAnswersNoMore(t *testing.T) {
 		require.Equal(t, c.want, problem)
 	}
 	// and whose open logins end is said
-	_, err = edit(ctx, f.People, accountKey(office().ID), func(r *accountRecord, _ login.Record) error {
+	_, err = edit(ctx, f.People, accountKey(office().ID), func(r *accountRecord, _ *login.Record) error {
 		r.Assignments[0].Until = now
 		return nil
 	})

@@ -66,8 +66,9 @@ func (p *People) save(ctx context.Context, rec login.Record, v filed, cond login
 }
 
 // edit changes the value under key by change, which may run several times, and
-// writes only when something did change.
-func edit[T filed](ctx context.Context, p *People, key string, change func(v *T, rec login.Record) error) (v T, err error) {
+// writes only when something did change. Nothing of a newer version stays if change
+// takes away rec's value.
+func edit[T filed](ctx context.Context, p *People, key string, change func(v *T, rec *login.Record) error) (v T, err error) {
 	for range saveTries {
 		var rec login.Record
 		if v, rec, err = load[T](ctx, p, key); err != nil {
@@ -77,7 +78,7 @@ func edit[T filed](ctx context.Context, p *People, key string, change func(v *T,
 		if err != nil {
 			return v, err
 		}
-		if err := change(&v, rec); err != nil {
+		if err := change(&v, &rec); err != nil {
 			return v, err
 		}
 		after, err := json.Marshal(v)

@@ -96,19 +96,13 @@ func (p *People) removePerson(ctx context.Context, person string, done *Removed)
 // reduce leaves of a device that its key is revoked, and nothing that a newer
 // version may have added.
 func (p *People) reduce(ctx context.Context, id string) error {
-	for range saveTries {
-		r, rec, err := load[deviceRecord](ctx, p, deviceKey(id))
-		if err != nil {
-			return err
-		}
+	_, err := edit(ctx, p, deviceKey(id), func(r *deviceRecord, rec *login.Record) error {
 		now := rec.Read.UTC()
 		rec.Value = nil
-		_, err = p.save(ctx, rec, deviceRecord{Device: Device{ID: r.ID, Revoked: &now}, Key: r.Key}, login.Condition{})
-		if !errors.Is(err, login.ErrConflict) {
-			return err
-		}
-	}
-	return errBusy
+		*r = deviceRecord{Device: Device{ID: r.ID, Revoked: &now}, Key: r.Key}
+		return nil
+	})
+	return err
 }
 
 // erase deletes a record, whatever it holds by now.

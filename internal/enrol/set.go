@@ -28,7 +28,7 @@ func (p *People) SetNumbers(ctx context.Context, id login.Identity, bhxh, person
 	if err != nil {
 		return Account{}, fmt.Errorf("account %s: %w", id.ID, err)
 	}
-	r, err := edit(ctx, p, accountKey(id.ID), func(r *accountRecord, _ login.Record) error {
+	r, err := edit(ctx, p, accountKey(id.ID), func(r *accountRecord, _ *login.Record) error {
 		if r.Kind == OfOrganisation {
 			return ErrOrganisation
 		}
@@ -110,7 +110,7 @@ func (p *People) retie(ctx context.Context, person string, number secret.Secret)
 		if err != nil {
 			return err
 		}
-		_, err = edit(ctx, p, accountKey(a.ID), func(r *accountRecord, _ login.Record) error {
+		_, err = edit(ctx, p, accountKey(a.ID), func(r *accountRecord, _ *login.Record) error {
 			*r = r.numbered(number)
 			r.Person = other
 			return nil

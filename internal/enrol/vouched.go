@@ -216,7 +216,7 @@ func (p *People) replace(ctx context.Context, v Vouched) (replaced []Device, err
 
 // refresh makes a device what its backend says, its key and age excepted.
 func (p *People) refresh(ctx context.Context, v Vouched) (Device, error) {
-	r, err := edit(ctx, p, deviceKey(v.ID), func(r *deviceRecord, _ login.Record) error {
+	r, err := edit(ctx, p, deviceKey(v.ID), func(r *deviceRecord, _ *login.Record) error {
 		if r.Revoked != nil {
 			return ErrRevoked
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"time"
+
 	"vssgate/internal/login"
 )
 

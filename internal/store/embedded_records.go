@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"vssgate/internal/login"
 
 	bolt "go.etcd.io/bbolt"
+
+	"vssgate/internal/login"
 )
 
 // saving is a durable record that is checked and not yet committed. Nobody
