@@ -2,6 +2,7 @@ package login_test
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -67,8 +68,11 @@ func TestWhatHappensToALoginIsTold(t *testing.T) {
 		_, err := w.answer(w.phone().ID, login.Approve, one.Number)
 		require.NoError(w, err)
 		held.is(login.Accept, login.Accepted)
+		told := d.of(one.Attempt)
+		answered := slices.Index(told, "phone approve") // told by the phone's own goroutine: the held request may be quicker
+		require.Greater(w, answered, slices.Index(told, "held"))
 		require.Equal(w, []string{"asked password", "checked right", "prompt sent", "reply alone=false", "asked code", "code wrong", "reply alone=false",
-			"asked ok", "held", "phone approve", "ended accepted", "reply accepted alone=false"}, d.of(one.Attempt))
+			"asked ok", "held", "ended accepted", "reply accepted alone=false"}, slices.Delete(slices.Clone(told), answered, answered+1))
 		for _, e := range d.all {
 			require.NotContains(w, fmt.Sprintf("%s %s", e.Word, e.Device), code)
 			require.NotContains(w, e.Word, one.Number)
